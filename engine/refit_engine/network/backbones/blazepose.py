@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BlazePose GHUM, the pose network of MediaPipe, as a frozen backbone.
+
+The layer plan was read from the graphs of npm `@mediapipe/pose` (Apache-2.0); `refit_engine.training.convert_blazepose`
+copies the weights and checks the result against the original. The segmentation branch is left out.
+
+An encoder of inverted residual blocks (stride 32) feeds a decoder that climbs back to stride 4. From there the heavy
+model descends a second time; all models end in a 2×2 map from which every landmark is read by a linear layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from ...errors import WeightsFileError
+from . import BackboneOutput
+
+__all__ = ["LANDMARK_NAMES", "BlazePose", "BlazePoseConfig", "BlazePoseOutput", "CONFIGS", "load_blazepose"]
+
+INPUT_SIZE = 256
+POINTS = 39
+"""33 body landmarks, then 33 = middle of the hips, 34 = a point on the circle around the whole body straight above
+it (above the head of an upright person), and four that MediaPipe itself does not use."""
+
+# fmt: off
+LANDMARK_NAMES = (
+    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
+    "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky", "left_index", "right_index",
+    "left_thumb", "right_thumb", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
+)
+# fmt: on
+LANDMARKS = len(LANDMARK_NAMES)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`blocks` inverted residual blocks; the first may change the width and halve the resolution."""
+
+    channels: int
+    kernel: Literal[3, 5]
+    stride: Literal[1, 2]
+    blocks: int
+    expansion: int = 6
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Halve the map, then `blocks` residual separable blocks; `skip` adds the encoder's map of that resolution."""
+
+    channels: int
+    blocks: int
+    skip: bool = False
+
+
+@dataclass(frozen=True)
+class BlazePoseConfig:
+    stem: int
+    encoder: tuple[Stage, ...]
+    decoder: int
+    descents: tuple[Descent, ...]
+    """Of the heavy model the first starts at the decoder's stride 4, else at the encoder's stride 32."""
+    second_pass: bool
+
+    @property
+    def top(self) -> int:
+        """Channels at the top of the encoder (stride 32)."""
+        return self.encoder[-1].channels * 6
+
+
+CONFIGS: dict[str, BlazePoseConfig] = {
+    "heavy": BlazePoseConfig(
+        stem=24,
+        encoder=(
+            Stage(32, 3, 2, blocks=2, expansion=4),
+            Stage(32, 3, 1, blocks=2),
+            Stage(56, 5, 2, blocks=4),
+            Stage(112, 3, 2, blocks=6),
+            Stage(160, 5, 1, blocks=6),
+            Stage(272, 5, 2, blocks=8),
+        ),
+        decoder=48,
+        descents=(
+            Descent(96, blocks=6, skip=True),
+            Descent(192, blocks=7, skip=True),
+            Descent(288, blocks=7, skip=True),
+            Descent(288, blocks=7),
+            Descent(288, blocks=7),
+        ),
+        second_pass=True,
+    ),
+    "full": BlazePoseConfig(
+        stem=16,
+        encoder=(
+            Stage(24, 3, 2, blocks=1, expansion=4),
+            Stage(24, 3, 1, blocks=1),
+            Stage(32, 5, 2, blocks=2),
+            Stage(64, 3, 2, blocks=3),
+            Stage(88, 5, 1, blocks=3),
+            Stage(144, 5, 2, blocks=4),
+        ),
+        decoder=48,
+        descents=(Descent(288, blocks=4), Descent(288, blocks=5)),
+        second_pass=False,
+    ),
+    "lite": BlazePoseConfig(
+        stem=8,
+        encoder=(
+            Stage(16, 3, 2, blocks=1, expansion=4),
+            Stage(16, 3, 1, blocks=1),
+            Stage(24, 5, 2, blocks=2),
+            Stage(40, 3, 2, blocks=3),
+            Stage(56, 5, 1, blocks=3),
+            Stage(96, 5, 2, blocks=4),
+        ),
+        decoder=32,
+        descents=(Descent(192, blocks=2), Descent(192, blocks=3)),
+        second_pass=False,
+    ),
+}
+
+
+class BlazePoseOutput(NamedTuple):
+    """Everything the network says about a batch of crops; pixels are those of the 256×256 crop."""
+
+    features: Tensor
+    """[B, C, 64, 64] decoder map, stride 4."""
+    vector: Tensor
+    """[B, V] last 2×2 map, flattened: the landmarks are linear in it."""
+    landmarks: Tensor
+    """[B, 39, 5] x, y, z in crop pixels (z towards the camera negative, 0 at the hips), visibility, presence 0..1."""
+    world: Tensor
+    """[B, 39, 3] metres, axes of the crop, origin between the hips."""
+    presence: Tensor
+    """[B] probability that the crop shows a person."""
+
+
+class Conv(nn.Conv2d):
+    """Convolution with bias (batch norm already folded) that keeps the size, or halves it; ReLU6 unless linear."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, linear: bool = False
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups)
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        return x if self.linear else F.relu6(x, inplace=True)
+
+
+def depthwise(channels: int, kernel: int = 3, stride: int = 1) -> Conv:
+    return Conv(channels, channels, kernel, stride, groups=channels)
+
+
+def separable(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(depthwise(inputs), Conv(inputs, outputs))
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        width = inputs * stage.expansion
+        self.expand = Conv(inputs, width)
+        self.depthwise = depthwise(width, stage.kernel, stride)
+        self.project = Conv(width, stage.channels, linear=True)
+        self.residual = stride == 1 and inputs == stage.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return y + x if self.residual else y
+
+
+class ResidualSeparable(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = depthwise(channels)
+        self.pointwise = Conv(channels, channels, linear=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(self.pointwise(self.depthwise(x)).add_(x), inplace=True)
+
+
+class Halve(nn.Module):
+    """Separable convolution of stride 2 beside a max-pool whose missing channels are zeros."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.depthwise = Conv(inputs, inputs, kernel=3, stride=2, groups=inputs)
+        # TensorFlow's SAME padding of an even size puts the one missing row and column behind the image only.
+        self.depthwise.padding = (0, 0)
+        self.pointwise = Conv(inputs, outputs, linear=True)
+        self.missing = outputs - inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.pointwise(self.depthwise(F.pad(x, (0, 1, 0, 1))))
+        pooled = F.pad(F.max_pool2d(x, 2), (0, 0, 0, 0, 0, self.missing))
+        return F.relu6(y.add_(pooled), inplace=True)
+
+
+class Encoder(nn.Module):
+    """Image to maps of stride 4, 8, 16 and, expanded sixfold, 32."""
+
+    def __init__(self, config: BlazePoseConfig) -> None:
+        super().__init__()
+        first = Conv(3, 24, kernel=3, stride=2)
+        self.stem = nn.Sequential(first, depthwise(24), Conv(24, config.stem, linear=True))
+        self.blocks = nn.ModuleList()
+        channels = config.stem
+        self.widths: list[int] = []
+        """Channels of the maps of stride 4, 8, 16."""
+        self.taps: list[int] = []
+        """Indices of the blocks before which they are taken: those that halve the resolution."""
+        for stage in config.encoder:
+            for number in range(stage.blocks):
+                stride = stage.stride if number == 0 else 1
+                if stride == 2 and self.blocks:
+                    self.taps.append(len(self.blocks))
+                    self.widths.append(channels)
+                self.blocks.append(InvertedResidual(channels, stage, stride))
+                channels = stage.channels
+        self.top = nn.Sequential(Conv(channels, config.top), depthwise(config.top))
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        # The image has 2×128 rows, and the graph pads all sides of it: symmetric padding is exact here and below.
+        x = self.stem(x)
+        maps = []
+        for index, block in enumerate(self.blocks):
+            if index in self.taps:
+                maps.append(x)
+            x = block(x)
+        return maps, self.top(x)
+
+
+class Decoder(nn.Module):
+    """Climbs from stride 32 back to 4: bilinear doubling plus the encoder's map."""
+
+    def __init__(self, widths: list[int], top: int, channels: int) -> None:
+        super().__init__()
+        self.top = nn.Sequential(depthwise(top), Conv(top, channels))
+        self.laterals = nn.ModuleList(separable(width, channels) for width in widths)
+
+    def forward(self, maps: list[Tensor], top: Tensor) -> Tensor:
+        x = self.top(top)
+        for lateral, skip in zip(reversed(self.laterals), reversed(maps), strict=True):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False).add_(lateral(skip))
+        return x
+
+
+class Descending(nn.Module):
+    """From the decoder's map (heavy) or the encoder's top (lite, full) down to the last 2×2 map."""
+
+    def __init__(self, config: BlazePoseConfig, widths: list[int]) -> None:
+        super().__init__()
+        sources = [*widths[1:], config.top]
+        skips = [step for step in config.descents if step.skip]
+        if config.second_pass:
+            channels = config.decoder
+            self.entry = None
+        else:
+            channels = config.descents[0].channels
+            self.entry = separable(config.top, channels)
+        self.skips = nn.ModuleList(
+            separable(source, step.channels) for source, step in zip(sources, skips, strict=False)
+        )
+        self.steps = nn.ModuleList()
+        for step in config.descents:
+            residuals = (ResidualSeparable(step.channels) for _ in range(step.blocks))
+            self.steps.append(nn.Sequential(Halve(channels, step.channels), *residuals))
+            channels = step.channels
+
+    def forward(self, features: Tensor, maps: list[Tensor], top: Tensor) -> Tensor:
+        x = features if self.entry is None else self.entry(top)
+        sources = [*maps[1:], top]
+        for index, step in enumerate(self.steps):
+            x = step(x)
+            if index < len(self.skips):
+                x = x + self.skips[index](sources[index])
+        return x
+
+
+class BlazePose(nn.Module):
+    """Frozen pose network; as a backbone its forward takes RGB in 0..1, [B, 3, 256, 256].
+
+    `vector` of the backbone output, [B, vector_size], is the concatenation of: the last 2×2 map, flattened; per
+    landmark (33) x/128−1, y/128−1, z/128, visibility, presence; per landmark its 3 world coordinates in metres; the
+    probability that there is a person at all.
+    """
+
+    def __init__(self, variant: Literal["heavy", "full", "lite"] = "heavy") -> None:
+        super().__init__()
+        config = CONFIGS[variant]
+        self.variant = variant
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(self.encoder.widths, config.top, config.decoder)
+        self.descending = Descending(config, self.encoder.widths)
+        last = config.descents[-1].channels
+        self.landmark_head = nn.Conv2d(last, POINTS * 5, 2)
+        self.world_head = nn.Conv2d(last, POINTS * 3, 2)
+        self.presence_head = nn.Conv2d(last, 1, 2)
+        self.channels = config.decoder
+        self.vector_size = last * 4 + LANDMARKS * (5 + 3) + 1
+        self.requires_grad_(False)
+
+    def observe(self, crop: Tensor) -> BlazePoseOutput:
+        """All outputs for crops of RGB in 0..1, [B, 3, 256, 256]."""
+        maps, top = self.encoder(crop)
+        features = self.decoder(maps, top)
+        last = self.descending(features, maps, top)
+        landmarks = self.landmark_head(last).float().view(-1, POINTS, 5)
+        return BlazePoseOutput(
+            features=features,
+            vector=last.flatten(1),
+            landmarks=torch.cat([landmarks[..., :3], landmarks[..., 3:].sigmoid()], dim=-1),
+            world=self.world_head(last).float().view(-1, POINTS, 3),
+            presence=self.presence_head(last).float().view(-1).sigmoid(),
+        )
+
+    def landmarks39(self, crop: Tensor) -> Tensor:
+        """[B, 39, 5] x, y, z in crop pixels, visibility and presence 0..1; 33 and 34 place the upright crop."""
+        return self.observe(crop).landmarks
+
+    def forward(self, crop: Tensor) -> BackboneOutput:
+        seen = self.observe(crop)
+        landmarks = seen.landmarks[:, :LANDMARKS]
+        half = INPUT_SIZE / 2
+        scaled = torch.cat(
+            [landmarks[..., :2] / half - 1, landmarks[..., 2:3] / half, landmarks[..., 3:]], dim=-1
+        )
+        vector = torch.cat(
+            [
+                seen.vector.float(),
+                scaled.flatten(1),
+                seen.world[:, :LANDMARKS].flatten(1),
+                seen.presence[:, None],
+            ],
+            dim=1,
+        )
+        return BackboneOutput(seen.features, vector, landmarks[..., [0, 1, 3]])
+
+
+def load_blazepose(
+    variant: Literal["heavy", "full", "lite"] = "heavy",
+    path: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> BlazePose:
+    """Frozen network in evaluation mode with the bundled weights (float16 on disk, float32 in memory).
+
+    Raises WeightsFileError if the file is missing or holds another network.
+    """
+    path = path or Path(__file__).parents[2] / "data" / f"blazepose_{variant}.safetensors"
+    model = BlazePose(variant)
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            state = {name: file.get_tensor(name).float() for name in file.keys()}
+        model.to(device).load_state_dict(state)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WeightsFileError(f"{path.name} does not hold the weights of BlazePose {variant}.") from error
+    return model.eval().to(memory_format=torch.channels_last)
