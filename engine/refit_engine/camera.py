@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pinhole intrinsics of a photo, and lens distortion.
+
+Frames: X right, Y down, Z forward, metres. Pixels: the origin is the corner of the first pixel, so that its centre
+is at (0.5, 0.5) and the centre of a w x h image at (w/2, h/2). OpenCV's own functions put the origin at the centre of
+the first pixel; whatever calls them here shifts by half a pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from .errors import ImageError
+
+FocalSource = Literal["scene", "exif", "default", "user"]
+
+_HALF_PIXEL = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """Camera matrix of an image.
+
+    K: [3,3] float64, pixels, origin at the corner of the first pixel, no skew.
+    source: who said so: the scene's camera, the photo's EXIF, the user, or nobody (the default focal length).
+    """
+
+    K: np.ndarray
+    source: FocalSource
+
+    @property
+    def focal(self) -> np.ndarray:
+        """(fx, fy) in pixels."""
+        return self.K[[0, 1], [0, 1]]
+
+    @property
+    def principal(self) -> np.ndarray:
+        """(cx, cy) in pixels."""
+        return self.K[:2, 2]
+
+
+def default_focal(width: int, height: int) -> float:
+    """Focal length in pixels of a photo about which nothing is known: its diagonal (about 55 degrees of view)."""
+    return float(np.hypot(width, height))
+
+
+def camera_matrix(focal: float, width: int, height: int) -> np.ndarray:
+    """K [3,3] of a camera with square pixels whose axis meets the middle of the image."""
+    return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+
+
+def choose_intrinsics(
+    width: int,
+    height: int,
+    *,
+    K: np.ndarray | None = None,
+    focal: float | None = None,
+    exif_focal: float | None = None,
+) -> Intrinsics:
+    """The best known camera of an image: the scene's K, else the user's focal length, else EXIF's, else the default.
+
+    Lengths in pixels. Raises ImageError where K or the focal length cannot belong to an image of this size.
+    """
+    if K is not None:
+        return Intrinsics(_checked_matrix(K, width, height), "scene")
+    if focal is not None:
+        if not (np.isfinite(focal) and focal > 0):
+            raise ImageError(f"The focal length must be a positive number of pixels, not {focal}.")
+        return Intrinsics(camera_matrix(focal, width, height), "user")
+    if exif_focal is not None:
+        return Intrinsics(camera_matrix(exif_focal, width, height), "exif")
+    return Intrinsics(camera_matrix(default_focal(width, height), width, height), "default")
+
+
+def _checked_matrix(K: np.ndarray, width: int, height: int) -> np.ndarray:
+    K = np.asarray(K, dtype=np.float64)
+    if K.shape != (3, 3) or not np.isfinite(K).all() or abs(np.linalg.det(K)) < 1e-12:
+        raise ImageError("The camera matrix K must be an invertible 3x3 matrix of finite numbers.")
+    K = K / K[2, 2] if K[2, 2] else K
+    if K[0, 0] <= 0 or K[1, 1] <= 0 or np.abs(K[[1, 2, 2], [0, 0, 1]]).max() > 1e-9:
+        raise ImageError("The camera matrix K must be upper triangular with positive focal lengths.")
+    if abs(K[0, 1]) > 1e-3 * K[0, 0]:
+        raise ImageError("Cameras with skewed pixels are not supported.")
+    # A shifted lens may well put the principal point outside the image, but not by many images.
+    offset = np.abs(K[:2, 2] - (width / 2, height / 2)) / (width, height)
+    if offset.max() > 5:
+        raise ImageError(
+            f"The camera's principal point ({K[0, 2]:.0f}, {K[1, 2]:.0f}) is far outside the {width}x{height} image."
+        )
+    return K
+
+
+def project(points: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Pixels [...,2] (corner origin) of camera-frame points [...,3] in metres; NaN for points behind the camera."""
+    depth = points[..., 2:]
+    depth = np.where(depth > 1e-6, depth, np.nan)
+    return points[..., :2] / depth * K[[0, 1], [0, 1]] + K[:2, 2]
+
+
+def undistort_image(image: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
+    """The image [H,W,3] as a lens without distortion would have taken it with the same K, at the same size.
+
+    dist: OpenCV's (k1, k2, p1, p2, k3 ...).
+    """
+    return cv2.undistort(image, K - _HALF_PIXEL, np.asarray(dist, dtype=np.float64))
+
+
+def undistort_points(points: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
+    """Where pixels [N,2] of the taken image lie in the undistorted one [N,2]; corner origin in both."""
+    K = np.asarray(K, dtype=np.float64)
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 1, 2)
+    return cv2.undistortPoints(points, K, np.asarray(dist, dtype=np.float64), P=K).reshape(-1, 2)
+
+
+def distort_points(points: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
+    """Where pixels [N,2] of the undistorted image lie in the taken one [N,2]; corner origin in both."""
+    rays = np.linalg.solve(K, np.concatenate([points, np.ones((len(points), 1))], axis=1).T).T
+    pixels, _ = cv2.projectPoints(rays.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), K, np.asarray(dist, np.float64))
+    return pixels.reshape(-1, 2)
+
+
+def undistort_box(box_xywh: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
+    """The box (x, y, w, h) around what a box of the taken image becomes in the undistorted one."""
+    x, y, w, h = box_xywh
+    steps = np.linspace(0.0, 1.0, 9)
+    border = [(x + s * w, y + e * h) for s in steps for e in (0.0, 1.0)]
+    border += [(x + e * w, y + s * h) for s in steps for e in (0.0, 1.0)]
+    moved = undistort_points(np.array(border), K, dist)
+    low, high = moved.min(axis=0), moved.max(axis=0)
+    return np.concatenate([low, high - low])

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The result of one image on disk: `result.npz`, arrays and plain strings only, never a pickle."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__
+from .camera import FocalSource
+from .errors import RefitError
+from .images import write_atomically
+
+FORMAT, VERSION = "refit-result", 1
+
+
+class ResultFileError(RefitError):
+    """The file is no result of this engine."""
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """The people of one image.
+
+    Camera frame: X right, Y down, Z forward, metres. Pixels: origin at the corner of the first pixel.
+    `vertices_cam = LBS(betas, rotmats) + transl`, the root turning about the pelvis joint.
+
+    image: the picture that the pixels refer to; image_size: (width, height).
+    K: [3,3]; focal_source: where the focal length comes from.
+    boxes_xywh: [N,4] pixels; scores: [N] detector's score, 1 for a given box.
+    betas: [N,10]; rotmats: [N,24,3,3], the first in the camera frame; transl: [N,3].
+    joints_cam: [N,24,3]; joints2d: [N,24,2] pixels, NaN where behind the camera; vertices_cam: [N,V,3].
+    body_file: the file that the body can be built from; weights_name; iterations: updates after the first estimate.
+    """
+
+    image: str
+    image_size: np.ndarray
+    K: np.ndarray
+    focal_source: FocalSource
+    boxes_xywh: np.ndarray
+    scores: np.ndarray
+    betas: np.ndarray
+    rotmats: np.ndarray
+    transl: np.ndarray
+    joints_cam: np.ndarray
+    joints2d: np.ndarray
+    vertices_cam: np.ndarray
+    joint_names: tuple[str, ...]
+    body_name: str
+    body_kind: str
+    body_file: str
+    weights_name: str
+    iterations: int
+    engine_version: str = __version__
+
+    @property
+    def people(self) -> int:
+        return len(self.betas)
+
+
+_STRINGS = {"image", "focal_source", "body_name", "body_kind", "body_file", "weights_name", "engine_version"}
+
+
+def write_result(path: Path, result: ImageResult) -> None:
+    """Write a result; the file appears complete or not at all. Raises OSError, e.g. when the disk is full."""
+    arrays: dict[str, np.ndarray] = {"format": np.array(FORMAT), "version": np.array(VERSION)}
+    for field in fields(result):
+        value = np.asarray(getattr(result, field.name))
+        arrays[field.name] = value.astype(np.float32) if value.dtype == np.float64 and field.name != "K" else value
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_result(path: Path) -> ImageResult:
+    """Read a result. Raises ResultFileError where the file is missing, damaged, or of another format."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            if str(data["format"]) != FORMAT or int(data["version"]) != VERSION:
+                raise ResultFileError(f"{Path(path).name} is not a ReFit result of version {VERSION}.")
+            values = {field.name: data[field.name] for field in fields(ImageResult)}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ResultFileError(f"{Path(path).name} cannot be read as a ReFit result: {error}.") from error
+    for name in _STRINGS:
+        values[name] = str(values[name])
+    values["joint_names"] = tuple(str(name) for name in values["joint_names"])
+    values["iterations"] = int(values["iterations"])
+    return ImageResult(**values)
