@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ReFit, the whole network: encode the crop once, then repeat feedback and update.
+
+Wang and Daniilidis, "ReFit: Recurrent Fitting Network for 3D Human Recovery", ICCV 2023. Section numbers
+in this file are the paper's. Letters in shapes: B batch, K keypoints, C and D the backbone's channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .backbones import BACKBONES, BackboneOutput
+from .geometry import CROP_SIZE, CropCamera, bbox_features, crop_only, project_to_crop, rotmats_from_6d, translation
+from .keypoints import KEYPOINT_COUNTS, LANDMARK_COUNT, KeypointKind
+from .lookup import lookup, window_offsets
+from .update import BETAS, CAM, HIDDEN, POSE, STATE, STREAMS, FusedGRU, FusedRegressor, Regressor
+from .update import SingleUpdateBlock, StreamLinear, UpdateBlock, UpdateKind, streams
+
+MAP_SIZE = 64
+_FLOW, _LOCAL, _LANDMARK_FEATURES, _VECTOR_HEAD, _MAP_HEAD = 5, 256, 64, 512, 128
+_LANDMARK_REACH, _LANDMARK_LIMIT = 64.0, 2.0  # crop pixels per unit, units
+
+PosePoints = Callable[[Tensor, Tensor], Tensor]
+"""Poses K points of a body: betas [B,10], rotmats [B,24,3,3] to points [B,K,3], metres, before translation."""
+
+
+@dataclass(frozen=True)
+class ReFitConfig:
+    """Everything that decides the network's shape; the default is the published network."""
+
+    backbone: str = "hrnet_w48"
+    keypoints: KeypointKind = "markers67"
+    radius: int = 3
+    keypoint_dropout: float = 0.25
+    update: UpdateKind = "parallel"
+    feedback_camera: Literal["full", "crop"] = "full"
+    map_head: Literal["conv3x3", "conv1x1"] = "conv3x3"
+    landmark_feedback: bool = False
+
+    @property
+    def compact(self) -> bool:
+        """Whether the backbone is a landmark network, whose vector was not made for body parameters."""
+        return self.backbone.startswith("blazepose")
+
+
+COMPACT = ReFitConfig(backbone="blazepose_heavy", map_head="conv1x1", landmark_feedback=True)
+"""The bundled network."""
+
+
+class Encoding(NamedTuple):
+    """What the loop knows of the crop."""
+
+    keypoint_maps: Tensor
+    """[B,K,64,64], one map per keypoint."""
+    vector: Tensor
+    """[B,D], the backbone's."""
+    landmarks: Tensor | None
+    """[B,33,3], see `BackboneOutput`."""
+
+
+class Estimate(NamedTuple):
+    """One iteration's parameters."""
+
+    pose6d: Tensor
+    """[B,144], never renormalised: use `rotmats`."""
+    betas: Tensor
+    """[B,10]."""
+    cam: Tensor
+    """[B,3] s, tx, ty: use `translation`."""
+
+    def rotmats(self) -> Tensor:
+        """Joint rotations [B,24,3,3] relative to the parent; the root's in the camera's frame."""
+        return rotmats_from_6d(self.pose6d)
+
+    def translation(self, camera: CropCamera) -> Tensor:
+        """The body's translation [B,3] in the full camera's frame, metres."""
+        return translation(self.cam, camera)
+
+
+class FusedUpdate(NamedTuple):
+    """The update's weights, ready to run."""
+
+    gru: FusedGRU
+    regressor: FusedRegressor
+
+
+class ReFit(nn.Module):
+    """The network without a body: the caller brings the points to follow."""
+
+    def __init__(self, config: ReFitConfig | None = None, backbone: nn.Module | None = None) -> None:
+        super().__init__()
+        self.config = config = config or ReFitConfig()
+        self.backbone = backbone if backbone is not None else BACKBONES[config.backbone]()
+        count = KEYPOINT_COUNTS[config.keypoints]
+        inputs = _LOCAL + 3 + STATE
+        vector_size = self.backbone.vector_size
+
+        self.corr_layer = _map_head(config.map_head, self.backbone.channels, count)
+        if config.compact:
+            self.vector_head = _vector_head(vector_size)
+            vector_size = _VECTOR_HEAD
+        self.init_layer = nn.Linear(vector_size, STREAMS * HIDDEN)
+        self.flow_layer = StreamLinear(count, (2 * config.radius + 1) ** 2, _FLOW)
+        self.local_layer = nn.Linear(count * _FLOW, _LOCAL)
+        if config.landmark_feedback:
+            self.landmark_layer = nn.Linear(LANDMARK_COUNT * 3, _LANDMARK_FEATURES)
+            inputs += _LANDMARK_FEATURES
+        self.update_block = UpdateBlock(inputs) if config.update == "parallel" else SingleUpdateBlock(inputs)
+        self.regressor = Regressor()
+
+        level = torch.tensor([1.0, 0, 0, 1, 0, 0])
+        upright = torch.tensor([1.0, 0, 0, -1, 0, 0])  # the body's Y is up, the camera's is down
+        self.register_buffer("init_pose", torch.cat([upright, level.repeat(23)])[None])
+        self.register_buffer("init_shape", torch.zeros(1, BETAS))
+        self.register_buffer("init_cam", torch.tensor([[0.9, 0, 0]]))
+        self.register_buffer("offsets", window_offsets(config.radius), persistent=False)
+
+    def forward(
+        self,
+        crop: Tensor,
+        camera: CropCamera,
+        points: PosePoints,
+        landmark_points: PosePoints | None = None,
+        iterations: int = 5,
+        betas: Tensor | None = None,
+    ) -> list[Estimate]:
+        """RGB crops [B,3,256,256] in 0…1 to T+1 estimates; see `refine`."""
+        return self.refine(self.encode(crop), camera, points, landmark_points, iterations, betas)
+
+    def encode(self, crop: Tensor) -> Encoding:
+        """Sec. 3.1: one feature map per keypoint, from RGB crops [B,3,256,256] in 0…1."""
+        return self.encode_features(self.backbone(crop))
+
+    def encode_features(self, output: BackboneOutput) -> Encoding:
+        """The part of `encode` after the backbone, for training on a frozen backbone's stored outputs."""
+        return Encoding(self.corr_layer(output.features), output.vector, output.landmarks)
+
+    def refine(
+        self,
+        encoding: Encoding,
+        camera: CropCamera,
+        points: PosePoints,
+        landmark_points: PosePoints | None = None,
+        iterations: int = 5,
+        betas: Tensor | None = None,
+    ) -> list[Estimate]:
+        """The feedback-update loop: T+1 estimates, the initial one first.
+
+        `points` poses the configured keypoints, `landmark_points` the landmarks (needed for landmark
+        feedback). `betas` [B,10] fixes the shape: every update is then computed for that body.
+        """
+        gru, regressor = self.fuse()
+        bbox = bbox_features(camera)
+        box_term = regressor.box_term(bbox)
+        feedback_camera = camera if self.config.feedback_camera == "full" else crop_only(camera)
+        mask = self._keypoint_mask(encoding.keypoint_maps)
+
+        vector = self.vector_head(encoding.vector) if self.config.compact else encoding.vector
+        hidden = self.init_layer(vector).tanh()
+        mean = torch.cat([self.init_pose, self.init_shape, self.init_cam], dim=1)
+        state = _with_betas(mean + regressor(streams(hidden), box_term), betas)
+        states = [state]
+        hidden = gru.start(hidden)
+        for _ in range(iterations):
+            state = state.detach()  # gradients flow through the update only
+            estimate = _estimate(state)
+            rotmats = estimate.rotmats()
+
+            # Sec. 3.2, feedback: what each keypoint's map shows around the keypoint's reprojection.
+            x2d = project_to_crop(points(estimate.betas, rotmats), estimate.cam, feedback_camera)
+            windows = lookup(encoding.keypoint_maps, x2d * (MAP_SIZE / CROP_SIZE), self.offsets)
+            flow = torch.einsum("bkw,kow->bko", windows, self.flow_layer.weight) + self.flow_layer.bias
+            x = [self.local_layer((mask * flow).flatten(1)), bbox, state]
+            if self.config.landmark_feedback:
+                x2d = project_to_crop(landmark_points(estimate.betas, rotmats), estimate.cam, feedback_camera)
+                x.append(self.landmark_layer(_landmark_residual(encoding.landmarks, x2d)).relu())
+
+            # Sec. 3.3, update: every stream reads all the feedback and changes its own parameters.
+            hidden = gru.step(hidden, torch.cat(x, dim=1))
+            state = _with_betas(state + regressor(streams(hidden), box_term), betas)
+            states.append(state)
+        return [_estimate(state) for state in states]
+
+    def fuse(self) -> FusedUpdate:
+        """The update's weights, packed for a few large matrix products."""
+        return FusedUpdate(self.update_block.fuse(), self.regressor.fuse())
+
+    def _keypoint_mask(self, maps: Tensor) -> Tensor:
+        """Drops whole keypoints' feedback in training, the same ones in all iterations: [B,K,1]."""
+        return F.dropout(maps.new_ones(*maps.shape[:2], 1), self.config.keypoint_dropout, self.training)
+
+
+def _estimate(state: Tensor) -> Estimate:
+    return Estimate(*state.split([POSE, BETAS, CAM], dim=1))
+
+
+def _with_betas(state: Tensor, betas: Tensor | None) -> Tensor:
+    if betas is None:
+        return state
+    return torch.cat([state[:, :POSE], betas, state[:, POSE + BETAS :]], dim=1)
+
+
+def _landmark_residual(landmarks: Tensor, projected: Tensor) -> Tensor:
+    """How far the backbone's own landmarks [B,33,3] are from the body's [B,33,2], in crop pixels: [B,99].
+
+    Tells the update where a limb is that has left the window of `lookup`.
+    """
+    target, visibility = landmarks.split([2, 1], dim=2)
+    residual = ((target - projected) / _LANDMARK_REACH).clamp(-_LANDMARK_LIMIT, _LANDMARK_LIMIT)
+    return torch.cat([residual * visibility, visibility], dim=2).flatten(1)
+
+
+def _map_head(kind: str, channels: int, keypoints: int) -> nn.Sequential:
+    if kind == "conv1x1":
+        return nn.Sequential(nn.Conv2d(channels, _MAP_HEAD, 1), nn.ReLU(inplace=True), nn.Conv2d(_MAP_HEAD, keypoints, 1))
+    return nn.Sequential(
+        nn.Conv2d(channels, 256, 3, padding=1, bias=False),
+        nn.BatchNorm2d(256),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(256, 256, 3, padding=1, bias=False),
+        nn.BatchNorm2d(256),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(256, keypoints, 1, bias=False),
+    )
+
+
+def _vector_head(vector_size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(vector_size),
+        nn.Linear(vector_size, _VECTOR_HEAD),
+        nn.ReLU(inplace=True),
+        nn.Linear(_VECTOR_HEAD, _VECTOR_HEAD),
+    )
