@@ -21,6 +21,7 @@ from .keypoints import KEYPOINT_COUNTS, LANDMARK_COUNT, KeypointKind
 from .lookup import lookup, window_offsets
 from .update import BETAS, CAM, HIDDEN, POSE, STATE, STREAMS, FusedGRU, FusedRegressor, Regressor
 from .update import SingleUpdateBlock, StreamLinear, UpdateBlock, UpdateKind, streams
+from .vector_head import VectorHead
 
 MAP_SIZE = 64
 _FLOW, _LOCAL, _LANDMARK_FEATURES, _VECTOR_HEAD, _MAP_HEAD = 5, 256, 64, 512, 128
@@ -103,7 +104,7 @@ class ReFit(nn.Module):
 
         self.corr_layer = _map_head(config.map_head, self.backbone.channels, count)
         if config.compact:
-            self.vector_head = _vector_head(vector_size)
+            self.vector_head = VectorHead(vector_size, _VECTOR_HEAD)
             vector_size = _VECTOR_HEAD
         self.init_layer = nn.Linear(vector_size, STREAMS * HIDDEN)
         self.flow_layer = StreamLinear(count, (2 * config.radius + 1) ** 2, _FLOW)
@@ -227,13 +228,4 @@ def _map_head(kind: str, channels: int, keypoints: int) -> nn.Sequential:
         nn.BatchNorm2d(256),
         nn.ReLU(inplace=True),
         nn.Conv2d(256, keypoints, 1, bias=False),
-    )
-
-
-def _vector_head(vector_size: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.LayerNorm(vector_size),
-        nn.Linear(vector_size, _VECTOR_HEAD),
-        nn.ReLU(inplace=True),
-        nn.Linear(_VECTOR_HEAD, _VECTOR_HEAD),
     )
