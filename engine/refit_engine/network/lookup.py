@@ -23,6 +23,6 @@ def lookup(maps: Tensor, points: Tensor, offsets: Tensor) -> Tensor:
     batch, count, height, width = maps.shape
     size = points.new_tensor([width - 1, height - 1])
     # One keypoint's map is one "image" of the batch, so that each keypoint reads its own channel only.
-    grid = (points.view(-1, 1, 1, 2) + offsets) * (2 / size) - 1
+    grid = 2 * (points.reshape(-1, 1, 1, 2) + offsets) / size - 1
     windows = F.grid_sample(maps.reshape(-1, 1, height, width), grid, align_corners=True)
     return windows.view(batch, count, -1)

@@ -143,6 +143,16 @@ class BlazePoseOutput(NamedTuple):
     """[B] probability that the crop shows a person."""
 
 
+def relu6_(x: Tensor) -> Tensor:
+    """In place, which a frozen network may do."""
+    if x.dtype == torch.bfloat16:
+        # Up to the sign, bfloat16 numbers are ordered as the integers of their bits, 6 is 0x40C0, and torch clamps
+        # integers 17 times faster on the CPU: half of the network's time in bfloat16.
+        x.view(torch.int16).clamp_(0, 0x40C0)
+        return x
+    return x.clamp_(0, 6)
+
+
 class Conv(nn.Conv2d):
     """Convolution with bias (batch norm already folded) that keeps the size, or halves it; ReLU6 unless linear."""
 
@@ -154,7 +164,7 @@ class Conv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
-        return x if self.linear else F.relu6(x, inplace=True)
+        return x if self.linear else relu6_(x)
 
 
 def depthwise(channels: int, kernel: int = 3, stride: int = 1) -> Conv:
@@ -186,7 +196,7 @@ class ResidualSeparable(nn.Module):
         self.pointwise = Conv(channels, channels, linear=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu6(self.pointwise(self.depthwise(x)).add_(x), inplace=True)
+        return relu6_(self.pointwise(self.depthwise(x)).add_(x))
 
 
 class Halve(nn.Module):
@@ -203,7 +213,7 @@ class Halve(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.pointwise(self.depthwise(F.pad(x, (0, 1, 0, 1))))
         pooled = F.pad(F.max_pool2d(x, 2), (0, 0, 0, 0, 0, self.missing))
-        return F.relu6(y.add_(pooled), inplace=True)
+        return relu6_(y.add_(pooled))
 
 
 class Encoder(nn.Module):

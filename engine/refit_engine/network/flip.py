@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Averaging with the mirrored crop, as the published evaluation does: twice the cost, slightly better poses."""
+
+from __future__ import annotations
+
+import roma
+import torch
+from torch import Tensor
+
+from .geometry import CropCamera
+from .refit import Estimate
+
+# fmt: off
+_MIRRORED_JOINTS = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22]
+# fmt: on
+
+
+def mirror_camera(camera: CropCamera) -> CropCamera:
+    """The camera of the crop mirrored left to right, `crop.flip(-1)`."""
+    x = 2 * camera.principal[:, 0] - camera.center[:, 0]
+    return camera._replace(center=torch.stack([x, camera.center[:, 1]], dim=1))
+
+
+def mirror_rotmats(rotmats: Tensor) -> Tensor:
+    """The pose [B,24,3,3] of the mirrored person: left and right swapped, rotations reflected at x = 0."""
+    sign = rotmats.new_tensor([-1, 1, 1])
+    return rotmats[:, _MIRRORED_JOINTS] * sign[:, None] * sign
+
+
+def flip_average(estimate: Estimate, mirrored: Estimate) -> tuple[Tensor, Tensor]:
+    """Mean rotations [B,24,3,3] (on SO(3), by SVD) and betas [B,10] of a crop's and its mirror image's estimate."""
+    rotmats = (estimate.rotmats() + mirror_rotmats(mirrored.rotmats())) / 2
+    return roma.special_procrustes(rotmats), (estimate.betas + mirrored.betas) / 2
