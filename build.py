@@ -1,0 +1,532 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one entry point of this repository: run it, test it, pack it. Needs Python 3.11 or newer and nothing else.
+
+Everything that is downloaded or built goes to ~/.cache/refit-blender (or REFIT_CACHE) and is used again. A set-up
+step leaves a stamp when it is complete; what has no stamp, because it was interrupted, is made anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.gui import debian
+
+ROOT = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("REFIT_CACHE") or Path.home() / ".cache" / "refit-blender").resolve()
+ENGINE = ROOT / "engine"
+WHEELHOUSE = ROOT / "wheels"
+CHROOT = CACHE / "sid"
+SAMPLE_PHOTO = ROOT / "docs" / "samples" / "balance.jpg"
+
+RUN_BLENDER = "4.5.15"
+TEST_BLENDERS = ("4.2.23", RUN_BLENDER, "5.0.1")
+SETUPTOOLS = "setuptools==84.2.1"
+# Blender as a Python module links these even where no window is ever opened.
+BPY_LIBRARIES = (
+    "libegl1 libgl1 libgl1-mesa-dri libice6 libsm6 libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1 libxxf86vm1"
+).split()
+# Blender's platform names, and the wheel tags that each can install.
+WHEEL_TAGS = {
+    "linux-x64": ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
+    "windows-x64": ("win_amd64",),
+    "macos-arm64": ("macosx_14_0_arm64", "macosx_12_0_arm64", "macosx_11_0_arm64", "macosx_11_0_universal2"),
+}
+
+
+class BuildError(Exception):
+    """Something the user has to know or do; shown as one sentence, without a traceback."""
+
+
+# ---------------------------------------------------------------------------------------------- small helpers
+
+
+def say(text: str) -> None:
+    print(f"[build] {text}", flush=True)
+
+
+@contextlib.contextmanager
+def timed(what: str, seconds: dict[str, float] | None = None) -> Iterator[None]:
+    """Announce a step and how long it took; add it to `seconds` for a summary."""
+    say(f"{what} …")
+    start = time.monotonic()
+    yield
+    took = time.monotonic() - start
+    say(f"{what}: {took:.1f} s")
+    if seconds is not None:
+        seconds[what] = took
+
+
+def call(command: Sequence[object], **options) -> None:
+    """Run a command in the foreground; a failure becomes a BuildError that names it."""
+    words = [str(word) for word in command]
+    try:
+        subprocess.run(words, check=True, **options)
+    except FileNotFoundError:
+        raise BuildError(f"The program {words[0]} is not installed.") from None
+    except subprocess.CalledProcessError as error:
+        raise BuildError(f"This command failed with exit code {error.returncode}: {' '.join(words)}") from None
+
+
+def digest(*parts: str | bytes) -> str:
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(part.encode() if isinstance(part, str) else part)
+        sha.update(b"\0")
+    return sha.hexdigest()[:12]
+
+
+def is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@contextlib.contextmanager
+def cache_lock() -> Iterator[None]:
+    """Two set-ups in one cache must not step on each other (POSIX; elsewhere there is no lock)."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (CACHE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another build.py is setting up the same cache, waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def apt_install(packages: Sequence[str], purpose: str) -> None:
+    """Install the Debian packages that are absent; does nothing on other systems."""
+    if not shutil.which("dpkg-query"):
+        return
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\n", *packages]
+    known = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    present = {line.split()[1] for line in known.splitlines() if line.startswith("ii")}
+    absent = [name for name in packages if name not in present]
+    if not absent:
+        return
+    command = f"apt-get install --no-install-recommends {' '.join(absent)}"
+    if not is_root():
+        raise BuildError(f"{purpose} needs system libraries. Run this as root, then try again: {command}")
+    say(f"{purpose} needs system packages: {' '.join(absent)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    call(["apt-get", "-qq", "update"], env=environment)
+    call(["apt-get", "-qq", "-y", "install", "--no-install-recommends", *absent], env=environment, stdout=subprocess.DEVNULL)
+
+
+# ---------------------------------------------------------------------------------------------- environments
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment in the cache, named after what was asked of it."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    def pip(self, *arguments: object) -> None:
+        call([self.python, "-m", "pip", "--disable-pip-version-check", *arguments])
+
+    def install(self, name: str, *arguments: object, key: str) -> None:
+        """Run `pip install` once for a name and key; again where the key changed or the last try did not finish."""
+        stamp = self.folder / f".installed-{name}"
+        if stamp.exists() and stamp.read_text() == key:
+            return
+        with timed(f"installing {name} into {self.folder.name}"):
+            stamp.unlink(missing_ok=True)
+            self.pip("install", *arguments)
+            stamp.write_text(key)
+
+
+def python_for_blender() -> str:
+    """The interpreter that bpy's wheels are made for: 3.11."""
+    if sys.version_info[:2] == (3, 11):
+        return sys.executable
+    found = shutil.which("python3.11")
+    if not found:
+        raise BuildError("Blender's Python modules are made for Python 3.11: install it, then try again.")
+    return found
+
+
+def environment(name: str, key: str, python: str) -> Environment:
+    env = Environment(CACHE / "venvs" / f"{name}-{digest(key, python)}")
+    stamp = env.folder / ".created"
+    if not stamp.exists():
+        if env.folder.exists():
+            say(f"{env.folder.name} is incomplete, making it anew")
+            shutil.rmtree(env.folder)
+        try:
+            subprocess.run([python, "-m", "venv", str(env.folder)], check=True, capture_output=True, text=True)
+        except subprocess.CalledProcessError as error:
+            raise BuildError(f"No virtual environment could be made (python3-venv missing?): {error.stdout}") from None
+        stamp.touch()
+    return env
+
+
+def tools_environment() -> Environment:
+    env = environment("tools", SETUPTOOLS, sys.executable)
+    env.install("setuptools", SETUPTOOLS, key=SETUPTOOLS)
+    return env
+
+
+def engine_requirements() -> list[str]:
+    """Arguments for pip: exact versions where they are known, else the ranges in the engine's pyproject.toml."""
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        return ["-r", str(ENGINE / "requirements-linux-py311.txt")]
+    return tomllib.loads((ENGINE / "pyproject.toml").read_text())["project"]["dependencies"]
+
+
+def requirements_key(arguments: Sequence[str]) -> str:
+    """The arguments themselves, with requirement files replaced by what they say."""
+    return digest(*(Path(word).read_text() if word.endswith(".txt") else word for word in arguments))
+
+
+def engine_environment(*, for_tests: bool) -> Environment:
+    requirements = engine_requirements()
+    key = requirements_key(requirements)
+    env = environment("engine", key, python_for_blender())
+    env.install("the engine's dependencies (PyTorch is large)", *requirements, key=key)
+    if for_tests:
+        extra = ["-r", str(ROOT / "tests" / "requirements.txt")]
+        env.install("test tools", *extra, key=requirements_key(extra))
+    wheel = engine_wheel()
+    env.install("refit-engine", "--no-deps", "--force-reinstall", wheel, key=digest(wheel.read_bytes()))
+    return env
+
+
+def bpy_environment(version: str) -> Environment:
+    apt_install(BPY_LIBRARIES, "Blender as a Python module")
+    requirements = [f"bpy=={version}", "-r", str(ROOT / "tests" / "addon" / "requirements.txt")]
+    key = requirements_key(requirements)
+    env = environment(f"bpy-{version}", key, python_for_blender())
+    env.install(f"Blender {version}", *requirements, key=key)
+    return env
+
+
+# ---------------------------------------------------------------------------------------------- the extension
+
+
+def files_under(folder: Path) -> list[Path]:
+    """The files a package consists of, sorted, without what tools leave behind."""
+    ignored = {"__pycache__", "build", "dist"}
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path
+        for path in paths
+        if not any(part in ignored or part.endswith(".egg-info") for part in path.relative_to(folder).parts)
+    )
+
+
+def engine_wheel() -> Path:
+    """The engine's own wheel, built once for each state of its sources."""
+    sources = [*files_under(ENGINE), ROOT / "LICENSE"]
+    key = digest(*(part for path in sources for part in (str(path.relative_to(ROOT)), path.read_bytes())))
+    folder = CACHE / "wheels" / key
+    if not folder.exists():
+        tools = tools_environment()
+        (CACHE / "wheels").mkdir(parents=True, exist_ok=True)
+        with timed("building the engine's wheel"), tempfile.TemporaryDirectory(dir=CACHE / "wheels") as scratch:
+            # A copy, since setuptools would pack what an earlier build left in the source folder.
+            for path in sources:
+                copy = Path(scratch, "source", path.relative_to(ENGINE if path.is_relative_to(ENGINE) else ROOT))
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, copy)
+                copy.chmod(0o644)
+            # The oldest date that zip can hold: the same sources give the same bytes.
+            fixed_date = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
+            wheel = [tools.python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+            call([*wheel, "-w", Path(scratch, "wheel"), Path(scratch, "source")], env=fixed_date)
+            Path(scratch, "wheel").rename(folder)
+    return next(folder.glob("*.whl"))
+
+
+def build_zip(*, platform_name: str | None = None, with_wheels: bool = False, folder: Path = ROOT / "dist") -> Path:
+    """Write the installable extension: the add-on beside its manifest, the engine's wheel in wheels-engine/."""
+    manifest = (ROOT / "blender_manifest.toml").read_text(encoding="utf-8")
+    facts = tomllib.loads(manifest)
+    name = f"{facts['id']}-{facts['version']}"
+    if platform_name:
+        if "platforms" in facts:
+            raise BuildError("blender_manifest.toml names platforms already; --platform would contradict it.")
+        # Top-level keys must come before the first table.
+        head, bracket, tables = manifest.partition("\n[")
+        manifest = f'{head.rstrip()}\nplatforms = ["{platform_name}"]\n{bracket}{tables}'
+        name += "-" + platform_name.replace("-", "_")
+    wheels = [engine_wheel()]
+    if with_wheels:
+        wheels += sorted(WHEELHOUSE.glob("*.whl"))
+        if len(wheels) == 1:
+            raise BuildError("wheels/ is empty: fill it first with `build.py wheels`.")
+    entries: dict[str, bytes] = {"blender_manifest.toml": manifest.encode()}
+    for path in files_under(ROOT / "refit_blender"):
+        entries[path.relative_to(ROOT / "refit_blender").as_posix()] = path.read_bytes()
+    for path in (ROOT / "LICENSE", ROOT / "NOTICE"):
+        if path.exists():
+            entries[path.name] = path.read_bytes()
+    for path in wheels:
+        entries[f"wheels-engine/{path.name}"] = path.read_bytes()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name}.zip"
+    with zipfile.ZipFile(target, "w") as archive:
+        for entry, content in sorted(entries.items()):
+            info = zipfile.ZipInfo(entry, date_time=(1980, 1, 1, 0, 0, 0))
+            info.external_attr = 0o644 << 16
+            info.create_system = 3
+            info.compress_type = zipfile.ZIP_STORED if entry.endswith(".whl") else zipfile.ZIP_DEFLATED
+            archive.writestr(info, content)
+    return target
+
+
+def fill_wheelhouse(platform_name: str, python_version: str) -> None:
+    """Download the engine's dependencies for a platform into wheels/, from the index that pip is configured for."""
+    tools = tools_environment()
+    exact = (platform_name, python_version) == ("linux-x64", "3.11")
+    ranges = tomllib.loads((ENGINE / "pyproject.toml").read_text())["project"]["dependencies"]
+    requirements = ["-r", ENGINE / "requirements-linux-py311.txt"] if exact else ranges
+    tags = [word for tag in WHEEL_TAGS[platform_name] for word in ("--platform", tag)]
+    for old in WHEELHOUSE.glob("*.whl"):
+        old.unlink()
+    tools.pip("download", "--only-binary=:all:", "--python-version", python_version, *tags, "-d", WHEELHOUSE, *requirements)
+    say(f"{len(list(WHEELHOUSE.glob('*.whl')))} wheels for {platform_name}, Python {python_version} in {WHEELHOUSE}")
+
+
+# ---------------------------------------------------------------------------------------------- run
+
+
+def run(image: Path, out: Path) -> None:
+    """Set up, install the extension into a clean Blender as a user would, and reconstruct one photo there."""
+    if not image.is_file():
+        raise BuildError(f"There is no file {image}.")
+    seconds: dict[str, float] = {}
+    with timed("set-up", seconds), cache_lock():
+        engine = engine_environment(for_tests=False)
+        blender = bpy_environment(RUN_BLENDER)
+        extension = build_zip()
+    say(f"extension: {extension} ({extension.stat().st_size / 1e6:.1f} MB)")
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="refit-user-") as user_folder:
+        settings = {**os.environ, "REFIT_ENGINE_PYTHON": str(engine.python), "BLENDER_USER_RESOURCES": user_folder}
+        times = Path(user_folder, "times.json")
+        with timed(f"Blender {RUN_BLENDER}", seconds):
+            call([blender.python, __file__, "inside-blender", extension, image.resolve(), out.resolve(), times], env=settings)
+        seconds |= {f"  {stage}": value for stage, value in json.loads(times.read_text()).items()}
+    say("done:")
+    for name in ("result.blend", "result.glb", "overlay.png", "result.npz"):
+        print(f"    {out / name}  {(out / name).stat().st_size / 1e6:.2f} MB")
+    for stage, value in seconds.items():
+        print(f"    {stage:<32}{value:8.2f} s")
+
+
+def inside_blender(extension: Path, image: Path, out: Path, times: Path) -> None:
+    """The part of `run` that Blender's own Python executes: install the zip, then reconstruct through the add-on."""
+    import bpy
+
+    seconds: dict[str, float] = {}
+    start = time.monotonic()
+    bpy.ops.extensions.package_install_files(filepath=str(extension), repo="user_default", enable_on_install=True)
+    seconds["install the extension"] = time.monotonic() - start
+    from bl_ext.user_default.refit_blender import api
+
+    raise NotImplementedError
+    times.write_text(json.dumps(seconds))
+
+
+# ---------------------------------------------------------------------------------------------- test
+
+
+class WindowSetup:
+    """Installs Blender 5.2 with a window beside everything else: it waits for the network most of the time."""
+
+    def __init__(self) -> None:
+        self.log = CACHE / "sid.log"
+        self.obstacle = debian.obstacle()
+        self.error: Exception | None = None
+        self.thread = threading.Thread(target=self._work)
+        if not self.obstacle:
+            apt_install(debian.HOST_TOOLS, "Blender in a window")
+            say(f"Blender 5.2 is set up in the background (log: {self.log})")
+            self.thread.start()
+
+    def _work(self) -> None:
+        try:
+            debian.make(CHROOT, self.log)
+        except (subprocess.CalledProcessError, OSError) as error:
+            self.error = error
+
+    def finish(self) -> None:
+        """Wait until it is there; raise if it could not be made although nothing stood in the way."""
+        if not self.obstacle:
+            with timed("waiting for Blender 5.2"):
+                self.thread.join()
+        if self.error:
+            raise BuildError(f"Blender 5.2 could not be set up, see {self.log}: {self.error}")
+
+
+def interpreter_files(python: Path) -> list[Path]:
+    """What a virtual environment made from this interpreter needs of the system that made it."""
+    query = "import json, sys, sysconfig; print(json.dumps([sys.base_prefix, sysconfig.get_path('stdlib')]))"
+    answer = subprocess.run([python, "-c", query], capture_output=True, text=True, check=True).stdout
+    prefix, library = map(Path, json.loads(answer))
+    return [prefix] if prefix != Path("/usr") else [python.resolve(), library]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One run of pytest in one interpreter."""
+
+    name: str
+    command: list[str]
+    settings: dict[str, str]
+    report: Path
+
+
+@dataclass
+class Tally:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    remarks: list[str] = field(default_factory=list)
+
+    def add_report(self, suite: Suite, exit_code: int) -> None:
+        """Count a suite's JUnit report; a suite that died without one counts as one failure."""
+        if not suite.report.exists():
+            self.failed += 1
+            self.remarks.append(f"{suite.name}: ended with exit code {exit_code} and no report")
+            return
+        counts = ElementTree.parse(suite.report).getroot().find("testsuite").attrib
+        bad = int(counts["failures"]) + int(counts["errors"])
+        skipped = int(counts["skipped"])
+        self.failed += bad
+        self.skipped += skipped
+        self.passed += int(counts["tests"]) - bad - skipped
+        no_tests_left = exit_code == 5
+        if exit_code != 0 and not bad and not no_tests_left:
+            self.failed += 1
+            self.remarks.append(f"{suite.name}: its tests passed, then it ended with exit code {exit_code}")
+
+
+def pytest_arguments(folder: str, report: Path, keyword: str | None) -> list[str]:
+    arguments = ["-m", "pytest", str(ROOT / "tests" / folder), f"--junitxml={report}"]
+    return [*arguments, "-k", keyword] if keyword else arguments
+
+
+def test(only: str | None, keyword: str | None) -> int:
+    """Set up and run every suite, print one overall line, and return the exit code."""
+    start = time.monotonic()
+    tally = Tally()
+    suites: list[Suite] = []
+    results = CACHE / "test-results"
+    with cache_lock():
+        shutil.rmtree(results, ignore_errors=True)
+        results.mkdir(parents=True)
+        window = WindowSetup() if only in (None, "gui") else None
+        apt_install(BPY_LIBRARIES, "The test suite")
+        engine = engine_environment(for_tests=True)
+        extension = build_zip(folder=results)
+        # One thread each: two suites share the machine's cores.
+        common = {"REFIT_ENGINE_PYTHON": str(engine.python), "REFIT_EXTENSION_ZIP": str(extension), "OMP_NUM_THREADS": "1"}
+        if only in (None, "engine"):
+            report = results / "engine.xml"
+            suites.append(Suite("engine", [str(engine.python), *pytest_arguments("engine", report, keyword)], common, report))
+        for version in TEST_BLENDERS if only in (None, "addon") else ():
+            report = results / f"addon-{version}.xml"
+            command = [str(bpy_environment(version).python), *pytest_arguments("addon", report, keyword)]
+            suites.append(Suite(f"add-on in Blender {version}", command, common, report))
+        if window:
+            window.finish()
+            if window.obstacle:
+                tally.skipped += 1
+                tally.remarks.append(f"add-on in a window: skipped, {window.obstacle}")
+            else:
+                report = results / "gui.xml"
+                inside = ["python3", *pytest_arguments("gui", report, keyword)]
+                visible = [ROOT, engine.folder, *interpreter_files(Path(python_for_blender()))]
+                settings = {**common, "REFIT_GUI_PICTURES": str(results)}
+                command = debian.command_inside(CHROOT, inside, settings, readable=visible, writable=[results])
+                suites.append(Suite("add-on in a window of Blender 5.2", command, {}, report))
+    for suite in suites:
+        with timed(suite.name):
+            done = subprocess.run(suite.command, cwd=ROOT, env={**os.environ, **suite.settings}, check=False)
+        tally.add_report(suite, done.returncode)
+    for remark in tally.remarks:
+        say(remark)
+    say(f"results and pictures: {results}")
+    took = time.monotonic() - start
+    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped in {took:.0f} s", flush=True)
+    return 1 if tally.failed else 0
+
+
+# ---------------------------------------------------------------------------------------------- command line
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,test,zip,wheels,bench}")
+    at_work = commands.add_parser("run", help="set up and reconstruct a photo in Blender, without a window")
+    at_work.add_argument("image", nargs="?", type=Path, default=SAMPLE_PHOTO, help="default: the sample photo")
+    at_work.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
+    tests = commands.add_parser("test", help="set up and run the whole test suite")
+    tests.add_argument("--only", choices=["engine", "addon", "gui"], help="run one part of it")
+    tests.add_argument("-k", dest="keyword", help="run the tests that match, as pytest's -k")
+    packing = commands.add_parser("zip", help="make the installable extension in dist/")
+    packing.add_argument("--platform", choices=list(WHEEL_TAGS), help="mark the zip as made for one platform")
+    packing.add_argument("--with-wheels", action="store_true", help="put wheels/ in, for machines without a network")
+    downloads = commands.add_parser("wheels", help="fill wheels/ with the engine's dependencies")
+    downloads.add_argument("--platform", choices=list(WHEEL_TAGS), default="linux-x64")
+    downloads.add_argument("--python-version", default="3.11")
+    benchmark = commands.add_parser("bench", help="time the engine's stages, as JSON (refit-engine bench)")
+    benchmark.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to refit-engine bench")
+    inner = commands.add_parser("inside-blender")
+    for name in ("extension", "image", "out", "times"):
+        inner.add_argument(name, type=Path)
+    options = parser.parse_args()
+    try:
+        match options.command:
+            case "run":
+                run(options.image, options.out)
+            case "test":
+                return test(options.only, options.keyword)
+            case "zip":
+                say(f"wrote {build_zip(platform_name=options.platform, with_wheels=options.with_wheels)}")
+            case "wheels":
+                fill_wheelhouse(options.platform, options.python_version)
+            case "bench":
+                with cache_lock():
+                    engine = engine_environment(for_tests=False)
+                call([engine.python, "-m", "refit_engine.cli", "bench", *options.arguments])
+            case "inside-blender":
+                inside_blender(options.extension, options.image, options.out, options.times)
+    except BuildError as error:
+        print(f"build.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("build.py: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
