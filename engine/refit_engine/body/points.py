@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of the points on the body's surface that the network follows."""
+
+_SIDE_MARKERS = (
+    "front_head",
+    "back_head",
+    "acromion",
+    "chest",
+    "scapula",
+    "ribs",
+    "biceps",
+    "triceps",
+    "outer_elbow",
+    "inner_elbow",
+    "forearm",
+    "thumb_wrist",
+    "little_wrist",
+    "index_knuckle",
+    "little_knuckle",
+    "thumb_tip",
+    "middle_fingertip",
+    "front_waist",
+    "back_waist",
+    "trochanter",
+    "front_thigh",
+    "outer_thigh",
+    "outer_knee",
+    "inner_knee",
+    "shin",
+    "calf",
+    "outer_ankle",
+    "inner_ankle",
+    "heel",
+    "big_toe",
+    "little_toe",
+)
+
+# The 67 markers of the bundled body: the midline, the left side, the right side.
+MARKER_NAMES: tuple[str, ...] = (
+    "head_top",
+    "clavicle",
+    "sternum",
+    "c7",
+    "t10",
+    *(f"left_{part}" for part in _SIDE_MARKERS),
+    *(f"right_{part}" for part in _SIDE_MARKERS),
+)
+
+# The published network's markers are these vertices of SMPL's mesh, in this order.
+SMPL_MARKER_IDS: tuple[int, ...] = (
+    0, 183, 239, 601, 630, 706, 857, 874, 1053, 1058, 1112, 1306, 1368, 1396, 1454, 1504, 1666,
+    1725, 1741, 1863, 2108, 2112, 2174, 2224, 3015, 3076, 3078, 3116, 3123, 3233, 3284, 3327, 3336,
+    3346, 3387, 3503, 3512, 3695, 3749, 4118, 4222, 4343, 4360, 4538, 4544, 4598, 4722, 4841, 4871,
+    4927, 5135, 5194, 5210, 5299, 5414, 5568, 5635, 5686, 6306, 6540, 6543, 6633, 6683, 6728, 6736,
+    6747, 6786,
+)  # fmt: skip
+
+# BlazePose's landmarks, in its order. Pinky, index and thumb are the knuckles.
+LANDMARK_NAMES: tuple[str, ...] = (
+    "nose",
+    "left_eye_inner",
+    "left_eye",
+    "left_eye_outer",
+    "right_eye_inner",
+    "right_eye",
+    "right_eye_outer",
+    "left_ear",
+    "right_ear",
+    "mouth_left",
+    "mouth_right",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_pinky",
+    "right_pinky",
+    "left_index",
+    "right_index",
+    "left_thumb",
+    "right_thumb",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+    "left_heel",
+    "right_heel",
+    "left_foot_index",
+    "right_foot_index",
+)
