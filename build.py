@@ -131,7 +131,11 @@ def apt_install(packages: Sequence[str], purpose: str) -> None:
     say(f"{purpose} needs system packages: {' '.join(absent)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     call(["apt-get", "-qq", "update"], env=environment)
-    call(["apt-get", "-qq", "-y", "install", "--no-install-recommends", *absent], env=environment, stdout=subprocess.DEVNULL)
+    call(
+        ["apt-get", "-qq", "-y", "install", "--no-install-recommends", *absent],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 # ---------------------------------------------------------------------------------------------- environments
@@ -240,26 +244,31 @@ def files_under(folder: Path) -> list[Path]:
     )
 
 
+def build_engine_wheel(folder: Path) -> None:
+    """Build the engine's own wheel into a folder; the same sources give the same bytes."""
+    tools = tools_environment()
+    with tempfile.TemporaryDirectory() as scratch:
+        # From a copy, since setuptools would pack what an earlier build left in the source folder.
+        for path in (*files_under(ENGINE), ROOT / "LICENSE"):
+            copy = Path(scratch, path.relative_to(ENGINE if path.is_relative_to(ENGINE) else ROOT))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+            copy.chmod(0o644)
+        oldest_date_in_zip = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
+        wheel = [tools.python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+        call([*wheel, "-w", folder, scratch], env=oldest_date_in_zip)
+
+
 def engine_wheel() -> Path:
-    """The engine's own wheel, built once for each state of its sources."""
+    """The engine's wheel from the cache, built once for each state of its sources."""
     sources = [*files_under(ENGINE), ROOT / "LICENSE"]
     key = digest(*(part for path in sources for part in (str(path.relative_to(ROOT)), path.read_bytes())))
     folder = CACHE / "wheels" / key
     if not folder.exists():
-        tools = tools_environment()
-        (CACHE / "wheels").mkdir(parents=True, exist_ok=True)
-        with timed("building the engine's wheel"), tempfile.TemporaryDirectory(dir=CACHE / "wheels") as scratch:
-            # A copy, since setuptools would pack what an earlier build left in the source folder.
-            for path in sources:
-                copy = Path(scratch, "source", path.relative_to(ENGINE if path.is_relative_to(ENGINE) else ROOT))
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, copy)
-                copy.chmod(0o644)
-            # The oldest date that zip can hold: the same sources give the same bytes.
-            fixed_date = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
-            wheel = [tools.python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-            call([*wheel, "-w", Path(scratch, "wheel"), Path(scratch, "source")], env=fixed_date)
-            Path(scratch, "wheel").rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with timed("building the engine's wheel"), tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            build_engine_wheel(Path(unfinished, "wheel"))
+            Path(unfinished, "wheel").rename(folder)
     return next(folder.glob("*.whl"))
 
 
@@ -309,7 +318,9 @@ def fill_wheelhouse(platform_name: str, python_version: str) -> None:
     tags = [word for tag in WHEEL_TAGS[platform_name] for word in ("--platform", tag)]
     for old in WHEELHOUSE.glob("*.whl"):
         old.unlink()
-    tools.pip("download", "--only-binary=:all:", "--python-version", python_version, *tags, "-d", WHEELHOUSE, *requirements)
+    tools.pip(
+        "download", "--only-binary=:all:", "--python-version", python_version, *tags, "-d", WHEELHOUSE, *requirements
+    )
     say(f"{len(list(WHEELHOUSE.glob('*.whl')))} wheels for {platform_name}, Python {python_version} in {WHEELHOUSE}")
 
 
@@ -331,7 +342,10 @@ def run(image: Path, out: Path) -> None:
         settings = {**os.environ, "REFIT_ENGINE_PYTHON": str(engine.python), "BLENDER_USER_RESOURCES": user_folder}
         times = Path(user_folder, "times.json")
         with timed(f"Blender {RUN_BLENDER}", seconds):
-            call([blender.python, __file__, "inside-blender", extension, image.resolve(), out.resolve(), times], env=settings)
+            call(
+                [blender.python, __file__, "inside-blender", extension, image.resolve(), out.resolve(), times],
+                env=settings,
+            )
         seconds |= {f"  {stage}": value for stage, value in json.loads(times.read_text()).items()}
     say("done:")
     for name in ("result.blend", "result.glb", "overlay.png", "result.npz"):
@@ -428,8 +442,8 @@ class Tally:
             self.remarks.append(f"{suite.name}: its tests passed, then it ended with exit code {exit_code}")
 
 
-def pytest_arguments(folder: str, report: Path, keyword: str | None) -> list[str]:
-    arguments = ["-m", "pytest", str(ROOT / "tests" / folder), f"--junitxml={report}"]
+def pytest_arguments(folders: Sequence[str], report: Path, keyword: str | None) -> list[str]:
+    arguments = ["-m", "pytest", *(str(ROOT / "tests" / folder) for folder in folders), f"--junitxml={report}"]
     return [*arguments, "-k", keyword] if keyword else arguments
 
 
@@ -447,13 +461,24 @@ def test(only: str | None, keyword: str | None) -> int:
         engine = engine_environment(for_tests=True)
         extension = build_zip(folder=results)
         # One thread each: two suites share the machine's cores.
-        common = {"REFIT_ENGINE_PYTHON": str(engine.python), "REFIT_EXTENSION_ZIP": str(extension), "OMP_NUM_THREADS": "1"}
+        common = {
+            "REFIT_ENGINE_PYTHON": str(engine.python),
+            "REFIT_EXTENSION_ZIP": str(extension),
+            "OMP_NUM_THREADS": "1",
+        }
         if only in (None, "engine"):
             report = results / "engine.xml"
-            suites.append(Suite("engine", [str(engine.python), *pytest_arguments("engine", report, keyword)], common, report))
+            suites.append(
+                Suite(
+                    "engine",
+                    [str(engine.python), *pytest_arguments(["engine", "packaging"], report, keyword)],
+                    common,
+                    report,
+                )
+            )
         for version in TEST_BLENDERS if only in (None, "addon") else ():
             report = results / f"addon-{version}.xml"
-            command = [str(bpy_environment(version).python), *pytest_arguments("addon", report, keyword)]
+            command = [str(bpy_environment(version).python), *pytest_arguments(["addon"], report, keyword)]
             suites.append(Suite(f"add-on in Blender {version}", command, common, report))
         if window:
             window.finish()
@@ -462,7 +487,7 @@ def test(only: str | None, keyword: str | None) -> int:
                 tally.remarks.append(f"add-on in a window: skipped, {window.obstacle}")
             else:
                 report = results / "gui.xml"
-                inside = ["python3", *pytest_arguments("gui", report, keyword)]
+                inside = ["python3", *pytest_arguments(["gui"], report, keyword)]
                 visible = [ROOT, engine.folder, *interpreter_files(Path(python_for_blender()))]
                 settings = {**common, "REFIT_GUI_PICTURES": str(results)}
                 command = debian.command_inside(CHROOT, inside, settings, readable=visible, writable=[results])

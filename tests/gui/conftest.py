@@ -34,7 +34,16 @@ def extension_zip():
 def settings(screen, extension_zip, tmp_path_factory):
     """Environment of a user who installed the extension and has no other settings but a silent start."""
     variables = {**screen, "BLENDER_USER_RESOURCES": str(tmp_path_factory.mktemp("user"))}
-    install = ["blender", "--command", "extension", "install-file", "--repo", "user_default", "--enable", str(extension_zip)]
+    install = [
+        "blender",
+        "--command",
+        "extension",
+        "install-file",
+        "--repo",
+        "user_default",
+        "--enable",
+        str(extension_zip),
+    ]
     subprocess.run(install, env=variables, check=True)
     quiet = "import bpy; bpy.context.preferences.view.show_splash = False; bpy.ops.wm.save_userpref()"
     subprocess.run(["blender", "--background", "--python-expr", quiet], env=variables, check=True)

@@ -23,14 +23,14 @@ PACKAGES = (
 ).split()
 
 
-def mirror() -> str | None:
+def mirror(etc: Path = Path("/etc")) -> str | None:
     """The address from which this Debian system gets its own packages, or None on another system."""
-    release = Path("/etc/os-release")
+    release = etc / "os-release"
     found = re.search(r"^VERSION_CODENAME=(\w+)$", release.read_text(), re.MULTILINE) if release.exists() else None
     if not found:
         return None
     suite = found[1]
-    for path in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))):
+    for path in (etc / "apt/sources.list", *sorted((etc / "apt/sources.list.d").glob("*"))):
         text = path.read_text() if path.is_file() else ""
         if path.suffix == ".sources":
             for stanza in re.split(r"\n\s*\n", text):

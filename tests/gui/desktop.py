@@ -58,7 +58,17 @@ class BlenderWindow:
         self.log = channel / "blender.log"
         self._numbers = itertools.count()
         place = [str(number) for number in (0, 0, *SCREEN)]
-        command = ["blender", "--gpu-backend", "opengl", "--window-geometry", *place, "--python", str(DRIVER), "--", str(channel)]
+        command = [
+            "blender",
+            "--gpu-backend",
+            "opengl",
+            "--window-geometry",
+            *place,
+            "--python",
+            str(DRIVER),
+            "--",
+            str(channel),
+        ]
         with self.log.open("w") as output:
             self.process = subprocess.Popen(command, env=settings, stdout=output, stderr=subprocess.STDOUT)
 
@@ -100,7 +110,10 @@ class BlenderWindow:
     def open_tab(self, name: str) -> None:
         self.ask("view_3d()[1].spaces.active.show_region_ui = True")
         # The sidebar knows its tabs once it has been drawn.
-        wait_until(lambda: self.ask(f"open_tab({name!r}); answer = view_3d()[2].active_panel_category == {name!r}"), f"{name} was open")
+        wait_until(
+            lambda: self.ask(f"open_tab({name!r}); answer = view_3d()[2].active_panel_category == {name!r}"),
+            f"{name} was open",
+        )
 
     def find_button(self, operator: str) -> tuple[int, int]:
         """Where the button of an operator is in the sidebar, found as a user could: by pointing and asking.

@@ -6,7 +6,10 @@ import subprocess
 
 def test_blender_accepts_the_extension(settings, extension_zip):
     answer = subprocess.run(
-        ["blender", "--command", "extension", "validate", str(extension_zip)], env=settings, capture_output=True, text=True
+        ["blender", "--command", "extension", "validate", str(extension_zip)],
+        env=settings,
+        capture_output=True,
+        text=True,
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
