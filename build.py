@@ -41,7 +41,8 @@ TEST_BLENDERS = ("4.2.23", RUN_BLENDER, "5.0.1")
 SETUPTOOLS = "setuptools==84.2.1"
 # Blender as a Python module links these even where no window is ever opened.
 BPY_LIBRARIES = (
-    "libegl1 libgl1 libgl1-mesa-dri libice6 libsm6 libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1 libxxf86vm1"
+    "libegl1 libgl1 libgl1-mesa-dri libice6 libsm6 libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1"
+    " libxxf86vm1"
 ).split()
 # Blender's platform names, and the wheel tags that each can install.
 WHEEL_TAGS = {

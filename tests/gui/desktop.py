@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SCREEN = (1600, 1000)
@@ -154,7 +154,5 @@ def engine_frozen() -> Iterator[list[int]]:
         yield workers
     finally:
         for process in workers:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
