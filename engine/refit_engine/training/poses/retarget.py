@@ -6,7 +6,7 @@ import roma
 import torch
 
 from refit_engine.training.poses.rotations import join_swing_twist, rotation_between, split_swing_twist
-from refit_engine.training.poses.skeleton import PARENTS, REST_JOINTS, rest_frames, to_global, to_local
+from refit_engine.training.poses.skeleton import REST_JOINTS, rest_frames, to_global, to_local
 from refit_engine.training.poses.sources import Motion
 
 __all__ = ["retarget", "share_arm_elevation"]
@@ -27,6 +27,7 @@ def retarget(motion: Motion, rest_joints: np.ndarray = REST_JOINTS) -> np.ndarra
     source's world (Y up).
     """
     align = motion.frames @ np.swapaxes(rest_frames(rest_joints), -1, -2)
+    align[10:12] = align[7:9]
     world = motion.orientations @ align
     world[:, 12] = _half_way(world[:, 9], world[:, 15])
     world[:, 22:] = world[:, 20:22]

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far joints go: ranges from clinical tables, widened to what gymnasts and the motion capture data show.
+
+A joint's rotation is split into swing * twist, twist about the bone. With the bone direction `a`, the hinge `h` and
+c = a x h, the swing is a 2-vector (about h, about c). A box holds hinges and small joints; hips and shoulders also
+have a reach: the largest swing from the middle of the range, for twelve directions. Everything is written for the
+left side; right joints are mirrored.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from refit_engine.training.poses.rotations import canonical, join_swing_twist, split_swing_twist
+from refit_engine.training.poses.skeleton import JOINT_COUNT, LEFT_RIGHT_SWAP, rest_frames
+
+__all__ = ["clamp", "clamp_coordinates", "excess", "from_coordinates", "to_coordinates"]
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Degrees. hinge: about h; side: about c; twist: about the bone; reach: from the middle (hinge, side) of the range."""
+
+    hinge: tuple[float, float]
+    side: tuple[float, float]
+    twist: tuple[float, float]
+    middle: tuple[float, float] = (0.0, 0.0)
+    reach: tuple[float, ...] = ()
+
+
+# Directions of `reach` start at +hinge and turn towards +side in steps of 30 degrees.
+_RANGES = {
+    # hinge + = bend back, side + = spread, twist + = knee inwards.
+    1: _Range((-145, 60), (-50, 95), (-70, 50), (-45, 15), (97, 97, 90, 78, 82, 95, 100, 92, 75, 62, 68, 85)),
+    # + = bend forwards; towards the right; to the left
+    3: _Range((-35, 50), (-25, 25), (-15, 15)),
+    6: _Range((-25, 35), (-20, 20), (-20, 20)),
+    9: _Range((-25, 30), (-20, 20), (-20, 20)),
+    12: _Range((-30, 30), (-25, 25), (-40, 40)),
+    15: _Range((-30, 30), (-25, 25), (-40, 40)),
+    # + = bend
+    4: _Range((-5, 152), (-8, 12), (-20, 15)),
+    # + = point the toes; roll the sole inwards; toes to the left (outwards)
+    7: _Range((-35, 62), (-25, 30), (-25, 30)),
+    # + = curl the toes
+    10: _Range((-55, 35), (-10, 10), (-8, 8)),
+    # + = reach forwards; down
+    13: _Range((-20, 25), (-35, 12), (-10, 10)),
+    # + = swing forwards; down; turn inwards
+    16: _Range((-75, 130), (-95, 100), (-115, 95), (30, 10), (98, 100, 92, 88, 88, 95, 95, 98, 102, 102, 100, 100)),
+    # + = bend; (none); half the turn of the palm
+    18: _Range((-4, 150), (-10, 10), (-50, 55)),
+    # + = bend back; towards the thumb
+    20: _Range((-70, 70), (-35, 28), (-50, 55)),
+    22: _Range((-25, 12), (-8, 8), (-8, 8)),
+}
+_DIRECTIONS = 12
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The ranges as tensors: frames [24,3,3] columns (a, h, c); low/high [24,3] for (hinge, side, twist); radians."""
+
+    frames: Tensor
+    low: Tensor
+    high: Tensor
+    middle: Tensor
+    reach: Tensor
+
+
+@cache
+def _tables() -> _Tables:
+    frames = np.tile(np.eye(3), (JOINT_COUNT, 1, 1))
+    rest = rest_frames()
+    trunk = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]]).T
+    own = {7: np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]]).T, 10: np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]).T}
+    low, high = np.full((JOINT_COUNT, 3), -np.inf), np.full((JOINT_COUNT, 3), np.inf)
+    middle, reach = np.zeros((JOINT_COUNT, 2)), np.full((JOINT_COUNT, _DIRECTIONS), np.inf)
+    for joint, limit in _RANGES.items():
+        frame = own.get(joint, trunk if joint in (3, 6, 9, 12, 15) else rest[20 if joint == 22 else joint])
+        if joint == 13:
+            frame = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]).T
+        for index in {joint, LEFT_RIGHT_SWAP[joint]}:
+            frames[index] = frame
+            low[index], high[index] = np.radians(np.transpose([limit.hinge, limit.side, limit.twist]))
+            middle[index] = np.radians(limit.middle)
+            if limit.reach:
+                reach[index] = np.radians(limit.reach)
+    return _Tables(*(torch.from_numpy(array.astype(np.float32)) for array in (frames, low, high, middle, reach)))
+
+
+# Mirroring a rotation at x = 0 negates two components of its quaternion; right joints are handled as left ones.
+_MIRROR = torch.ones(JOINT_COUNT, 4)
+_MIRROR[[2, 5, 8, 11, 14, 17, 19, 21, 23], 1:3] = -1
+
+
+def to_coordinates(quaternions: Tensor) -> Tensor:
+    """(hinge, side, twist) of every joint, right joints as if they were left ones. [n,24,4] -> [n,24,3] radians"""
+    frames = _tables().frames
+    mirrored = canonical(quaternions * _MIRROR)
+    swing, twist = split_swing_twist(mirrored, frames[:, :, 0].expand(len(quaternions), -1, -1))
+    flat = torch.einsum("njk,jka->nja", swing, frames[:, :, 1:])
+    return torch.cat([flat, twist[..., None]], dim=-1)
+
+
+def from_coordinates(coordinates: Tensor) -> Tensor:
+    """Inverse of `to_coordinates`. [n,24,3] radians -> [n,24,4]"""
+    frames = _tables().frames
+    swing = torch.einsum("nja,jka->njk", coordinates[..., :2], frames[:, :, 1:])
+    axes = frames[:, :, 0].expand(len(coordinates), -1, -1)
+    return join_swing_twist(swing, coordinates[..., 2], axes) * _MIRROR
+
+
+def clamp_coordinates(coordinates: Tensor) -> Tensor:
+    """The nearest (hinge, side, twist) within the limits. [n,24,3] radians both"""
+    tables = _tables()
+    boxed = torch.minimum(torch.maximum(coordinates, tables.low), tables.high)
+    reaching = torch.isfinite(tables.reach[:, 0]).nonzero()[:, 0]
+    away = boxed[:, reaching, :2] - tables.middle[reaching]
+    radius = away.norm(dim=-1).clamp_min(1e-6)
+    turn = torch.remainder(torch.atan2(away[..., 1], away[..., 0]), 2 * torch.pi) * (_DIRECTIONS / (2 * torch.pi))
+    below = turn.floor().long() % _DIRECTIONS
+    share = turn - turn.floor()
+    rows = torch.arange(len(reaching)).expand_as(below)
+    table = tables.reach[reaching]
+    limit = table[rows, below] * (1 - share) + table[rows, (below + 1) % _DIRECTIONS] * share
+    shrink = (limit / radius).clamp_max(1.0)[..., None]
+    boxed[:, reaching, :2] = tables.middle[reaching] + away * shrink
+    return boxed
+
+
+def clamp(rotmats: np.ndarray) -> np.ndarray:
+    """The nearest pose (joint by joint) within anatomical limits; the root is free. [n,24,3,3] -> [n,24,3,3] float32"""
+    quaternions = roma.rotmat_to_unitquat(torch.from_numpy(np.asarray(rotmats, np.float32)))
+    clamped = from_coordinates(clamp_coordinates(to_coordinates(quaternions)))
+    clamped[:, 0] = quaternions[:, 0]
+    return roma.unitquat_to_rotmat(clamped).numpy()
+
+
+def excess(rotmats: np.ndarray) -> np.ndarray:
+    """By what angle each joint is outside its limits. [n,24,3,3] -> [n,24] radians"""
+    given = torch.from_numpy(np.asarray(rotmats, np.float32))
+    return roma.rotmat_geodesic_distance(given, torch.from_numpy(clamp(rotmats))).numpy()
