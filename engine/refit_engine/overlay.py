@@ -59,7 +59,7 @@ def _visible_triangles(
         depths.append(center[keep, 2])
     if not triangles:
         return np.empty((0, 3, 2)), np.empty((0, 3))
-    order = np.argsort(-np.concatenate(depths))
+    order = np.argsort(-np.concatenate(depths), kind="stable")
     return np.concatenate(triangles)[order], np.concatenate(colours)[order]
 
 

@@ -170,9 +170,13 @@ class Params:
         return [self._finite(name, value) for value in values]
 
     def _finite(self, name: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        try:
+            number = float("nan") if isinstance(value, bool | str) else float(value)
+        except (TypeError, OverflowError):
+            number = float("nan")
+        if not math.isfinite(number):
             raise self._invalid(name, "must hold finite numbers")
-        return float(value)
+        return number
 
     def _invalid(self, name: str, what: str) -> ProtocolError:
         return ProtocolError(INVALID_PARAMS, f"Parameter {self._where}{name} {what}.")

@@ -83,7 +83,7 @@ def read_result(path: Path) -> ImageResult:
             if str(data["format"]) != FORMAT or int(data["version"]) != VERSION:
                 raise ResultFileError(f"{Path(path).name} is not a ReFit result of version {VERSION}.")
             values = {field.name: data[field.name] for field in fields(ImageResult)}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ResultFileError(f"{Path(path).name} cannot be read as a ReFit result: {error}.") from error
     for name in _STRINGS:
         values[name] = str(values[name])

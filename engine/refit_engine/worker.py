@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol
 
 from . import protocol
-from .errors import Cancelled
+from .errors import Cancelled, RefitError
 from .protocol import ProtocolError, Request
 
 log = logging.getLogger(__name__)
@@ -86,20 +86,16 @@ class Worker:
         """Run one job and send its result; False after `shutdown`."""
         try:
             job.check()
-            if request.method == "shutdown":
-                self._send(protocol.response_line(request.id, None))
-                return False
-            self._send(protocol.response_line(request.id, self._methods[request.method](request.params, job)))
-        except Cancelled as error:
-            self._send(protocol.error_line(request.id, error))
+            result = None if request.method == "shutdown" else self._methods[request.method](request.params, job)
+            line = protocol.response_line(request.id, result)
         except Exception as error:  # whatever a job does, the next one is served
-            if not isinstance(error, ProtocolError):
+            if not isinstance(error, RefitError | ProtocolError):
                 log.exception("%s failed", request.method)
-            self._send(protocol.error_line(request.id, error))
-        finally:
-            with self._lock:
-                self._jobs.pop(request.id, None)
-        return True
+            line = protocol.error_line(request.id, error)
+        with self._lock:  # the client may use the id again as soon as it has the answer
+            self._jobs.pop(request.id, None)
+        self._send(line)
+        return request.method != "shutdown"
 
     def _read(self) -> None:
         while line := self._source.readline(MAX_LINE):
@@ -190,7 +186,8 @@ def _end_now() -> None:
     os._exit(0)
 
 
-def main() -> None:
+def serve(make_service: Callable[[], Service]) -> None:
+    """Take over this process's standard streams, serve until the client is done, and end the process."""
     source, sink = _claim_standard_streams()
     faulthandler.enable(sys.stderr)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -198,11 +195,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.name == "posix":
         _watch_parent()
-    from .service import EngineService
-
-    Worker(source, sink, EngineService()).run()
+    Worker(source, sink, make_service()).run()
     # The reader still waits for input and holds its stream: an ordinary exit could hang or abort on it.
     _end_now()
+
+
+def main() -> None:
+    from .service import EngineService
+
+    serve(EngineService)
 
 
 if __name__ == "__main__":
