@@ -35,6 +35,7 @@ ENGINE = ROOT / "engine"
 WHEELHOUSE = ROOT / "wheels"
 CHROOT = CACHE / "sid"
 SAMPLE_PHOTO = ROOT / "docs" / "samples" / "balance.jpg"
+RESULTS = ("result.blend", "result.glb", "overlay.png", "result.npz")
 
 RUN_BLENDER = "4.5.15"
 TEST_BLENDERS = ("4.2.23", RUN_BLENDER, "5.0.1")
@@ -64,15 +65,12 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def timed(what: str, seconds: dict[str, float] | None = None) -> Iterator[None]:
-    """Announce a step and how long it took; add it to `seconds` for a summary."""
+def timed(what: str) -> Iterator[None]:
+    """Announce a step, and say how long it took."""
     say(f"{what} …")
     start = time.monotonic()
     yield
-    took = time.monotonic() - start
-    say(f"{what}: {took:.1f} s")
-    if seconds is not None:
-        seconds[what] = took
+    say(f"{what}: {time.monotonic() - start:.1f} s")
 
 
 def call(command: Sequence[object], **options) -> None:
@@ -328,45 +326,39 @@ def fill_wheelhouse(platform_name: str, python_version: str) -> None:
 # ---------------------------------------------------------------------------------------------- run
 
 
-def run(image: Path, out: Path) -> None:
+def run(image: Path, out: Path) -> int:
     """Set up, install the extension into a clean Blender as a user would, and reconstruct one photo there."""
     if not image.is_file():
         raise BuildError(f"There is no file {image}.")
-    seconds: dict[str, float] = {}
-    with timed("set-up", seconds), cache_lock():
+    with timed("set-up"), cache_lock():
         engine = engine_environment(for_tests=False)
         blender = bpy_environment(RUN_BLENDER)
         extension = build_zip()
     say(f"extension: {extension} ({extension.stat().st_size / 1e6:.1f} MB)")
-    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="refit-user-") as user_folder:
         settings = {**os.environ, "REFIT_ENGINE_PYTHON": str(engine.python), "BLENDER_USER_RESOURCES": user_folder}
-        times = Path(user_folder, "times.json")
-        with timed(f"Blender {RUN_BLENDER}", seconds):
-            call(
-                [blender.python, __file__, "inside-blender", extension, image.resolve(), out.resolve(), times],
-                env=settings,
-            )
-        seconds |= {f"  {stage}": value for stage, value in json.loads(times.read_text()).items()}
-    say("done:")
-    for name in ("result.blend", "result.glb", "overlay.png", "result.npz"):
+        command = [blender.python, __file__, "inside-blender", extension, image.resolve(), out.resolve()]
+        with timed(f"the job in Blender {RUN_BLENDER}, from its start to its end"):
+            done = subprocess.run([str(word) for word in command], env=settings, check=False)
+    if done.returncode:
+        return done.returncode
+    for name in RESULTS:
         print(f"    {out / name}  {(out / name).stat().st_size / 1e6:.2f} MB")
-    for stage, value in seconds.items():
-        print(f"    {stage:<32}{value:8.2f} s")
+    return 0
 
 
-def inside_blender(extension: Path, image: Path, out: Path, times: Path) -> None:
-    """The part of `run` that Blender's own Python executes: install the zip, then reconstruct through the add-on."""
-    import bpy
+def inside_blender(extension: Path, image: Path, out: Path) -> int:
+    """The part of `run` that Blender's own Python executes: install the zip, then use the add-on's command line."""
+    with timed("starting Blender"):
+        import bpy
+    with timed("installing the extension"):
+        bpy.ops.extensions.package_install_files(
+            filepath=str(extension), repo="user_default", enable_on_install=True
+        )
+    from bl_ext.user_default.refit_blender import cli
 
-    seconds: dict[str, float] = {}
-    start = time.monotonic()
-    bpy.ops.extensions.package_install_files(filepath=str(extension), repo="user_default", enable_on_install=True)
-    seconds["install the extension"] = time.monotonic() - start
-    from bl_ext.user_default.refit_blender import api
-
-    raise NotImplementedError
-    times.write_text(json.dumps(seconds))
+    scene, glb = (out / name for name in RESULTS[:2])
+    return cli.main(["reconstruct", str(image), "--out", str(scene), "--glb", str(glb), "--keep", str(out)])
 
 
 # ---------------------------------------------------------------------------------------------- test
@@ -526,13 +518,13 @@ def main() -> int:
     benchmark = commands.add_parser("bench", help="time the engine's stages, as JSON (refit-engine bench)")
     benchmark.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to refit-engine bench")
     inner = commands.add_parser("inside-blender")
-    for name in ("extension", "image", "out", "times"):
+    for name in ("extension", "image", "out"):
         inner.add_argument(name, type=Path)
     options = parser.parse_args()
     try:
         match options.command:
             case "run":
-                run(options.image, options.out)
+                return run(options.image, options.out)
             case "test":
                 return test(options.only, options.keyword)
             case "zip":
@@ -544,7 +536,7 @@ def main() -> int:
                     engine = engine_environment(for_tests=False)
                 call([engine.python, "-m", "refit_engine.cli", "bench", *options.arguments])
             case "inside-blender":
-                inside_blender(options.extension, options.image, options.out, options.times)
+                return inside_blender(options.extension, options.image, options.out)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1
