@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which engine this Blender session uses, and the one process of it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import bpy
+
+from . import engine_install
+from .errors import EngineMissing
+from .jobs import EngineInfo, EngineProcess, Limits, worker_command
+
+PYTHON_VARIABLE = "REFIT_ENGINE_PYTHON"
+WHEELS = Path(__file__).parent / "wheels-engine"
+
+_process: EngineProcess | None = None
+_limits = Limits()
+
+
+@dataclass(frozen=True)
+class EnginePython:
+    """An interpreter and who chose it."""
+
+    path: Path
+    chosen_by: Literal["preferences", "environment variable", "installed"]
+
+
+def managed_root() -> Path:
+    """The folder of the engines that the add-on installs."""
+    try:
+        return Path(bpy.utils.extension_path_user(__package__, path="engine"))
+    except ValueError:  # not installed as an extension: a checkout
+        return Path(bpy.utils.user_resource("DATAFILES", path="refit_blender")) / "engine"
+
+
+def selected_python() -> EnginePython | None:
+    """The engine's Python: preferences, else the environment variable, else what Install Engine made."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    if addon and addon.preferences.engine_python:
+        return EnginePython(Path(bpy.path.abspath(addon.preferences.engine_python)), "preferences")
+    if variable := os.environ.get(PYTHON_VARIABLE):
+        return EnginePython(Path(variable), "environment variable")
+    managed = engine_install.managed_python(managed_root())
+    return EnginePython(managed, "installed") if managed else None
+
+
+def resident() -> EngineProcess:
+    """The running engine, started if need be; a fresh one where the last has failed. Raises EngineMissing."""
+    global _process
+    python = selected_python()
+    if python is None:
+        raise EngineMissing("No engine is installed: press Install Engine in the add-on's preferences.")
+    command = worker_command(python.path)
+    if _process and (_process.command != command or not _process.alive):
+        shutdown()
+    if _process is None:
+        _process = EngineProcess(command, _limits)
+        atexit.register(shutdown)
+    return _process
+
+
+def running_info() -> EngineInfo | None:
+    """What the running engine says of itself; None while there is none, or it has not said it yet."""
+    return _process.info if _process and _process.failure is None else None
+
+
+def shutdown() -> None:
+    """End the engine's process, if there is one."""
+    global _process
+    if _process:
+        process, _process = _process, None
+        process.close()
+        atexit.unregister(shutdown)

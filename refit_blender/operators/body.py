@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be done with a body afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ..errors import RefitError
+from ..results import read_body
+from ..scene import body as bodies
+
+
+class REFIT_OT_joints_to_shape(bpy.types.Operator):
+    """Move the joints to where the body's shape has them, after its shape sliders were changed"""
+
+    bl_idname = "refit.joints_to_shape"
+    bl_label = "Joints to Shape"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.mode == "OBJECT" and bodies.rig_of(context.active_object) is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        rig = bodies.rig_of(context.active_object)
+        try:
+            body = read_body(Path(rig["refit_body_file"]))
+        except RefitError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        active = context.view_layer.objects.active
+        bodies.move_joints(rig, body.joints(bodies.current_betas(rig)))
+        context.view_layer.objects.active = active
+        return {"FINISHED"}
+
+
+class REFIT_OT_toggle_correctives(bpy.types.Operator):
+    """Switch the body's pose correctives on or off; they cost time on each frame"""
+
+    bl_idname = "refit.toggle_correctives"
+    bl_label = "Pose Correctives"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        rig = bodies.rig_of(context.active_object)
+        mesh = rig and bodies.body_mesh(rig)
+        return bool(mesh and bodies.corrective_keys(mesh))
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        mesh = bodies.body_mesh(bodies.rig_of(context.active_object))
+        bodies.enable_correctives(mesh, not bodies.correctives_enabled(mesh))
+        return {"FINISHED"}
+
+
+class REFIT_OT_look_through(bpy.types.Operator):
+    """Look through the camera of the active body's picture, to see the body over it"""
+
+    bl_idname = "refit.look_through"
+    bl_label = "Look Through Its Camera"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        rig = bodies.rig_of(context.active_object)
+        return rig is not None and isinstance(rig.get("refit_camera"), bpy.types.Object)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        camera = bodies.rig_of(context.active_object)["refit_camera"]
+        if camera.name not in context.scene.objects:
+            self.report({"ERROR"}, f"Camera “{camera.name}” is no longer in the scene.")
+            return {"CANCELLED"}
+        context.scene.camera = camera
+        for area in context.screen.areas if context.screen else ():
+            if area.type == "VIEW_3D":
+                area.spaces.active.region_3d.view_perspective = "CAMERA"
+        return {"FINISHED"}

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sidebar tab in the 3D viewport."""
+
+from __future__ import annotations
+
+import bpy
+
+from .errors import SourceError
+from .preferences import draw_engine_status, draw_text
+from .results import BETAS
+from .scene import body as bodies
+from .scene import images
+from .session import state
+
+
+class RefitPanel:
+    """What all panels of the tab share."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "ReFit"
+
+
+class REFIT_PT_main(RefitPanel, bpy.types.Panel):
+    bl_label = "ReFit"
+    bl_idname = "REFIT_PT_main"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        _draw_source(layout, context)
+        column = layout.column()
+        column.scale_y = 1.4
+        if state.job:
+            progress = state.job.progress
+            column.progress(factor=progress.fraction, text=str(progress))
+            column.operator("refit.cancel", icon="X")
+        else:
+            column.operator("refit.reconstruct", icon="OUTLINER_OB_ARMATURE")
+        if state.error:
+            draw_text(layout.box(), state.error, icon="ERROR")
+        elif state.report:
+            draw_text(layout, state.report, icon="CHECKMARK")
+
+
+def _draw_source(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    settings = context.scene.refit
+    column = layout.column()
+    column.enabled = state.job is None
+    column.prop(settings, "source")
+    if settings.source == "CAMERA":
+        _draw_camera(column, context.scene.camera)
+        return
+    if settings.source == "FILE":
+        column.prop(settings, "image_path")
+    else:
+        empty = context.active_object
+        shown = empty and empty.type == "EMPTY" and empty.data
+        column.label(text=empty.name if shown else "Select an empty with an image", icon="EMPTY_DATA" if shown else "ERROR")
+    column.prop(settings, "focal_mode")
+    if settings.focal_mode == "MANUAL":
+        column.prop(settings, "focal_mm")
+
+
+def _draw_camera(layout: bpy.types.UILayout, camera: bpy.types.Object | None) -> None:
+    if camera is None or camera.type != "CAMERA":
+        layout.label(text="The scene has no active camera", icon="ERROR")
+        return
+    try:
+        image = images.camera_background(camera).image
+    except SourceError as error:
+        draw_text(layout, str(error), icon="ERROR")
+    else:
+        layout.label(text=f"{camera.name}: {image.name}", icon="CAMERA_DATA")
+
+
+class REFIT_PT_people(RefitPanel, bpy.types.Panel):
+    bl_label = "People"
+    bl_parent_id = "REFIT_PT_main"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = context.scene.refit
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.row().prop(settings, "people", expand=True)
+        if settings.people == "BOX":
+            column = layout.column(align=True)
+            for index, text in enumerate(("Left", "Top", "Width", "Height")):
+                column.prop(settings, "box", index=index, text=text)
+
+
+class REFIT_PT_body(RefitPanel, bpy.types.Panel):
+    bl_label = "Body"
+    bl_parent_id = "REFIT_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = context.scene.refit
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "body")
+        if settings.body == "FILE":
+            layout.prop(settings, "body_path")
+            layout.prop(settings, "gender")
+        layout.prop(settings, "fixed_shape")
+
+
+class REFIT_PT_solve(RefitPanel, bpy.types.Panel):
+    bl_label = "Solve"
+    bl_parent_id = "REFIT_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = context.scene.refit
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "iterations")
+        layout.prop(settings, "device")
+        layout.prop(settings, "weights_path")
+
+
+class REFIT_PT_result(RefitPanel, bpy.types.Panel):
+    bl_label = "Active Body"
+    bl_parent_id = "REFIT_PT_main"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return bodies.rig_of(context.active_object) is not None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        rig = bodies.rig_of(context.active_object)
+        layout.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
+        layout.label(text=f"Detection score {rig['refit_score']:.2f}")
+        layout.operator("refit.look_through", icon="VIEW_CAMERA")
+        mesh = bodies.body_mesh(rig)
+        if mesh is None:
+            return
+        if bodies.corrective_keys(mesh):
+            enabled = bodies.correctives_enabled(mesh)
+            layout.operator("refit.toggle_correctives", icon="CHECKBOX_HLT" if enabled else "CHECKBOX_DEHLT")
+        column = layout.column(align=True)
+        for index in range(BETAS):
+            key = mesh.data.shape_keys.key_blocks[bodies.SHAPE_KEY.format(index)]
+            column.prop(key, "value", text=f"Shape {index + 1}", slider=True)
+        layout.operator("refit.joints_to_shape", icon="BONE_DATA")
+
+
+class REFIT_PT_engine(RefitPanel, bpy.types.Panel):
+    bl_label = "Engine"
+    bl_parent_id = "REFIT_PT_main"
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        if state.install:
+            progress = state.install.progress
+            layout.progress(factor=progress.fraction, text=progress.message)
+            layout.operator("refit.cancel_install", icon="X")
+        elif not draw_engine_status(layout):
+            layout.operator("refit.show_preferences", icon="PREFERENCES")

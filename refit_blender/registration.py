@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every class that Blender gets to know, in the order in which it has to."""
+
+from __future__ import annotations
+
+import bpy
+
+from . import cli, engine, panels, session
+from .operators import body, reconstruct
+from .operators import engine as engine_operators
+from .preferences import RefitPreferences
+from .properties import RefitSettings
+
+CLASSES: tuple[type, ...] = (
+    RefitPreferences,
+    RefitSettings,
+    reconstruct.REFIT_OT_reconstruct,
+    reconstruct.REFIT_OT_cancel,
+    reconstruct.REFIT_FH_picture,
+    engine_operators.REFIT_OT_install_engine,
+    engine_operators.REFIT_OT_cancel_install,
+    engine_operators.REFIT_OT_show_preferences,
+    body.REFIT_OT_joints_to_shape,
+    body.REFIT_OT_toggle_correctives,
+    body.REFIT_OT_look_through,
+    panels.REFIT_PT_main,
+    panels.REFIT_PT_people,
+    panels.REFIT_PT_body,
+    panels.REFIT_PT_solve,
+    panels.REFIT_PT_result,
+    panels.REFIT_PT_engine,
+)
+
+_command = None
+
+
+def register() -> None:
+    global _command
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
+    _command = bpy.utils.register_cli_command(cli.COMMAND, cli.main)
+
+
+def unregister() -> None:
+    session.reset()
+    engine.shutdown()
+    bpy.utils.unregister_cli_command(_command)
+    del bpy.types.Scene.refit
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A result becomes objects in the scene: all of them, or none."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ..results import Body, ImageResult, Person
+from . import cameras, images
+from .body import BodyObjects, Pose, build_body
+from .sources import Source
+
+# A level camera that looks along the world's +Y: its X is the world's X, its down is the world's -Z.
+LEVEL = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+
+_KINDS = ("objects", "meshes", "armatures", "cameras", "images", "materials", "collections")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a reconstruction put into the scene."""
+
+    collection: bpy.types.Collection
+    camera: bpy.types.Object
+    bodies: tuple[BodyObjects, ...]
+
+
+def assemble(context: bpy.types.Context, source: Source, result: ImageResult, body: Body, temporary: Path) -> Outcome:
+    """Make camera and bodies of one picture. On any error the scene is left as it was.
+
+    temporary: a folder that will be deleted; a picture in there is packed into the file.
+    """
+    if context.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    scene = context.scene
+    camera = scene.objects.get(source.camera) if source.camera else None
+    with _nothing_left_on_error():
+        collection = bpy.data.collections.new(f"ReFit {source.name}")
+        scene.collection.children.link(collection)
+        frame = None
+        if camera is None:
+            camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
+            collection.objects.link(camera)
+            images.show_behind(camera, result.image, pack=temporary in result.image.parents)
+        if source.camera_to_world is not None:
+            camera_to_world = source.camera_to_world
+        else:
+            camera_to_world = _level_camera(result)
+            camera.matrix_world = _matrix_world(camera_to_world)
+        bodies = []
+        for index, person in enumerate(result.people):
+            name = source.name if len(result.people) == 1 else f"{source.name} person {index + 1}"
+            made = build_body(name, body, _pose(person, camera_to_world), collection)
+            _note_parameters(made.rig, person, result, camera)
+            bodies.append(made)
+    if frame:
+        cameras.set_frame(scene, frame)
+        scene.camera = camera
+    _select(context, [made.rig for made in bodies])
+    return Outcome(collection, camera, tuple(bodies))
+
+
+def _level_camera(result: ImageResult) -> np.ndarray:
+    """camera_to_world [4,4] at such a height that the lowest vertex of all bodies stands at Z = 0."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = LEVEL
+    matrix[2, 3] = max(float(person.vertices_cam[:, 1].max()) for person in result.people)
+    return matrix
+
+
+def _matrix_world(camera_to_world: np.ndarray):
+    from mathutils import Matrix
+
+    R = camera_to_world[:3, :3].T
+    return Matrix(cameras.camera_matrix_world(R, -R @ camera_to_world[:3, 3]))
+
+
+def _pose(person: Person, camera_to_world: np.ndarray) -> Pose:
+    """The pose, with the rig's origin on the ground under the body."""
+    vertices = person.vertices_cam @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    ground = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
+    return Pose(person.betas, person.rotmats, person.transl, camera_to_world, ground)
+
+
+def _note_parameters(rig: bpy.types.Object, person: Person, result: ImageResult, camera: bpy.types.Object) -> None:
+    """Keep the exact numbers and where they come from on the rig, as custom properties."""
+    notes = {
+        "betas": person.betas.tolist(),
+        "rotmats": person.rotmats.ravel().tolist(),
+        "transl": person.transl.tolist(),
+        "K": result.K.ravel().tolist(),
+        "focal_source": result.focal_source,
+        "image": str(result.image),
+        "image_size": list(result.size),
+        "box_xywh": person.box_xywh.tolist(),
+        "score": person.score,
+        "body_file": str(result.body_file),
+        "weights": result.weights_name,
+        "engine_version": result.engine_version,
+        "iterations": result.iterations,
+        "camera": camera,
+    }
+    for name, value in notes.items():
+        rig[f"refit_{name}"] = value
+
+
+def _select(context: bpy.types.Context, rigs: list[bpy.types.Object]) -> None:
+    for selected in context.selected_objects:
+        selected.select_set(False)
+    for rig in rigs:
+        rig.select_set(True)
+    context.view_layer.objects.active = rigs[0]
+
+
+@contextlib.contextmanager
+def _nothing_left_on_error() -> Iterator[None]:
+    """Remove the data blocks that were made inside, if it raises; make the active object active again."""
+    active = bpy.context.view_layer.objects.active
+    before = {kind: {block.as_pointer() for block in getattr(bpy.data, kind)} for kind in _KINDS}
+    try:
+        yield
+    except BaseException:
+        made = [
+            block for kind in _KINDS for block in getattr(bpy.data, kind) if block.as_pointer() not in before[kind]
+        ]
+        bpy.data.batch_remove(made)
+        bpy.context.view_layer.objects.active = active
+        raise

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A body file and a pose become an armature and a skinned mesh.
+
+Bones have identity axes (head at the joint, tail along +Y, roll 0), so that a bone's rotation in Blender is the
+joint's rotation in SMPL. The turn from SMPL's Y up to Blender's Z up is on the armature object alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ..results import BETAS, JOINT_NAMES, Body
+
+# A quarter turn about X: Y up becomes Z up.
+REST_TO_WORLD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+BONE_LENGTH = 0.08
+BETA_RANGE = 5.0
+MATERIAL_NAME = "ReFit Body"
+# Weights below this move no vertex by a hundredth of a millimetre.
+MIN_WEIGHT = 1e-5
+
+SHAPE_KEY = "shape_{}"
+CORRECTIVE_KEY = "pose_{}"
+
+
+@dataclass(frozen=True)
+class BodyObjects:
+    """The two objects that make a body."""
+
+    rig: bpy.types.Object
+    mesh: bpy.types.Object
+
+
+@dataclass(frozen=True)
+class Pose:
+    """betas [10]; rotmats [24,3,3], rotmats[0] in the camera frame; transl [3]; camera_to_world [4,4] (OpenCV axes).
+
+    ground [3]: where the rig's origin goes, in world coordinates.
+    """
+
+    betas: np.ndarray
+    rotmats: np.ndarray
+    transl: np.ndarray
+    camera_to_world: np.ndarray
+    ground: np.ndarray
+
+
+def build_body(name: str, body: Body, pose: Pose, collection: bpy.types.Collection) -> BodyObjects:
+    """Make armature and mesh in `collection`, which must be in the active view layer, in Object mode."""
+    joints = body.joints(pose.betas)
+    rig = _build_rig(name, body, joints, collection)
+    _pose_rig(rig, joints, pose)
+    mesh = _build_mesh(f"{name} body", body, rig, collection)
+    _add_shape_keys(mesh, body, pose.betas)
+    if body.posedirs is not None:
+        _add_correctives(mesh, rig, body)
+    return BodyObjects(rig, mesh)
+
+
+def body_mesh(rig: bpy.types.Object) -> bpy.types.Object | None:
+    """The skinned mesh of a rig made here."""
+    for child in rig.children:
+        if child.type == "MESH" and child.data.shape_keys and SHAPE_KEY.format(0) in child.data.shape_keys.key_blocks:
+            return child
+    return None
+
+
+def is_rig(candidate: bpy.types.Object | None) -> bool:
+    """Whether this is the armature of a body made here."""
+    return candidate is not None and candidate.type == "ARMATURE" and "refit_betas" in candidate
+
+
+def rig_of(candidate: bpy.types.Object | None) -> bpy.types.Object | None:
+    """The rig that an object, mesh or armature, belongs to."""
+    if candidate is not None and not is_rig(candidate):
+        candidate = candidate.parent
+    return candidate if is_rig(candidate) else None
+
+
+def current_betas(rig: bpy.types.Object) -> np.ndarray:
+    """The shape [10] as the mesh's sliders say it."""
+    mesh = body_mesh(rig)
+    if mesh is None:
+        return np.array(rig["refit_betas"][:], dtype=np.float64)
+    keys = mesh.data.shape_keys.key_blocks
+    return np.array([keys[SHAPE_KEY.format(index)].value for index in range(BETAS)], dtype=np.float64)
+
+
+def move_joints(rig: bpy.types.Object, joints: np.ndarray) -> None:
+    """Put the rest joints [24,3] of a rig where its shape has them. The rig must be active, in Object mode."""
+
+    def place(bones: bpy.types.ArmatureEditBones) -> None:
+        for name, head in zip(JOINT_NAMES, joints):
+            _place_bone(bones[name], head)
+
+    _edit(rig, place)
+
+
+# ------------------------------------------------------------------------------------------------------- armature
+
+
+def _build_rig(name: str, body: Body, joints: np.ndarray, collection: bpy.types.Collection) -> bpy.types.Object:
+    data = bpy.data.armatures.new(name)
+    data.display_type = "STICK"
+    rig = bpy.data.objects.new(name, data)
+    rig.show_in_front = True
+    collection.objects.link(rig)
+
+    def create(bones: bpy.types.ArmatureEditBones) -> None:
+        made = []
+        for index, joint in enumerate(JOINT_NAMES):
+            bone = bones.new(joint)
+            _place_bone(bone, joints[index])
+            if body.parents[index] >= 0:
+                bone.parent = made[body.parents[index]]
+            made.append(bone)
+
+    _edit(rig, create)
+    return rig
+
+
+def _place_bone(bone: bpy.types.EditBone, head: np.ndarray) -> None:
+    bone.head = head
+    bone.tail = head + [0.0, BONE_LENGTH, 0.0]
+    bone.roll = 0.0
+
+
+def _edit(rig: bpy.types.Object, change: Callable[[bpy.types.ArmatureEditBones], None]) -> None:
+    """Edit bones exist in Edit mode only, and Edit mode for the active object only."""
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    try:
+        change(rig.data.edit_bones)
+    finally:
+        bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def _pose_rig(rig: bpy.types.Object, joints: np.ndarray, pose: Pose) -> None:
+    """Turn the bones; the root takes the camera's turn and what is left of the place beside the object's own."""
+    turn = REST_TO_WORLD.T @ pose.camera_to_world[:3, :3]
+    origin = pose.camera_to_world[:3, 3]
+    matrix = np.eye(4)
+    matrix[:3, :3] = REST_TO_WORLD
+    matrix[:3, 3] = pose.ground
+    rig.matrix_world = Matrix(matrix)
+    pelvis_world = pose.camera_to_world[:3, :3] @ (joints[0] + pose.transl) + origin
+    for index, name in enumerate(JOINT_NAMES):
+        bone = rig.pose.bones[name]
+        rotation = turn @ pose.rotmats[0] if index == 0 else pose.rotmats[index]
+        bone.rotation_mode = "QUATERNION"
+        bone.rotation_quaternion = Matrix(rotation).to_quaternion()
+    rig.pose.bones[JOINT_NAMES[0]].location = REST_TO_WORLD.T @ (pelvis_world - pose.ground) - joints[0]
+
+
+# ----------------------------------------------------------------------------------------------------------- mesh
+
+
+def _build_mesh(name: str, body: Body, rig: bpy.types.Object, collection: bpy.types.Collection) -> bpy.types.Object:
+    data = bpy.data.meshes.new(name)
+    faces = body.faces
+    data.vertices.add(len(body.v_template))
+    data.vertices.foreach_set("co", _flat(body.v_template))
+    data.loops.add(faces.size)
+    data.loops.foreach_set("vertex_index", np.ascontiguousarray(faces.ravel(), dtype=np.int32))
+    data.polygons.add(len(faces))
+    data.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+    if body.uv is not None and body.uv_faces is not None:
+        data.uv_layers.new(name="UVMap", do_init=False).uv.foreach_set("vector", _flat(body.uv[body.uv_faces.ravel()]))
+    data.update(calc_edges=True)
+    data.shade_smooth()
+    data.materials.append(_material())
+    mesh = bpy.data.objects.new(name, data)
+    collection.objects.link(mesh)
+    mesh.parent = rig
+    _add_weights(mesh, body.weights)
+    mesh.modifiers.new("Armature", "ARMATURE").object = rig
+    return mesh
+
+
+def _add_weights(mesh: bpy.types.Object, weights: np.ndarray) -> None:
+    for joint, name in enumerate(JOINT_NAMES):
+        group = mesh.vertex_groups.new(name=name)
+        column = weights[:, joint]
+        used = np.flatnonzero(column > MIN_WEIGHT)
+        # One call for all vertices of one weight: whole limbs have weight 1.
+        values, inverse = np.unique(column[used].astype(np.float32), return_inverse=True)
+        order = np.argsort(inverse, kind="stable")
+        ends = np.cumsum(np.bincount(inverse, minlength=len(values)))
+        vertices = used[order].tolist()
+        start = 0
+        for value, end in zip(values.tolist(), ends.tolist()):
+            group.add(vertices[start:end], value, "REPLACE")
+            start = end
+
+
+def _add_shape_keys(mesh: bpy.types.Object, body: Body, betas: np.ndarray) -> None:
+    mesh.shape_key_add(name="Basis", from_mix=False)
+    for index in range(BETAS):
+        offset = body.shapedirs[:, :, index] if index < body.shapedirs.shape[2] else 0.0
+        key = _add_key(mesh, SHAPE_KEY.format(index), body.v_template + offset)
+        reach = max(BETA_RANGE, abs(float(betas[index])))
+        key.slider_min, key.slider_max = -reach, reach
+        key.value = float(betas[index])
+
+
+def _add_key(mesh: bpy.types.Object, name: str, positions: np.ndarray) -> bpy.types.ShapeKey:
+    key = mesh.shape_key_add(name=name, from_mix=False)
+    key.data.foreach_set("co", _flat(positions))
+    return key
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array, dtype=np.float32).ravel()
+
+
+def _material() -> bpy.types.Material:
+    material = bpy.data.materials.get(MATERIAL_NAME)
+    if material is None:
+        colour = (0.42, 0.53, 0.65, 1.0)
+        material = bpy.data.materials.new(MATERIAL_NAME)
+        material.diffuse_color = colour
+        material.roughness = 0.6
+        if material.node_tree is None:  # 5.0 and later have no other materials
+            material.use_nodes = True
+        shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+        shader.inputs["Base Color"].default_value = colour
+        shader.inputs["Roughness"].default_value = 0.6
+    return material
+
+
+# ----------------------------------------------------------------------------------------------- pose correctives
+
+
+# R - 1 in the components of a unit quaternion (w, x, y, z); without functions, Blender evaluates these natively.
+_ROTATION_MINUS_ONE = (
+    ("-2*(y*y+z*z)", "2*(x*y-w*z)", "2*(x*z+w*y)"),
+    ("2*(x*y+w*z)", "-2*(x*x+z*z)", "2*(y*z-w*x)"),
+    ("2*(x*z-w*y)", "2*(y*z+w*x)", "-2*(x*x+y*y)"),
+)
+
+
+def _add_correctives(mesh: bpy.types.Object, rig: bpy.types.Object, body: Body) -> None:
+    """A driven shape key for each entry of `R - 1` of the 23 joints below the root, as SMPL's posedirs have them."""
+    assert body.posedirs is not None
+    for feature in range(body.posedirs.shape[2]):
+        joint, entry = divmod(feature, 9)
+        expression = _ROTATION_MINUS_ONE[entry // 3][entry % 3]
+        key = _add_key(mesh, CORRECTIVE_KEY.format(feature), body.v_template + body.posedirs[:, :, feature])
+        key.slider_min, key.slider_max = -2.0, 2.0
+        driver = key.driver_add("value").driver
+        driver.type = "SCRIPTED"
+        for component in "wxyz":
+            if component in expression:
+                variable = driver.variables.new()
+                variable.name = component
+                variable.type = "TRANSFORMS"
+                target = variable.targets[0]
+                target.id = rig
+                target.bone_target = JOINT_NAMES[joint + 1]
+                target.transform_space = "LOCAL_SPACE"
+                target.rotation_mode = "QUATERNION"
+                target.transform_type = f"ROT_{component.upper()}"
+        driver.expression = expression
+
+
+def corrective_keys(mesh: bpy.types.Object) -> list[bpy.types.ShapeKey]:
+    """The pose correctives of a body's mesh; empty where the body has none."""
+    prefix = CORRECTIVE_KEY.format("")
+    return [key for key in mesh.data.shape_keys.key_blocks if key.name.startswith(prefix)]
+
+
+def correctives_enabled(mesh: bpy.types.Object) -> bool:
+    return any(not key.mute for key in corrective_keys(mesh))
+
+
+def enable_correctives(mesh: bpy.types.Object, enabled: bool) -> None:
+    """Switch all pose correctives, and the work for their drivers, on or off."""
+    for key in corrective_keys(mesh):
+        key.mute = not enabled
+    animation = mesh.data.shape_keys.animation_data
+    for curve in animation.drivers if animation else ():
+        curve.mute = not enabled

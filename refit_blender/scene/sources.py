@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a job's picture and camera come from: a file, the active camera's background, an image empty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ..errors import SourceError
+from . import cameras, images
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture and what is known of its camera.
+
+    name: for the new objects; K [3,3] for the picture's pixels, or focal in pixels, or neither.
+    camera: name of the scene's camera that took it, with camera_to_world [4,4] (OpenCV axes); without one, the job
+    makes a camera that matches the picture.
+    """
+
+    picture: Path
+    name: str
+    K: np.ndarray | None = None
+    focal: float | None = None
+    camera: str | None = None
+    camera_to_world: np.ndarray | None = None
+
+
+def file_source(path: Path, *, focal: float | None = None, focal_mm: float | None = None) -> Source:
+    """A picture file; its focal length in pixels, or in millimetres on a sensor whose longer side is 36 mm."""
+    if not path.name:
+        raise SourceError("No image is chosen.")
+    if focal is None and focal_mm is not None and (size := images.picture_size(path)):
+        focal = focal_mm / cameras.DEFAULT_SENSOR_MM * max(size)
+    return Source(picture=path.absolute(), name=path.stem, focal=focal)
+
+
+def empty_source(empty: bpy.types.Object | None, folder: Path, *, focal_mm: float | None = None) -> Source:
+    """The picture of an image empty. Raises SourceError where the object is none."""
+    if empty is None or empty.type != "EMPTY" or empty.empty_display_type != "IMAGE" or empty.data is None:
+        raise SourceError("The active object is no empty with an image.")
+    source = file_source(images.image_file(empty.data, folder), focal_mm=focal_mm)
+    return Source(picture=source.picture, name=empty.name, focal=source.focal)
+
+
+def camera_source(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, folder: Path) -> Source:
+    """The background image of the scene's camera, and that camera at the current frame. Raises SourceError."""
+    camera = scene.camera
+    if camera is None:
+        raise SourceError("The scene has no active camera.")
+    lens = cameras.lens_of(camera, scene)
+    background = images.camera_background(camera)
+    image = background.image
+    picture = images.image_file(image, folder)
+    seen = cameras.image_camera(
+        lens,
+        cameras.frame_of(scene),
+        background.placement,
+        *image.size,
+        display_aspect=image.display_aspect[0] / image.display_aspect[1],
+    )
+    if seen.flip_x or seen.flip_y:
+        picture = images.mirrored_file(image, folder, seen.flip_x, seen.flip_y)
+    R, t = cameras.extrinsics(cameras.world_matrix(camera, depsgraph))
+    camera_to_world = np.eye(4)
+    camera_to_world[:3, :3] = R.T @ seen.turn.T
+    camera_to_world[:3, 3] = -R.T @ t
+    return Source(picture=picture, name=camera.name, K=seen.K, camera=camera.name, camera_to_world=camera_to_world)

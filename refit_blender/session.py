@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes on in this Blender session: the running job and what the last one said. Not part of any file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .engine_install import InstallJob
+    from .reconstruction import Reconstruction
+
+
+@dataclass
+class State:
+    """job, install: what is running; error, install_error: the last sentence for the user; report: the last success."""
+
+    job: Reconstruction | None = None
+    error: str = ""
+    report: str = ""
+    install: InstallJob | None = None
+    install_error: str = ""
+
+
+state = State()
+
+
+def reset() -> None:
+    """Forget everything and stop what runs: the add-on is being switched off."""
+    if state.job:
+        state.job.cancel()
+    if state.install:
+        state.install.cancel()
+    state.job = state.install = None
+    state.error = state.install_error = state.report = ""

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on, switched on in a clean scene for every test, with an engine that is played by a script."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+import refit_blender
+import synthetic_body
+from blender_helpers import write_launcher
+from refit_blender import engine, session
+from refit_blender.jobs import Limits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def addon() -> Iterator[None]:
+    entry = bpy.context.preferences.addons.new()
+    entry.module = refit_blender.__name__
+    refit_blender.register()
+    yield
+    refit_blender.unregister()
+    bpy.context.preferences.addons.remove(entry)
+
+
+@pytest.fixture(autouse=True)
+def clean_scene(addon: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv(engine.PYTHON_VARIABLE, raising=False)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    yield
+    session.reset()
+    engine.shutdown()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A picture of 640 x 480 pixels."""
+    path = tmp_path / "a photo.png"
+    image = bpy.data.images.new("photo", 640, 480)
+    image.filepath_raw = str(path)
+    image.file_format = "PNG"
+    image.save()
+    bpy.data.images.remove(image)
+    return path
+
+
+@dataclass(frozen=True)
+class FakeEngine:
+    """An installed engine that behaves as told, and what it answers."""
+
+    folder: Path
+    body: dict[str, np.ndarray]
+    result: dict[str, np.ndarray]
+
+    @property
+    def starts(self) -> int:
+        return len((self.folder / "starts").read_text())
+
+
+@pytest.fixture
+def install_fake(tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeEngine]:
+    """Call it to install an engine: behaviour, and what the result holds."""
+
+    def install(behaviour: str = "good", *, correctives: bool = False, regressor: bool = False, **result) -> FakeEngine:
+        folder = tmp_path / "engine"
+        folder.mkdir(exist_ok=True)
+        body = synthetic_body.make_body(correctives=correctives, regressor=regressor)
+        body_file = folder / "body.npz"
+        np.savez(body_file, **body)
+        arrays = synthetic_body.write_result(folder / "result.npz", body_file, body, photo, **result)
+        launcher = write_launcher(folder / "python", behaviour, folder)
+        monkeypatch.setenv(engine.PYTHON_VARIABLE, str(launcher))
+        monkeypatch.setattr(engine, "_limits", Limits(start=20.0, silence=20.0, cancel=20.0))
+        return FakeEngine(folder, body, arrays)
+
+    return install

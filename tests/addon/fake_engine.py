@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An engine that speaks the protocol and answers with a prepared result, or misbehaves as it is told.
+
+Usage: fake_engine.py BEHAVIOUR FOLDER. FOLDER holds result.npz; what was asked is written there as request.json.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+WRONG_REPLIES = {"garbage": b"Segmentation fault is not JSON\n", "not_an_object": b"[1, 2]\n", "binary": b"\xff\xfe\x00\n"}
+
+
+def send(**message) -> None:
+    sys.stdout.buffer.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def receive() -> dict:
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit(0)
+    return json.loads(line)
+
+
+def sleep_until_killed() -> None:
+    time.sleep(600)
+
+
+def initialize(behaviour: str, request: dict) -> None:
+    if behaviour == "hang_at_start":
+        sleep_until_killed()
+    if behaviour == "crash_at_start":
+        print("ImportError: libtorch is broken", file=sys.stderr)
+        sys.exit(3)
+    if behaviour == "no_engine":
+        print("python: Error while finding module specification (ModuleNotFoundError: No module named 'refit_engine')", file=sys.stderr)
+        sys.exit(1)
+    if behaviour == "refuse":
+        send(id=request["id"], error={"code": -32000, "message": "Too old.", "data": {"kind": "ProtocolMismatch"}})
+        return
+    answer = {"protocol_version": 99 if behaviour == "other_protocol" else 1, "engine_version": "0.1.0"}
+    answer |= {"python": "3.11", "torch": "2.0", "device": "cpu", "device_name": "Fake processor", "devices": ["cpu"]}
+    send(id=request["id"], result=answer)
+
+
+def reconstruct(behaviour: str, folder: Path, request: dict) -> None:
+    (folder / "request.json").write_text(json.dumps(request["params"]))
+    for done in range(3):
+        params = {"id": request["id"], "stage": "network", "done": done, "total": 3, "message": "Fitting people"}
+        send(method="$/progress", params=params)
+    if behaviour in WRONG_REPLIES:
+        sys.stdout.buffer.write(WRONG_REPLIES[behaviour])
+        sys.stdout.buffer.flush()
+    if behaviour == "crash":
+        print("terminate called: out of memory", file=sys.stderr, flush=True)
+        os.abort()
+    if behaviour == "hang":
+        sleep_until_killed()
+    if behaviour == "wait_for_cancel":
+        while receive().get("method") != "$/cancelRequest":
+            pass
+        send(id=request["id"], error={"code": -32800, "message": "Cancelled.", "data": {"kind": "Cancelled"}})
+        return
+    if behaviour.startswith("fail:"):
+        _, kind, text = behaviour.split(":", 2)
+        send(id=request["id"], error={"code": -32000, "message": text, "data": {"kind": kind}})
+        return
+    npz = Path(request["params"]["job_folder"]) / "result.npz"
+    content = (folder / "result.npz").read_bytes()
+    npz.write_bytes(content[: len(content) // 2] if behaviour == "damaged_result" else content)
+    overlay = None
+    if request["params"]["overlay"]:
+        overlay = npz.with_name("overlay.png")
+        overlay.write_bytes(b"a picture")
+    entry = {"image": request["params"]["images"][0]["image"], "npz": str(npz), "overlay": str(overlay) if overlay else None, "people": 1}
+    seconds = {"detect": 0.1, "total": 0.2}
+    send(id=request["id"], result={"results": [entry], "body_file": "", "device": "cpu", "seconds": seconds, "messages": []})
+
+
+def main() -> None:
+    behaviour, folder = sys.argv[1], Path(sys.argv[2])
+    (folder / "starts").open("a").write("x")
+    while True:
+        request = receive()
+        if request["method"] == "initialize":
+            initialize(behaviour, request)
+        elif request["method"] == "shutdown":
+            send(id=request["id"], result=None)
+            return
+        elif request["method"] == "reconstruct":
+            reconstruct(behaviour, folder, request)
+
+
+if __name__ == "__main__":
+    main()

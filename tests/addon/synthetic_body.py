@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small body in SMPL format, and SMPL's posing formula in numpy, to compare Blender with."""
+
+from pathlib import Path
+
+import numpy as np
+
+PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+_JOINT_PLACES = np.array(
+    [
+        [0, 0, 0], [0.07, -0.09, 0], [-0.07, -0.09, 0], [0, 0.11, -0.02], [0.1, -0.47, 0], [-0.1, -0.47, 0],
+        [0, 0.25, 0], [0.09, -0.87, -0.03], [-0.09, -0.87, -0.03], [0, 0.3, 0.02], [0.12, -0.93, 0.09], [-0.12, -0.93, 0.09],
+        [0, 0.52, -0.02], [0.08, 0.42, -0.01], [-0.08, 0.42, -0.01], [0, 0.6, 0.03], [0.19, 0.45, -0.02], [-0.19, 0.45, -0.02],
+        [0.45, 0.44, -0.04], [-0.45, 0.44, -0.04], [0.7, 0.45, -0.05], [-0.7, 0.45, -0.05], [0.79, 0.44, -0.06], [-0.79, 0.44, -0.06],
+    ]
+)  # fmt: skip
+
+
+def make_body(*, correctives: bool, regressor: bool = False) -> dict[str, np.ndarray]:
+    """Arrays of a body whose skin is a small octahedron around each joint, with blended weights."""
+    rng = np.random.default_rng(3)
+    corners = 0.05 * np.concatenate([np.eye(3), -np.eye(3)])
+    v_template = (_JOINT_PLACES[:, None] + corners).reshape(-1, 3)
+    octahedron = np.array([[0, 1, 2], [1, 3, 2], [3, 4, 2], [4, 0, 2], [1, 0, 5], [3, 1, 5], [4, 3, 5], [0, 4, 5]])
+    count = len(v_template)
+    own = np.repeat(np.arange(24), 6)
+    weights = np.zeros((count, 24))
+    share = rng.uniform(0.5, 1.0, count)
+    weights[np.arange(count), own] = share
+    weights[np.arange(count), np.maximum(np.array(PARENTS)[own], 0)] += 1 - share
+    faces = (octahedron + 6 * np.arange(24)[:, None, None]).reshape(-1, 3)
+    shapedirs = rng.normal(size=(count, 3, 10)) * 0.01
+    body = {
+        "name": np.array("test body"),
+        "v_template": v_template,
+        "shapedirs": shapedirs,
+        "weights": weights,
+        "J_regressor": (own == np.arange(24)[:, None]) / 6.0,
+        "parents": np.array(PARENTS),
+        "faces": faces,
+        "uv": rng.uniform(size=(50, 2)),
+        "uv_faces": rng.integers(0, 50, faces.shape),
+    }
+    if correctives:
+        body["posedirs"] = rng.normal(size=(count, 3, 207)) * 0.005
+    if not regressor:
+        body["joint_template"] = _JOINT_PLACES
+        body["joint_shapedirs"] = rng.normal(size=(24, 3, 10)) * 0.005
+    return {name: value.astype(np.float32) if value.dtype == np.float64 else value for name, value in body.items()}
+
+
+def rest_joints(body: dict[str, np.ndarray], betas: np.ndarray) -> np.ndarray:
+    if "joint_template" in body:
+        return body["joint_template"] + body["joint_shapedirs"].astype(float) @ betas
+    return body["J_regressor"] @ (body["v_template"] + body["shapedirs"].astype(float) @ betas)
+
+
+def pose_body(body: dict[str, np.ndarray], betas: np.ndarray, rotmats: np.ndarray, transl: np.ndarray) -> np.ndarray:
+    """SMPL's formula: shape, pose correctives, linear blend skinning; vertices [V,3]."""
+    vertices = body["v_template"] + body["shapedirs"].astype(float) @ betas
+    if "posedirs" in body:
+        vertices = vertices + body["posedirs"].astype(float) @ (rotmats[1:] - np.eye(3)).ravel()
+    joints = rest_joints(body, betas)
+    chain = []
+    for index, parent in enumerate(PARENTS):
+        local = np.eye(4)
+        local[:3, :3] = rotmats[index]
+        local[:3, 3] = joints[index] - (joints[parent] if parent >= 0 else 0)
+        chain.append(local if parent < 0 else chain[parent] @ local)
+    moves = np.array(chain)
+    moves[:, :3, 3] -= np.einsum("jab,jb->ja", moves[:, :3, :3], joints)
+    blended = np.einsum("vj,jab->vab", body["weights"].astype(float), moves)
+    return np.einsum("vab,vb->va", blended[:, :3, :3], vertices) + blended[:, :3, 3] + transl
+
+
+def random_rotations(rng: np.random.Generator, count: int, largest: float) -> np.ndarray:
+    """Rotation matrices [count,3,3] about random axes by up to `largest` radians."""
+    axes = rng.normal(size=(count, 3))
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    angles = rng.uniform(0, largest, count)[:, None, None]
+    cross = np.zeros((count, 3, 3))
+    cross[:, [2, 0, 1], [1, 2, 0]] = axes
+    cross[:, [1, 2, 0], [2, 0, 1]] = -axes
+    return np.eye(3) + np.sin(angles) * cross + (1 - np.cos(angles)) * cross @ cross
+
+
+def write_result(path: Path, body_file: Path, body: dict[str, np.ndarray], image: Path, *, people: int = 1, K=None, size=(640, 480)):
+    """A result.npz for `people` bodies in random poses in front of the camera."""
+    rng = np.random.default_rng(7)
+    facing_camera = np.diag([1.0, -1.0, -1.0])
+    betas = rng.normal(size=(people, 10))
+    rotmats = np.stack([random_rotations(rng, 24, 1.2) for _ in range(people)])
+    rotmats[:, 0] = random_rotations(rng, people, 0.4) @ facing_camera
+    transl = np.array([[0.8 * index, 0.1, 4.0 + index] for index in range(people)])
+    vertices = np.stack([pose_body(body, betas[index], rotmats[index], transl[index]) for index in range(people)])
+    if K is None:
+        K = np.array([[700.0, 0, 330], [0, 700, 230], [0, 0, 1]])
+    arrays = {
+        "format": np.array("refit-result"),
+        "version": np.array(1),
+        "image": np.array(str(image)),
+        "image_size": np.array(size),
+        "K": K,
+        "focal_source": np.array("default"),
+        "boxes_xywh": np.tile([10.0, 20, 100, 200], (people, 1)),
+        "scores": np.full(people, 0.9),
+        "betas": betas,
+        "rotmats": rotmats,
+        "transl": transl,
+        "joints_cam": np.zeros((people, 24, 3)),
+        "joints2d": np.zeros((people, 24, 2)),
+        "vertices_cam": vertices.astype(np.float32),
+        "joint_names": np.array(["pelvis"]),
+        "body_name": np.array("test body"),
+        "body_kind": np.array("bundled"),
+        "body_file": np.array(str(body_file)),
+        "weights_name": np.array("untrained"),
+        "engine_version": np.array("0.1.0"),
+        "iterations": np.array(5),
+    }
+    np.savez(path, **arrays)
+    return arrays
