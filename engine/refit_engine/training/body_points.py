@@ -100,7 +100,6 @@ _RINGS: dict[str, tuple[str, Vector, float, tuple[str, ...]]] = {
 _SPOTS: dict[str, Place] = {
     "nose": Place("left_eye", "right_eye", 0.5, _FRONT, (0.0, -0.041, 0.0)),
     "left_eye_inner": Place("left_eye", "left_eye", 0.0, _FRONT, (-0.0135, -0.002, 0.0)),
-    "left_eye": Place("left_eye", "left_eye", 0.0, _FRONT, (0.0, -0.004, 0.0)),
     "left_eye_outer": Place("left_eye", "left_eye", 0.0, _FRONT, (0.0155, -0.002, 0.0)),
     "left_ear": Place("left_eye", "left_eye", 0.0, _OUT, (0.02, -0.02, -0.066)),
     "mouth_left": Place("left_eye", "left_eye", 0.0, _FRONT, (-0.006, -0.075, 0.0)),
@@ -110,6 +109,7 @@ _SPOTS: dict[str, Place] = {
 # A ray meets the vertex that is far along it and close to it.
 _SIDEWAYS_COST = 6.0
 _RING_CANDIDATES = 20
+_EYEBALL_RADIUS = 0.02
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,13 @@ def _nearest_four(place: Place, template: Template) -> np.ndarray:
     return np.argsort(distance, kind="stable")[:4]
 
 
+def _pupil(template: Template) -> np.ndarray:
+    """The foremost four vertices of the left eyeball."""
+    offsets = template.vertices - template.anchors["left_eye"]
+    eyeball = ~template.skin & (np.linalg.norm(offsets, axis=1) < _EYEBALL_RADIUS)
+    return np.argsort(np.where(eyeball, -offsets[:, 2], np.inf), kind="stable")[:4]
+
+
 def choose_markers(template: Template) -> np.ndarray:
     """Vertex ids ``[67]`` in the order of ``MARKER_NAMES``."""
     ids = {name: _meet(place, template) for name, place in _MIDLINE_MARKERS.items()}
@@ -202,6 +209,8 @@ def choose_landmarks(template: Template) -> np.ndarray:
     """Vertex ids ``[33, 4]`` in the order of ``LANDMARK_NAMES``; a landmark is their mean."""
     ids = {f"left_{part}": _ring(*ring, template) for part, ring in _RINGS.items()}
     ids |= {name: _nearest_four(place, template) for name, place in _SPOTS.items()}
+    ids["left_eye"] = _pupil(template)
+    ids["nose"] = np.concatenate([ids["nose"][:2], template.mirror[ids["nose"][:2]]])
     for name in LANDMARK_NAMES:
         if name not in ids:
             left = name.replace("right", "left")

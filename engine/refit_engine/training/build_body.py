@@ -235,6 +235,7 @@ def build(samples: int, seed: int) -> tuple[dict[str, np.ndarray], str]:
     template = Template(v_template.astype(np.float64), weights, skin, anchors, mirror)
     arrays = {
         "name": np.array("bundled"),
+        "kind": np.array("bundled"),
         "v_template": v_template,
         "shapedirs": shapedirs,
         "weights": weights.astype(np.float16),

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding, checking and reading body files."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..errors import BodyFileError
+from .data import BUNDLED_BODY, BodyData
+from .joints import SMPL_PARENTS
+from .points import SMPL_MARKER_IDS
+from .smpl_pickle import read_smpl_pickle
+
+log = logging.getLogger(__name__)
+
+Gender = Literal["neutral", "male", "female"]
+
+BETAS = 10
+SMPL_VERTICES = 6890
+# Raise it when the converted files change.
+_CONVERSION = 1
+_ARRAYS = (
+    "v_template",
+    "shapedirs",
+    "posedirs",
+    "weights",
+    "J_regressor",
+    "parents",
+    "faces",
+    "joint_template",
+    "joint_shapedirs",
+    "uv",
+    "uv_faces",
+    "marker_ids",
+    "landmark_ids",
+)
+# As smplx names them, then as SMPL's own downloads do.
+_SMPL_FILE_NAMES: dict[str, tuple[str, ...]] = {
+    "neutral": ("SMPL_NEUTRAL", "basicModel_neutral_lbs_10_207_0_v1.0.0", "basicmodel_neutral_lbs_10_207_0_v1.1.0"),
+    "male": ("SMPL_MALE", "basicmodel_m_lbs_10_207_0_v1.0.0", "basicmodel_m_lbs_10_207_0_v1.1.0"),
+    "female": ("SMPL_FEMALE", "basicModel_f_lbs_10_207_0_v1.0.0", "basicmodel_f_lbs_10_207_0_v1.1.0"),
+}
+
+
+def load_body(path: Path | None = None, gender: Gender = "neutral") -> BodyData:
+    """Reads the bundled body, or one in SMPL's format.
+
+    An SMPL file is converted once, to an npz with this package's names in the user's cache folder;
+    ``BodyData.file`` is that npz.
+
+    Args:
+        path: ``.npz`` or ``.pkl`` file; or a folder, where the gender picks the file (SMPL_NEUTRAL.pkl,
+            or the name that SMPL's download gives it); None for the bundled body.
+        gender: used for folders only.
+
+    Raises:
+        BodyFileError: no such file, not a body in SMPL's format, or not safe to read.
+    """
+    if path is None:
+        return _body(_read_npz(BUNDLED_BODY), BUNDLED_BODY)
+    path = _find(Path(path), gender)
+    arrays = _read_npz(path) if path.suffix.lower() == ".npz" else None
+    if arrays is not None and "parents" in arrays:
+        return _body(arrays, path)
+    converted = _cache_folder() / f"{path.stem}-{_fingerprint(path)}-{_CONVERSION}.npz"
+    if not converted.exists():
+        log.info("Converting %s to %s", path, converted)
+        arrays = read_smpl_pickle(path) if arrays is None else arrays
+        _write(converted, {"name": np.array(path.stem), "kind": np.array("smpl"), **_from_smpl(arrays, path.name)})
+    return _body(_read_npz(converted), converted)
+
+
+def _find(path: Path, gender: Gender) -> Path:
+    if path.is_dir():
+        names = [name + suffix for name in _SMPL_FILE_NAMES[gender] for suffix in (".npz", ".pkl")]
+        found = {file.name.lower(): file for file in sorted(path.iterdir())}
+        for name in names:
+            if name.lower() in found:
+                return found[name.lower()]
+        raise BodyFileError(f"The folder {path} has no {gender} SMPL body, such as {names[1]}.")
+    if not path.is_file():
+        raise BodyFileError(f"There is no body file {path}.")
+    if path.suffix.lower() not in (".npz", ".pkl"):
+        raise BodyFileError(f"{path.name} is no body file: SMPL bodies are .npz or .pkl files.")
+    return path
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise BodyFileError(f"{path.name} is no readable body file ({error}).") from error
+
+
+def _from_smpl(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
+    """The arrays of an SMPL file under our names, float32."""
+    for name in ("v_template", "shapedirs", "weights", "J_regressor", "kintree_table", "f"):
+        if name not in arrays:
+            raise BodyFileError(f"{source} is no SMPL body: it has no {name}.")
+    parents = np.asarray(arrays["kintree_table"])[0].astype(np.int64)
+    parents[0] = -1  # files hold 2**32 - 1
+    if parents.tolist() != list(SMPL_PARENTS):
+        raise BodyFileError(
+            f"{source} has {len(parents)} joints that are not SMPL's 24; SMPL-H and SMPL-X do not fit."
+        )
+    if len(arrays["v_template"]) != SMPL_VERTICES:
+        raise BodyFileError(f"{source} has {len(arrays['v_template'])} vertices instead of SMPL's {SMPL_VERTICES}.")
+    body = {name: np.asarray(arrays[name], np.float32) for name in ("v_template", "weights", "J_regressor")}
+    body["shapedirs"] = np.asarray(arrays["shapedirs"], np.float32)[..., :BETAS]
+    if "posedirs" in arrays:
+        body["posedirs"] = np.asarray(arrays["posedirs"], np.float32)
+    body["parents"] = parents
+    body["faces"] = np.asarray(arrays["f"]).astype(np.int64)
+    body["marker_ids"] = np.array(SMPL_MARKER_IDS)
+    return body
+
+
+def _body(arrays: dict[str, np.ndarray], file: Path) -> BodyData:
+    """The npz's arrays in the types to compute with, after a check of every shape."""
+    _check(arrays, file.name)
+    values = {name: arrays.get(name) for name in _ARRAYS}
+    for name, value in values.items():
+        if value is not None:
+            values[name] = value.astype(np.float32 if value.dtype.kind == "f" else np.int64)
+    return BodyData(name=str(arrays["name"]), kind=str(arrays["kind"]), file=file, **values)
+
+
+def _check(arrays: dict[str, np.ndarray], source: str) -> None:
+    vertices, joints = len(arrays.get("v_template", ())), len(SMPL_PARENTS)
+    faces = len(arrays.get("faces", ()))
+    shapes = {
+        "name": (),
+        "kind": (),
+        "v_template": (vertices, 3),
+        "shapedirs": (vertices, 3, BETAS),
+        "weights": (vertices, joints),
+        "J_regressor": (joints, vertices),
+        "parents": (joints,),
+        "faces": (faces, 3),
+        "marker_ids": (len(SMPL_MARKER_IDS),),
+    }
+    optional = {
+        "posedirs": (vertices, 3, 9 * (joints - 1)),
+        "joint_template": (joints, 3),
+        "joint_shapedirs": (joints, 3, BETAS),
+        "uv_faces": (faces, 3),
+        "landmark_ids": (33, 4),
+    }
+    shapes |= {name: shape for name, shape in optional.items() if name in arrays}
+    for name, shape in shapes.items():
+        if name not in arrays:
+            raise BodyFileError(f"{source} is no body file: it has no {name}.")
+        array = arrays[name]
+        if array.shape != shape:
+            raise BodyFileError(f"{source} is no body file: {name} has the shape {array.shape} instead of {shape}.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise BodyFileError(f"{source} is damaged: {name} holds values that are no numbers.")
+    if arrays["kind"] not in ("bundled", "smpl"):
+        raise BodyFileError(f"{source} is of the unknown kind {arrays['kind']}.")
+    for name in ("faces", "marker_ids"):
+        if arrays[name].min() < 0 or arrays[name].max() >= vertices:
+            raise BodyFileError(f"{source} is damaged: {name} points to vertices that it does not have.")
+
+
+def _fingerprint(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _cache_folder() -> Path:
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "refit" / "bodies"
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes an npz so that nobody ever sees half of it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+            np.savez(file, **arrays)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise BodyFileError(f"The converted body cannot be kept in {path.parent}: {error.strerror}.") from error
