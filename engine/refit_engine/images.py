@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -20,21 +20,23 @@ MIN_SIDE = 16
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture as it is stored in its file.
+    """A picture, at first as it is stored in its file: Blender too ignores EXIF's orientation.
 
-    pixels: [H,W,3] uint8 RGB, in the file's own order (EXIF orientation not applied, as Blender shows it).
-    quarter_turns: clockwise quarter turns that make it upright, from EXIF.
+    pixels: [H,W,3] uint8 RGB.
+    quarter_turns: clockwise quarter turns that still have to be made until it stands upright, from EXIF.
     exif_focal: focal length in pixels, or None.
+    turned: whether the pixels are no longer in the file's order.
     """
 
     path: Path
     pixels: np.ndarray
     quarter_turns: int = 0
     exif_focal: float | None = None
+    turned: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the stored pixels."""
+        """(width, height)."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
     def upright(self) -> Photo:
@@ -42,7 +44,7 @@ class Photo:
         if not self.quarter_turns:
             return self
         turned = np.ascontiguousarray(np.rot90(self.pixels, -self.quarter_turns))
-        return Photo(self.path, turned, 0, self.exif_focal)
+        return replace(self, pixels=turned, quarter_turns=0, turned=True)
 
 
 def read_photo(path: Path | str) -> Photo:

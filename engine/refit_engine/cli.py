@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line `refit-engine`. Data go to stdout, everything else to stderr; failures are one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .errors import RefitError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0, 1 for a failure, 2 for a wrong call."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return options.command(options)
+    except RefitError as error:
+        print(f"refit-engine: {error}", file=sys.stderr)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"refit-engine: {error.strerror or error}{where}.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("refit-engine: Cancelled.", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="refit-engine", description="Posed 3D bodies of the people in photos.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    detect = commands.add_parser("detect", help="print the people's boxes and scores as JSON")
+    detect.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    _add_people(detect)
+    _add_device(detect)
+    detect.set_defaults(command=_detect)
+
+    reconstruct = commands.add_parser("reconstruct", help="fit a body to each person: result.npz and overlay.png")
+    reconstruct.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    reconstruct.add_argument("--out", required=True, type=Path, metavar="DIR", help="one folder per image in it, if several")
+    reconstruct.add_argument("--bbox", action="append", type=_box, metavar="x,y,w,h", help="a person's box; may repeat")
+    reconstruct.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
+    _add_people(reconstruct)
+    _add_solve(reconstruct)
+    reconstruct.set_defaults(command=_reconstruct)
+
+    evaluate = commands.add_parser("evaluate", help="predict the joints of a dataset's people")
+    evaluate.add_argument("dataset", type=Path, metavar="DATASET.json")
+    evaluate.add_argument("--out", required=True, type=Path, metavar="predictions.jsonl")
+    _add_solve(evaluate)
+    evaluate.set_defaults(command=_evaluate)
+
+    bench = commands.add_parser("bench", help="print times per stage as JSON")
+    bench.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
+    bench.add_argument("--weights", type=Path, metavar="FILE", help="ReFit weights (default: the bundled ones)")
+    _add_device(bench)
+    bench.set_defaults(command=_bench)
+    return parser
+
+
+def _add_people(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--people", choices=("all", "largest"), default="all")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+
+
+def _add_solve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--body", type=Path, metavar="FILE", help="SMPL body, .npz or .pkl (default: the bundled one)")
+    parser.add_argument("--gender", choices=("neutral", "male", "female"), default="neutral")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="ReFit weights (default: the bundled ones)")
+    parser.add_argument("--iterations", type=_iterations, default=5, metavar="T", help="updates (default: 5)")
+    _add_device(parser)
+
+
+def _box(text: str) -> list[float]:
+    try:
+        x, y, w, h = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not x,y,w,h in pixels") from None
+    return [x, y, w, h]
+
+
+def _iterations(text: str) -> int:
+    count = int(text)
+    if not 0 <= count <= 100:
+        raise argparse.ArgumentTypeError("must be from 0 to 100")
+    return count
+
+
+def _detect(options: argparse.Namespace) -> int:
+    from .fitting import FitOptions, Fitter, Models
+    from .images import read_photo
+
+    fitter = Fitter(Models(), FitOptions(people=options.people), options.device)
+    records, failed = [], False
+    for path in options.images:
+        record: dict[str, object] = {"image": str(path)}
+        try:
+            photo = read_photo(path).upright()
+            people = fitter.detect(photo)
+            record["image_size"] = list(photo.size)
+            record["people"] = [
+                {"bbox_xywh": [round(float(v), 2) for v in one.bbox_xywh], "score": round(float(one.score), 4)}
+                for one in people
+            ]
+        except RefitError as error:
+            print(f"refit-engine: {error}", file=sys.stderr)
+            record["error"] = str(error)
+            failed = True
+        records.append(record)
+    print(json.dumps(records, indent=1))
+    return int(failed)
+
+
+def _reconstruct(options: argparse.Namespace) -> int:
+    import numpy as np
+    from tqdm import tqdm
+
+    from .fitting import Fitter, ImageRequest, Models
+    from .fitting.output import write_output
+
+    fitter = Fitter(Models(), _fit_options(options), options.device)
+    boxes = np.array(options.bbox) if options.bbox else None
+    failed = False
+    for path, folder in zip(tqdm(options.images, unit="image", disable=None), _folders(options), strict=True):
+        try:
+            result, photo = fitter.reconstruct(ImageRequest(path, boxes_xywh=boxes, focal=options.focal))
+        except RefitError as error:
+            if len(options.images) == 1:
+                raise
+            tqdm.write(f"refit-engine: {error}", file=sys.stderr)
+            failed = True
+            continue
+        output = write_output(folder, result, photo, fitter.subject().result_body.data.faces, overlay=True)
+        tqdm.write(f"{path}: {output.people} people, {result.focal_source} focal length -> {output.npz}", file=sys.stderr)
+    for message in fitter.messages:
+        print(f"refit-engine: {message}", file=sys.stderr)
+    return int(failed)
+
+
+def _folders(options: argparse.Namespace) -> list[Path]:
+    """DIR itself for one image; a folder named after each of several, numbered where names repeat."""
+    if len(options.images) == 1:
+        return [options.out]
+    folders: list[Path] = []
+    for path in options.images:
+        folder, number = options.out / path.stem, 2
+        while folder in folders:
+            folder, number = options.out / f"{path.stem}_{number}", number + 1
+        folders.append(folder)
+    return folders
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from .evaluate import predictions, read_dataset
+    from .fitting import Fitter, Models
+
+    records = read_dataset(options.dataset)
+    fitter = Fitter(Models(), _fit_options(options), options.device)
+    fitter.subject()  # wrong files show before the first line is written
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    failures = 0
+    with options.out.open("w", encoding="utf-8") as stream:
+        lines = predictions(records, options.dataset.parent, fitter)
+        for prediction in tqdm(lines, total=len(records), unit="record", disable=None):
+            failures += "error" in prediction
+            stream.write(json.dumps(prediction) + "\n")
+    if failures:
+        print(f"refit-engine: {failures} of {len(records)} records failed; see their errors.", file=sys.stderr)
+    return int(bool(records) and failures == len(records))
+
+
+def _fit_options(options: argparse.Namespace):
+    from .fitting import FitOptions
+
+    return FitOptions(
+        people=getattr(options, "people", "all"),
+        body=options.body,
+        gender=options.gender,
+        weights=options.weights,
+        iterations=options.iterations,
+    )
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from .bench import bench
+
+    print(json.dumps(bench(options.weights, options.device, hrnet=options.hrnet), indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

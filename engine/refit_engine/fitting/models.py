@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks and bodies that stay loaded from one job to the next."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from ..body import BodyData, BodyModel, load_body
+from ..network import ReFit
+from ..network.backbones.blazepose import BlazePose, load_blazepose
+from ..network.checkpoint import load_refit
+from ..network.inference import prepare_for_inference
+
+if TYPE_CHECKING:
+    from ..detect import Detector
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a whole job has in common.
+
+    body: an SMPL file, None for the bundled body; gender: which one, where the file leaves it open.
+    weights: a ReFit weights file, None for the bundled ones.
+    betas: [10] a known shape of that body, kept at every iteration; None to estimate it.
+    iterations: updates after the initial estimate.
+    """
+
+    people: Literal["all", "largest"] = "all"
+    body: Path | None = None
+    gender: Literal["neutral", "male", "female"] = "neutral"
+    weights: Path | None = None
+    betas: np.ndarray | None = None
+    iterations: int = 5
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body's data and its model on one device."""
+
+    data: BodyData
+    model: BodyModel
+    file: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """A ReFit ready to run, and the body that it was trained with (None where the user must bring SMPL)."""
+
+    model: ReFit
+    name: str
+    trained_on: Literal["bundled", "smpl"]
+
+
+class Models:
+    """Loads on first use and keeps the last of each kind; a file that changed on disk is read again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[object, object]] = {}
+
+    def detector(self, device: torch.device) -> Detector:
+        from ..detect import load_detector
+
+        return self._keep("detector", device, lambda: load_detector(device))
+
+    def pose_finder(self, device: torch.device) -> BlazePose:
+        """The small landmark network that tells how to turn and centre an upright crop."""
+        return self._keep("pose_finder", device, lambda: load_blazepose("lite", device=device))
+
+    def network(self, weights: Path | None, device: torch.device) -> Network:
+        def load() -> Network:
+            model, info = load_refit(weights, device)
+            return Network(prepare_for_inference(model), info.name, info.body)
+
+        return self._keep("network", (_stamp(weights), device), load)
+
+    def body(self, file: Path | None, gender: str, device: torch.device) -> Body:
+        """The bundled body and the user's are kept apart: fitting with SMPL may need both."""
+
+        def load() -> Body:
+            data = load_body(file, gender)
+            return Body(data, BodyModel(data).to(device).eval(), str(data.file))
+
+        return self._keep("bundled" if file is None else "user", (_stamp(file), gender, device), load)
+
+    def forget(self) -> None:
+        """Let go of everything, to make room on a device that is full."""
+        self._kept.clear()
+
+    def _keep(self, slot: str, key: object, load):
+        if slot not in self._kept or self._kept[slot][0] != key:
+            self._kept.pop(slot, None)  # the old one goes before the new one comes
+            self._kept[slot] = (key, load())
+        return self._kept[slot][1]
+
+
+def _stamp(file: Path | None) -> tuple[str, float] | None:
+    if file is None:
+        return None
+    return str(file), file.stat().st_mtime if file.exists() else 0.0

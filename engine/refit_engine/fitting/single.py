@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Single-view fitting: the people of one image, from pixels to posed bodies in the camera's frame."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..body import SMPL_JOINT_NAMES
+from ..camera import Intrinsics, choose_intrinsics, project
+from ..crop import Crop, box_crop, cut, roll_rotation, rolled_center, upright_crop
+from ..device import choose_device, is_out_of_memory
+from ..errors import DeviceError, ImageError, NoPersonFound, RefitError
+from ..images import Photo, read_photo
+from ..network import CropCamera
+from ..results import ImageResult
+from .models import FitOptions, Models
+from .subject import Subject, choose_subject
+
+if TYPE_CHECKING:
+    from ..detect import Detection
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = {"cpu": 8, "mps": 16, "cuda": 64}
+MAX_BOXES = 500
+
+Step = Callable[[str], None]
+"""Told the name of each step before it begins ("detect", "fit"); raises Cancelled to stop the job."""
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """One picture and what is known about it.
+
+    boxes_xywh: [N,4] people in pixels of the result's frame (see `Fitter.reconstruct`), None to detect them.
+    K: [3,3] the scene camera's matrix for the stored pixels; focal: pixels, given by the user.
+    """
+
+    image: Path
+    boxes_xywh: np.ndarray | None = None
+    K: np.ndarray | None = None
+    focal: float | None = None
+
+
+@dataclass(frozen=True)
+class People:
+    """Bodies in the frame of one camera (X right, Y down, Z forward, metres); N people.
+
+    betas: [N,10]; rotmats: [N,24,3,3]; transl: [N,3]; joints: [N,24,3]; vertices: [N,V,3].
+    """
+
+    betas: np.ndarray
+    rotmats: np.ndarray
+    transl: np.ndarray
+    joints: np.ndarray
+    vertices: np.ndarray
+
+    def __getitem__(self, index: np.ndarray) -> People:
+        return People(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+class Fitter:
+    """Fits the people of image after image with the same options; memory does not grow with their number.
+
+    Models stay in `models` for the next fitter. `messages` collects what the user should know (each once),
+    `seconds` the time spent per stage: detect, crop, network, body.
+    """
+
+    def __init__(self, models: Models, options: FitOptions, device: str = "auto", step: Step = lambda _: None) -> None:
+        self._models = models
+        self._options = options
+        self._step = step
+        self.device = choose_device(device)
+        self.messages: list[str] = []
+        self.seconds: Counter[str] = Counter(detect=0.0, crop=0.0, network=0.0, body=0.0)
+        self._subject: Subject | None = None
+
+    def subject(self) -> Subject:
+        """Network and bodies of this job on the current device, loaded on first use.
+
+        Raises WeightsFileError, BodyFileError.
+        """
+        if self._subject is None:
+            self._subject = self._on_device(lambda: choose_subject(self._models, self._options, self.device))
+        return self._subject
+
+    def detect(self, photo: Photo) -> list[Detection]:
+        """People of a photo, largest first, boxes in upright pixels."""
+        with self._timed("detect"):
+            found = self._on_device(lambda: self._models.detector(self.device).detect(photo.upright().pixels))
+        found = sorted(found, key=lambda person: -person.bbox_xywh[2] * person.bbox_xywh[3])
+        return found[:1] if self._options.people == "largest" else found
+
+    def reconstruct(self, request: ImageRequest) -> tuple[ImageResult, Photo]:
+        """All people of a picture.
+
+        With a scene camera (`K`) the result refers to the pixels as stored, which is how Blender shows them;
+        otherwise to the picture turned upright. Returns the result and the picture in that frame. Raises ImageError,
+        NoPersonFound, BodyFileError, WeightsFileError, DeviceError, Cancelled.
+        """
+        subject = self.subject()  # a wrong file shows before the work starts
+        stored = read_photo(request.image)
+        turns = stored.quarter_turns if request.K is not None else 0
+        photo = stored if request.K is not None else stored.upright()
+        width, height = photo.size
+        intrinsics = choose_intrinsics(
+            width, height, K=request.K, focal=request.focal, exif_focal=photo.exif_focal
+        )
+        if request.boxes_xywh is None:
+            self._step("detect")
+            found = self.detect(stored)
+            if not found:
+                raise NoPersonFound(f"Nobody was found in {request.image.name}.")
+            boxes = np.array([person.bbox_xywh for person in found], dtype=np.float64)
+            boxes = turn_boxes(boxes, turns, photo.size)
+            scores = np.array([person.score for person in found])
+        else:
+            boxes = checked_boxes(request.boxes_xywh, photo)
+            scores = np.ones(len(boxes))
+        people = self.fit(photo.pixels, boxes, intrinsics, roll=turns * np.pi / 2)
+        sound = np.isfinite(people.vertices).all(axis=(1, 2)) & np.isfinite(people.transl).all(axis=1)
+        if not sound.all():
+            if not sound.any():
+                raise RefitError(f"The network gave no usable body for {request.image.name}.")
+            self.say(f"{(~sound).sum()} of {len(sound)} people in {request.image.name} could not be fitted.")
+            people, boxes, scores = people[sound], boxes[sound], scores[sound]
+        subject = self.subject()  # again: the device may have changed
+        result = ImageResult(
+            image=str(request.image),
+            image_size=np.array([width, height]),
+            K=intrinsics.K,
+            focal_source=intrinsics.source,
+            boxes_xywh=boxes,
+            scores=scores,
+            betas=people.betas,
+            rotmats=people.rotmats,
+            transl=people.transl,
+            joints_cam=people.joints,
+            joints2d=project(people.joints, intrinsics.K),
+            vertices_cam=people.vertices,
+            joint_names=tuple(SMPL_JOINT_NAMES),
+            body_name=subject.result_body.data.name,
+            body_kind=subject.result_body.data.kind,
+            body_file=subject.result_body.file,
+            weights_name=subject.network.name,
+            iterations=self._options.iterations,
+        )
+        return result, photo
+
+    def fit(self, pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, roll: float = 0.0) -> People:
+        """Bodies of the people in given boxes.
+
+        pixels: [H,W,3] uint8 RGB; boxes_xywh: [N,4] pixels; roll: the turn in radians that makes the picture upright.
+        Values of people that the network could not follow are not finite.
+        """
+        parts: list[People] = []
+        batch = MAX_BATCH[self.device.type]
+        while sum(len(part.betas) for part in parts) < len(boxes_xywh):
+            self._step("fit")
+            start = sum(len(part.betas) for part in parts)
+            chunk = boxes_xywh[start : start + batch]
+            try:
+                parts.append(self._fit_batch(pixels, chunk, intrinsics, roll))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                batch = self._make_room(batch)
+        return People(*(np.concatenate(values) for values in zip(*map(_fields, parts), strict=True)))
+
+    def say(self, message: str) -> None:
+        """Tell the user, once."""
+        if message not in self.messages:
+            log.warning(message)
+            self.messages.append(message)
+
+    def _fit_batch(self, pixels: np.ndarray, boxes: np.ndarray, intrinsics: Intrinsics, roll: float) -> People:
+        subject = self.subject()
+        with self._timed("crop"):
+            crops = [box_crop(box, intrinsics, roll) for box in boxes]
+            if subject.network.model.config.compact:
+                crops = self._stand_up(pixels, crops, intrinsics)
+            patches = self._patches(pixels, crops, intrinsics)
+            camera = self._crop_camera(crops, intrinsics)
+        with torch.inference_mode():
+            with self._timed("network"):
+                estimate = subject.estimate(patches, camera)
+                self._wait()
+            with self._timed("body"):
+                people = _to_people(*subject.pose(estimate, camera))
+        return unroll(people, np.array([crop.roll for crop in crops]))
+
+    def _stand_up(self, pixels: np.ndarray, crops: list[Crop], intrinsics: Intrinsics) -> list[Crop]:
+        """Second look: crops centred on the hips and turned upright, where the first look shows how."""
+        patches = self._patches(pixels, crops, intrinsics)
+        with torch.inference_mode():
+            seen = self._models.pose_finder(self.device).observe(patches)
+        landmarks, presence = seen.landmarks[:, 33:35, :2].cpu().numpy(), seen.presence.cpu().numpy()
+        turned = []
+        for crop, (hip, top), sure in zip(crops, landmarks.astype(np.float64), presence, strict=True):
+            second = upright_crop(crop, intrinsics, hip, top)
+            moved = np.hypot(*(hip - 128)) / 256
+            believable = sure > 0.3 and moved < 0.6 and 0.35 < second.side / crop.side < 2.5
+            turned.append(second if believable else crop)
+        return turned
+
+    def _patches(self, pixels: np.ndarray, crops: list[Crop], intrinsics: Intrinsics) -> torch.Tensor:
+        """RGB in 0..1, [B,3,256,256], channels last."""
+        patches = np.stack([cut(pixels, crop, intrinsics) for crop in crops])
+        return torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+
+    def _crop_camera(self, crops: list[Crop], intrinsics: Intrinsics) -> CropCamera:
+        def tensor(values) -> torch.Tensor:
+            return torch.tensor(np.array(values), dtype=torch.float32, device=self.device)
+
+        return CropCamera(
+            center=tensor([rolled_center(crop, intrinsics) for crop in crops]),
+            side=tensor([crop.side for crop in crops]),
+            focal=tensor([intrinsics.focal[0]] * len(crops)),
+            principal=tensor([intrinsics.principal] * len(crops)),
+        )
+
+    def _on_device(self, work: Callable):
+        """Do the work, and do it again on the processor if the graphics card's memory is full."""
+        while True:
+            try:
+                return work()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._make_room(1)
+
+    def _make_room(self, batch: int) -> int:
+        """After running out of memory: a smaller batch, and at one person the processor. Returns the new size."""
+        kind = self.device.type
+        if kind == "cuda":
+            torch.cuda.empty_cache()
+        if batch > 1:
+            return batch // 2
+        if kind == "cpu":
+            raise DeviceError("There is not enough memory to fit this picture.")
+        self._models.forget()
+        self._subject = None
+        if kind == "cuda":
+            torch.cuda.empty_cache()
+        self.device = torch.device("cpu")
+        self.say("The graphics card ran out of memory; the job went on with the processor.")
+        return MAX_BATCH["cpu"]
+
+    def _wait(self) -> None:
+        """Graphics cards run behind: without waiting, their time would be counted in a later stage."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @contextlib.contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - start
+
+
+def _fields(people: People) -> tuple[np.ndarray, ...]:
+    return people.betas, people.rotmats, people.transl, people.joints, people.vertices
+
+
+def _to_people(*tensors: torch.Tensor) -> People:
+    return People(*(tensor.float().cpu().numpy() for tensor in tensors))
+
+
+def unroll(people: People, rolls: np.ndarray) -> People:
+    """Bodies seen by cameras that were rolled by `rolls` [N] radians, in the frame of the camera that was not.
+
+    The root turns about the pelvis, whose place in the rest pose follows from joints and transl.
+    """
+    back = np.stack([roll_rotation(-roll) for roll in rolls])
+    rest_pelvis = people.joints[:, 0] - people.transl
+    joints = people.joints @ back.transpose(0, 2, 1)
+    rotmats = people.rotmats.astype(np.float64)
+    rotmats[:, 0] = back @ rotmats[:, 0]
+    return replace(
+        people,
+        rotmats=rotmats,
+        transl=joints[:, 0] - rest_pelvis,
+        joints=joints,
+        vertices=people.vertices @ back.transpose(0, 2, 1).astype(np.float32),
+    )
+
+
+def turn_boxes(boxes_xywh: np.ndarray, quarter_turns: int, stored_size: tuple[int, int]) -> np.ndarray:
+    """Boxes [N,4] of the upright picture in the pixels as stored; `quarter_turns` clockwise made it upright."""
+    width, height = stored_size
+    if quarter_turns % 2:
+        width, height = height, width  # of the upright picture
+    x, y, w, h = boxes_xywh.T
+    for _ in range(quarter_turns):  # each turns the picture back, counter-clockwise
+        x, y, w, h = y, width - x - w, h, w
+        width, height = height, width
+    return np.stack([x, y, w, h], axis=1)
+
+
+def checked_boxes(boxes_xywh: np.ndarray, photo: Photo) -> np.ndarray:
+    """The user's boxes [N,4]. Raises ImageError for one that is empty or outside of the picture."""
+    boxes = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4)
+    if not 0 < len(boxes) <= MAX_BOXES:
+        raise ImageError(f"Give one to {MAX_BOXES} boxes for {photo.path.name}, not {len(boxes)}.")
+    width, height = photo.size
+    for x, y, w, h in boxes:
+        overlaps = x < width and y < height and x + w > 0 and y + h > 0
+        if not (np.isfinite([x, y, w, h]).all() and w >= 4 and h >= 4 and overlaps):
+            raise ImageError(
+                f"The box {x:g},{y:g},{w:g},{h:g} does not lie in {photo.path.name} ({width}x{height} pixels)."
+            )
+    return boxes

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which network fits which body: the one that its loop poses, and the one that the user gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..body.transfer import transfer_betas
+from ..errors import BodyFileError
+from ..network import CropCamera, Estimate
+from ..network.keypoints import keypoint_points
+from ..network.refit import PosePoints
+from .models import Body, FitOptions, Models, Network
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with the body that it follows (`loop_body`) and the body of the result (`result_body`).
+
+    They differ where the network was trained with the bundled body and the user brings SMPL: poses carry over as they
+    are, betas through the shapes' correspondence.
+    """
+
+    network: Network
+    loop_body: Body
+    result_body: Body
+    points: PosePoints
+    landmark_points: PosePoints | None
+    given_betas: Tensor | None
+    loop_betas: Tensor | None
+    iterations: int
+
+    def estimate(self, patches: Tensor, camera: CropCamera) -> Estimate:
+        """The last estimate for RGB crops [B,3,256,256] in 0..1."""
+        betas = None if self.loop_betas is None else self.loop_betas.expand(len(patches), -1)
+        return self.network.model(patches, camera, self.points, self.landmark_points, self.iterations, betas)[-1]
+
+    def pose(self, estimate: Estimate, camera: CropCamera) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The result's body in the crops' camera frame.
+
+        Returns betas [B,10], rotmats [B,24,3,3], transl [B,3], joints [B,24,3], vertices [B,V,3]; metres.
+        """
+        rotmats, transl, betas = estimate.rotmats(), estimate.translation(camera), estimate.betas
+        if self.result_body is self.loop_body:
+            output = self.result_body.model(betas, rotmats, transl)
+            return betas, rotmats, transl, output.joints, output.vertices
+        followed = self.loop_body.model(betas, rotmats, transl).joints
+        betas = self._result_betas(betas)
+        output = self.result_body.model(betas, rotmats)
+        # The bodies' rest poses have their origins elsewhere: let the joints meet on average.
+        transl = (followed - output.joints).mean(dim=1)
+        return betas, rotmats, transl, output.joints + transl[:, None], output.vertices + transl[:, None]
+
+    def _result_betas(self, betas: Tensor) -> Tensor:
+        """The followed shapes [B,10] as betas of the result's body; a given shape is returned as it was given."""
+        if self.given_betas is not None:
+            return self.given_betas.expand(len(betas), -1)
+        return _transferred(betas, self.loop_body, self.result_body)
+
+
+def choose_subject(models: Models, options: FitOptions, device: torch.device) -> Subject:
+    """Put together network and bodies. Raises WeightsFileError, BodyFileError."""
+    network = models.network(options.weights, device)
+    result_body = models.body(options.body, options.gender, device)
+    if network.trained_on == "smpl" and result_body.data.kind != "smpl":
+        raise BodyFileError(f"The weights {network.name} follow SMPL's body: choose an SMPL file as the body.")
+    same = network.trained_on == result_body.data.kind
+    loop_body = result_body if same else models.body(None, "neutral", device)
+    given = None
+    if options.betas is not None:
+        given = torch.as_tensor(options.betas, dtype=torch.float32, device=device).reshape(1, -1)
+    config = network.model.config
+    return Subject(
+        network=network,
+        loop_body=loop_body,
+        result_body=result_body,
+        points=keypoint_points(loop_body.model, loop_body.data, config.keypoints),
+        landmark_points=loop_body.model.subset(loop_body.data.landmark_ids) if config.landmark_feedback else None,
+        given_betas=given,
+        loop_betas=given if given is None or same else _transferred(given, result_body, loop_body),
+        iterations=options.iterations,
+    )
+
+
+def _transferred(betas: Tensor, source: Body, target: Body) -> Tensor:
+    moved = transfer_betas(source.data, betas.float().cpu().numpy(), target.data)
+    return torch.from_numpy(moved).to(betas.device)
