@@ -313,9 +313,9 @@ class PeopleRenderer:
         context = self._context
         context.enable(moderngl.BLEND)
         context.blend_func = moderngl.DST_COLOR, moderngl.ZERO
-        context.depth_mask = False
+        self._target.depth_mask = False
         self._ground_array.render(moderngl.TRIANGLE_STRIP, vertices=4)
-        context.depth_mask = True
+        self._target.depth_mask = True
         context.disable(moderngl.BLEND)
 
     def _set_light(self, projection, shadow, background: BackgroundSpec) -> None:
