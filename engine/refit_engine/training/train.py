@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train the compact ReFit: first to lift landmarks, then on images of synthetic people.
+
+    python -m refit_engine.training.train lift   --poses poses.npz --out RUN --steps 30000
+    python -m refit_engine.training.train images --poses poses.npz --features FEATURES --out RUN --steps 60000
+
+Both stages continue RUN/last.pt where there is one, so a run can be stopped and started at any time.  RUN/log.jsonl
+gets a line of losses every hundred steps, RUN/refit_compact.safetensors the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refit_engine.body import BodyModel, load_body
+from refit_engine.network.checkpoint import save_refit
+from refit_engine.network.refit import COMPACT, Encoding, ReFit
+from refit_engine.training.features import FeatureStore
+from refit_engine.training.landmarks import simulate_encoding
+from refit_engine.training.losses import Labels, estimate_losses, total_loss
+from refit_engine.training.poses import PoseLibrary
+from refit_engine.training.views import Views, sample_views
+
+log = logging.getLogger(__name__)
+
+GRADIENT_CLIP = 4.0
+LOG_EVERY, SAVE_EVERY = 100, 1000
+# The mean estimate that the network starts from: crops are 2.5 radii of the body wide.
+INITIAL_SCALE = 0.78
+
+
+class Batch(NamedTuple):
+    """What the network sees of `views`."""
+
+    encoding: Encoding
+    views: Views
+
+
+class Trainer:
+    """The network, the body's points, the optimizer and where they stand."""
+
+    def __init__(self, out: Path, learning_rate: float, steps: int) -> None:
+        self.out, self.steps, self.learning_rate = out, steps, learning_rate
+        self.body = load_body()
+        self.body_model = BodyModel(self.body)
+        self.markers = self.body_model.subset(self.body.marker_ids)
+        self.landmarks = self.body_model.subset(self.body.landmark_ids)
+        self.network = ReFit(COMPACT)
+        self.network.init_cam[0, 0] = INITIAL_SCALE
+        self.trained = {name: p for name, p in self.network.named_parameters() if not name.startswith("backbone.")}
+        self.optimizer = torch.optim.Adam(self.trained.values(), lr=learning_rate)
+        self.step = 0
+
+    def restore(self, stage: str) -> None:
+        """Continue `last.pt`; another stage's weights are taken without its optimizer and step count."""
+        path = self.out / "last.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"], strict=False)
+        if state["stage"] == stage:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+        log.info("continuing %s at step %d of %s", path, self.step, stage)
+
+    def save(self, stage: str) -> None:
+        """Write `last.pt` and the weights in one move each, so that a kill leaves the previous ones."""
+        network = {k: v for k, v in self.network.state_dict().items() if not k.startswith("backbone.")}
+        state = {"network": network, "optimizer": self.optimizer.state_dict(), "step": self.step, "stage": stage}
+        torch.save(state, self.out / "last.tmp")
+        os.replace(self.out / "last.tmp", self.out / "last.pt")
+        save_refit(self.network, self.out / "refit_compact.safetensors", body=self.body.kind)
+
+    def supervised_points(self, betas: Tensor, rotmats: Tensor) -> Tensor:
+        """Joints (pelvis first), markers and landmarks [B,P,3] that the losses look at."""
+        return torch.cat([self.body_model.joints(betas, rotmats), self.markers(betas, rotmats), self.landmarks(betas, rotmats)], 1)
+
+    def losses(self, batch: Batch, iterations: int) -> list[dict[str, Tensor]]:
+        """Loss terms of each of the T+1 estimates."""
+        views = batch.views
+        with torch.no_grad():
+            points = self.supervised_points(views.betas, views.rotmats)
+        labels = Labels(views.rotmats, views.betas, views.transl, points)
+        estimates = self.network.refine(batch.encoding, views.camera, self.markers, self.landmarks, iterations)
+        return [
+            estimate_losses(e, self.supervised_points(e.betas, e.rotmats()), labels, views.camera) for e in estimates
+        ]
+
+    def update(self, batch: Batch, iterations: int) -> list[dict[str, Tensor]]:
+        """One optimizer step; the learning rate falls along a cosine."""
+        progress = min(self.step / self.steps, 1.0)
+        warm_up = min(1.0, (self.step + 1) / 200)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        per_estimate = self.losses(batch, iterations)
+        self.optimizer.zero_grad(set_to_none=True)
+        total_loss(per_estimate).backward()
+        torch.nn.utils.clip_grad_norm_(self.trained.values(), GRADIENT_CLIP)
+        self.optimizer.step()
+        self.step += 1
+        return per_estimate
+
+
+def lifted_batches(trainer: Trainer, poses: PoseLibrary, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Endless simulated landmarks of random bodies."""
+    keypoints = len(trainer.body.marker_ids)
+    while True:
+        views = sample_views(rng, poses.sample(rng, size), trainer.body)
+        with torch.no_grad():
+            points = trainer.landmarks(views.betas, views.rotmats) + views.transl[:, None]
+        yield Batch(simulate_encoding(points, views, keypoints), views)
+
+
+def image_batches(trainer: Trainer, store: FeatureStore, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Endless random batches of rendered people, as the backbone saw them."""
+    while True:
+        seen, views = store.sample(rng, size)
+        yield Batch(trainer.network.encode_features(seen), views)
+
+
+def train(trainer: Trainer, stage: str, batches: Iterator[Batch], iterations: int, minutes: float) -> None:
+    """Run until the steps or the minutes are used up."""
+    trainer.network.train()
+    started, window = time.monotonic(), []
+    with open(trainer.out / "log.jsonl", "a", encoding="utf-8") as file:
+        while trainer.step < trainer.steps and time.monotonic() - started < 60 * minutes:
+            per_estimate = trainer.update(next(batches), iterations)
+            first, last = per_estimate[0], per_estimate[-1]
+            window.append({f"{name}_{t}": terms[name].item() for t, terms in (("first", first), ("last", last)) for name in terms})
+            if trainer.step % LOG_EVERY == 0:
+                means = {key: round(float(np.mean([w[key] for w in window])), 5) for key in window[0]}
+                line = {"stage": stage, "step": trainer.step, "seconds": round(time.monotonic() - started, 1), **means}
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                log.info("%s", line)
+                window.clear()
+            if trainer.step % SAVE_EVERY == 0:
+                trainer.save(stage)
+    trainer.save(stage)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=["lift", "images"])
+    parser.add_argument("--poses", type=Path, required=True, help="pose library")
+    parser.add_argument("--features", type=Path, help="folder of backbone outputs (stage images)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--steps", type=int, default=30000)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--iterations", type=int, default=4)
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    trainer = Trainer(options.out, options.learning_rate, options.steps)
+    trainer.restore(options.stage)
+    rng = np.random.default_rng([options.seed, trainer.step])
+    torch.manual_seed(options.seed + trainer.step)
+    if options.stage == "lift":
+        batches = lifted_batches(trainer, PoseLibrary.load(options.poses), options.batch, rng)
+    else:
+        batches = image_batches(trainer, FeatureStore(options.features), options.batch, rng)
+    train(trainer, options.stage, batches, options.iterations, options.minutes)
+
+
+if __name__ == "__main__":
+    main()
