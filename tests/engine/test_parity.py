@@ -89,9 +89,10 @@ def test_tensors_have_the_published_names_and_shapes(model):
 
 def test_backbone_output(run, published):
     output = run[0]
-    close(output.features[:, ::24, ::8, ::8], published["feature_sub"], rtol=1e-6)
-    close(torch.stack([output.features.mean(), output.features.std()]), published["feature_meanstd"], rtol=1e-6)
-    close(output.vector, published["z"], rtol=1e-6)
+    spread = published["feature_meanstd"][1].item()  # the fake weights give large values: compare to their size
+    close(output.features[:, ::24, ::8, ::8], published["feature_sub"], atol=TOLERANCE * spread)
+    close(torch.stack([output.features.mean(), output.features.std()]), published["feature_meanstd"], rtol=TOLERANCE)
+    close(output.vector, published["z"], atol=TOLERANCE * spread)
 
 
 def test_keypoint_maps(run, published):

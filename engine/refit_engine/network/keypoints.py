@@ -18,7 +18,6 @@ KeypointKind = Literal["markers67", "semantic24", "dense231"]
 KEYPOINT_COUNTS: dict[KeypointKind, int] = {"markers67": 67, "semantic24": 24, "dense231": 231}
 LANDMARK_COUNT = 33
 
-SMPL_VERTICES = 6890
 # fmt: off
 _SMPL_DENSE_IDS = (
     103, 133, 152, 165, 238, 251, 395, 411, 484, 618, 626, 690, 698, 719, 722, 797, 809, 813, 838, 856, 858,
@@ -42,19 +41,19 @@ _SMPL_DENSE_IDS = (
 def keypoint_points(body: BodyModel, data: BodyData, kind: KeypointKind) -> Callable[[Tensor, Tensor], Tensor]:
     """What poses the keypoints of a body: (betas [B,10], rotmats [B,24,3,3]) to [B,K,3], metres."""
     if kind == "semantic24":
-        return lambda betas, rotmats: body(betas, rotmats).joints
+        return body.joints
     return body.subset(data.marker_ids if kind == "markers67" else dense_ids(data))
 
 
 def dense_ids(data: BodyData) -> np.ndarray:
     """231 vertices spread over the body: the published ones on SMPL's mesh, else those farthest apart."""
-    if len(data.v_template) == SMPL_VERTICES:
+    if data.kind == "smpl":
         return np.array(_SMPL_DENSE_IDS)
     return farthest_points(data.v_template, KEYPOINT_COUNTS["dense231"])
 
 
 def farthest_points(points: np.ndarray, count: int) -> np.ndarray:
-    """Indices [count] of points [V,3], each the farthest from all before it; starts at the lowest index on top."""
+    """Indices [count] of points [V,3], each the farthest from all before it; the first is the highest."""
     chosen = [int(np.argmax(points[:, 1]))]
     distance = np.full(len(points), np.inf)
     while len(chosen) < count:

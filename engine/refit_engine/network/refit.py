@@ -114,6 +114,7 @@ class ReFit(nn.Module):
             inputs += _LANDMARK_FEATURES
         self.update_block = UpdateBlock(inputs) if config.update == "parallel" else SingleUpdateBlock(inputs)
         self.regressor = Regressor()
+        self._frozen_update: FusedUpdate | None = None
 
         level = torch.tensor([1.0, 0, 0, 1, 0, 0])
         upright = torch.tensor([1.0, 0, 0, -1, 0, 0])  # the body's Y is up, the camera's is down
@@ -156,7 +157,7 @@ class ReFit(nn.Module):
         `points` poses the configured keypoints, `landmark_points` the landmarks (needed for landmark
         feedback). `betas` [B,10] fixes the shape: every update is then computed for that body.
         """
-        gru, regressor = self.fuse()
+        gru, regressor = self._frozen_update or self._fuse_update()
         bbox = bbox_features(camera)
         box_term = regressor.box_term(bbox)
         feedback_camera = camera if self.config.feedback_camera == "full" else crop_only(camera)
@@ -188,9 +189,18 @@ class ReFit(nn.Module):
             states.append(state)
         return [_estimate(state) for state in states]
 
-    def fuse(self) -> FusedUpdate:
-        """The update's weights, packed for a few large matrix products."""
+    def freeze_update(self) -> None:
+        """Keeps the packed weights of the update from now on: later changes of the parameters have no effect."""
+        self._frozen_update = self._fuse_update()
+
+    def _fuse_update(self) -> FusedUpdate:
         return FusedUpdate(self.update_block.fuse(), self.regressor.fuse())
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        if self._frozen_update is not None:  # follow the module to another device or type
+            self.freeze_update()
+        return self
 
     def _keypoint_mask(self, maps: Tensor) -> Tensor:
         """Drops whole keypoints' feedback in training, the same ones in all iterations: [B,K,1]."""

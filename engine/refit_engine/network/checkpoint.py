@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Weight files: our own safetensors, and public ReFit checkpoints.
+
+Both come from strangers. Safetensors hold no code; public checkpoints are pickles and are read by torch's
+restricted unpickler, which knows tensors and the few numpy types that such files carry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ..errors import WeightsFileError
+from .backbones.blazepose import load_blazepose
+from .keypoints import KEYPOINT_COUNTS
+from .refit import ReFit, ReFitConfig
+
+__all__ = ["BUNDLED_WEIGHTS", "WeightsInfo", "load_refit", "save_refit"]
+
+BUNDLED_WEIGHTS = Path(__file__).parents[1] / "data" / "refit_compact.safetensors"
+FORMAT, VERSION = "refit-weights", "1"
+_MULTIARRAY = np._core.multiarray
+_NUMPY_SCALARS = [
+    (_MULTIARRAY.scalar, "numpy.core.multiarray.scalar"),  # files written by numpy 1
+    (_MULTIARRAY.scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)),
+]
+_HRNETS = {384: "hrnet_w48", 256: "hrnet_w32"}
+# A public checkpoint's body, and second names of tensors that it also holds under their first.
+_NOT_OURS = ("smpl", "backbone.downsamples.")
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a weights file says about itself."""
+
+    name: str
+    """The file's name without its ending."""
+    config: ReFitConfig
+    body: Literal["bundled", "smpl"]
+    """The kind of body that the network was trained for."""
+
+
+def load_refit(weights: Path | None = None, device: torch.device | str = "cpu") -> tuple[ReFit, WeightsInfo]:
+    """The network of a weights file, in evaluation mode; None loads the bundled one.
+
+    Raises WeightsFileError when the file is missing, damaged, no weights at all, or of another network.
+    """
+    path = Path(weights) if weights is not None else BUNDLED_WEIGHTS
+    if not path.is_file():
+        raise WeightsFileError(f"There is no weights file {path}.")
+    state, info = _read_safetensors(path) if _is_safetensors(path) else _read_checkpoint(path)
+    if not all(tensor.isfinite().all() for tensor in state.values()):
+        raise WeightsFileError(f"{path.name} holds values that are not finite numbers.")
+    return _build(state, info, path).to(device).eval(), info
+
+
+def save_refit(
+    model: ReFit, path: Path, *, body: Literal["bundled", "smpl"], half: bool = False, notes: Mapping[str, str] | None = None
+) -> None:
+    """Writes a weights file that `load_refit` reads; `half` stores float16, `notes` go into its metadata.
+
+    A frozen backbone is left out: it has its own file beside the bundled weights.
+    """
+    frozen = model.config.compact and not any(p.requires_grad for p in model.backbone.parameters())
+    state = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if not (frozen and name.startswith("backbone."))
+    }
+    metadata = {**(notes or {}), "format": FORMAT, "version": VERSION, "body": body}
+    metadata["config"] = json.dumps(dataclasses.asdict(model.config))
+    safetensors.torch.save_file(state, path, metadata)
+
+
+def _is_safetensors(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise WeightsFileError(f"{path.name} is damaged or incomplete.") from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsFileError(f"{path.name} is a safetensors file, but not of ReFit weights.")
+    if metadata.get("version") != VERSION:
+        raise WeightsFileError(f"{path.name} was written by a newer version of the engine.")
+    try:
+        config = ReFitConfig(**json.loads(metadata["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsFileError(f"{path.name} does not say which network it is for.") from error
+    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return state, WeightsInfo(path.stem, config, metadata.get("body", "bundled"))
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
+    try:
+        # An open file, since torch judges paths by their ending.
+        with path.open("rb") as file, torch.serialization.safe_globals(_NUMPY_SCALARS):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes that are no pickle make the unpickler raise nearly anything
+        raise WeightsFileError(_why_unreadable(path)) from error
+    state = content.get("model", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsFileError(f"{path.name} is a torch file, but not a ReFit checkpoint.")
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(_NOT_OURS)}
+    return state, WeightsInfo(path.stem, _published_config(state, path), "smpl")
+
+
+def _published_config(state: dict[str, Tensor], path: Path) -> ReFitConfig:
+    """The published network's variant, from the shapes of its tensors."""
+    vector, flow = state.get("init_layer.weight"), state.get("flow_layer.weight")
+    kinds = {count: kind for kind, count in KEYPOINT_COUNTS.items()}
+    if vector is None or flow is None or vector.shape[-1] not in _HRNETS or len(flow) not in kinds:
+        raise WeightsFileError(f"{path.name} is a checkpoint of another network than ReFit.")
+    radius = (round(flow.shape[-1] ** 0.5) - 1) // 2
+    return ReFitConfig(backbone=_HRNETS[vector.shape[-1]], keypoints=kinds[len(flow)], radius=radius)
+
+
+def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
+    own_backbone = any(name.startswith("backbone.") for name in state)
+    backbone = None
+    if info.config.compact and not own_backbone:
+        backbone = load_blazepose(info.config.backbone.removeprefix("blazepose_"))
+        state = state | {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
+    try:
+        model = ReFit(info.config, backbone)
+        model.load_state_dict(state)
+    except (RuntimeError, KeyError) as error:
+        raise WeightsFileError(f"{path.name} does not hold the tensors of the network that it is for.") from error
+    return model
+
+
+def _why_unreadable(path: Path) -> str:
+    """One sentence for a file that torch could not load as weights."""
+    with path.open("rb") as file:
+        start = file.read(16)
+        if not start:
+            return f"{path.name} is empty."
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content.find(b"v_template") >= 0:
+                return f"{path.name} is an SMPL body: choose it as the body, not as the weights."
+    if start.startswith(b"PK"):
+        return f"{path.name} is damaged, or an archive that holds no weights."
+    if start.startswith(b"\x80"):
+        return f"{path.name} is a pickle that holds more than tensors, so it was not opened."
+    return f"{path.name} is not a weights file: it is neither safetensors nor a torch checkpoint."
