@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train the compact ReFit: first to lift landmarks, then on images of synthetic people.
 
-    python -m refit_engine.training.train lift   --poses poses.npz --out RUN --steps 30000
-    python -m refit_engine.training.train images --poses poses.npz --features FEATURES --out RUN --steps 60000
+    python -m refit_engine.training.train lift --poses poses.npz --out RUNS/initial --iterations 0
+    python -m refit_engine.training.train lift --poses poses.npz --start RUNS/initial --out RUNS/lift
+    python -m refit_engine.training.train images --features FEATURES --start RUNS/lift --out RUNS/images
 
-Both stages continue RUN/last.pt where there is one, so a run can be stopped and started at any time.  RUN/log.jsonl
-gets a line of losses every hundred steps, RUN/refit_compact.safetensors the weights.
+A run continues its last.pt where there is one, so it can be stopped and started at any time.  Its log.jsonl gets a
+line of losses every hundred steps, refit_compact.safetensors the weights.
 """
 
 from __future__ import annotations
@@ -63,22 +64,24 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.trained.values(), lr=learning_rate)
         self.step = 0
 
-    def restore(self, stage: str) -> None:
-        """Continue `last.pt`; another stage's weights are taken without its optimizer and step count."""
-        path = self.out / "last.pt"
-        if not path.exists():
-            return
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"], strict=False)
-        if state["stage"] == stage:
+    def restore(self, start: Path | None) -> None:
+        """Continue `last.pt`; without one, begin with the weights of the run `start`."""
+        last = self.out / "last.pt"
+        if last.exists():
+            state = torch.load(last, weights_only=True)
             self.optimizer.load_state_dict(state["optimizer"])
             self.step = state["step"]
-        log.info("continuing %s at step %d of %s", path, self.step, stage)
+            log.info("continuing %s at step %d", last, self.step)
+        elif start is not None:
+            state = torch.load(start / "last.pt", weights_only=True)
+        else:
+            return
+        self.network.load_state_dict(state["network"], strict=False)
 
-    def save(self, stage: str) -> None:
+    def save(self) -> None:
         """Write `last.pt` and the weights in one move each, so that a kill leaves the previous ones."""
         network = {k: v for k, v in self.network.state_dict().items() if not k.startswith("backbone.")}
-        state = {"network": network, "optimizer": self.optimizer.state_dict(), "step": self.step, "stage": stage}
+        state = {"network": network, "optimizer": self.optimizer.state_dict(), "step": self.step}
         torch.save(state, self.out / "last.tmp")
         os.replace(self.out / "last.tmp", self.out / "last.pt")
         save_refit(self.network, self.out / "refit_compact.safetensors", body=self.body.kind)
@@ -130,7 +133,7 @@ def image_batches(trainer: Trainer, store: FeatureStore, size: int, rng: np.rand
         yield Batch(trainer.network.encode_features(seen), views)
 
 
-def train(trainer: Trainer, stage: str, batches: Iterator[Batch], iterations: int, minutes: float) -> None:
+def train(trainer: Trainer, batches: Iterator[Batch], iterations: int, minutes: float) -> None:
     """Run until the steps or the minutes are used up."""
     trainer.network.train()
     started, window = time.monotonic(), []
@@ -141,22 +144,23 @@ def train(trainer: Trainer, stage: str, batches: Iterator[Batch], iterations: in
             window.append({f"{name}_{t}": terms[name].item() for t, terms in (("first", first), ("last", last)) for name in terms})
             if trainer.step % LOG_EVERY == 0:
                 means = {key: round(float(np.mean([w[key] for w in window])), 5) for key in window[0]}
-                line = {"stage": stage, "step": trainer.step, "seconds": round(time.monotonic() - started, 1), **means}
+                line = {"step": trainer.step, "seconds": round(time.monotonic() - started, 1), **means}
                 file.write(json.dumps(line) + "\n")
                 file.flush()
                 log.info("%s", line)
                 window.clear()
             if trainer.step % SAVE_EVERY == 0:
-                trainer.save(stage)
-    trainer.save(stage)
+                trainer.save()
+    trainer.save()
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=["lift", "images"])
-    parser.add_argument("--poses", type=Path, required=True, help="pose library")
+    parser.add_argument("--poses", type=Path, help="pose library (stage lift)")
     parser.add_argument("--features", type=Path, help="folder of backbone outputs (stage images)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--start", type=Path, help="folder of the run whose weights this one begins with")
     parser.add_argument("--steps", type=int, default=30000)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time")
     parser.add_argument("--batch", type=int, default=128)
@@ -170,14 +174,14 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
 
     trainer = Trainer(options.out, options.learning_rate, options.steps)
-    trainer.restore(options.stage)
+    trainer.restore(options.start)
     rng = np.random.default_rng([options.seed, trainer.step])
     torch.manual_seed(options.seed + trainer.step)
     if options.stage == "lift":
         batches = lifted_batches(trainer, PoseLibrary.load(options.poses), options.batch, rng)
     else:
         batches = image_batches(trainer, FeatureStore(options.features), options.batch, rng)
-    train(trainer, options.stage, batches, options.iterations, options.minutes)
+    train(trainer, batches, options.iterations, options.minutes)
 
 
 if __name__ == "__main__":
