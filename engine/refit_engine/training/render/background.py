@@ -56,9 +56,14 @@ def random_background(
         panorama=panorama if image is None else "",
         image=image,
         light=light,
-        exposure=float(np.exp(rng.normal(0.1, 0.35))),
+        exposure=float(np.exp(rng.normal(0.05, 0.28)) / _meter(light)),
         ground=bool(rng.random() < (0.85 if image is None else 0.5)),
     )
+
+
+def _meter(light: Light) -> float:
+    """Brightness of a white surface in this light, over its directions: what a camera exposes for."""
+    return float(light.sh[0].mean() * 0.282095 + 0.4 * light.sun_color.mean())
 
 
 def _vary(light: Light, rng: np.random.Generator) -> Light:

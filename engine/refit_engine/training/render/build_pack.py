@@ -16,10 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from refit_engine.body import BodyData, load_body
 
+from .decimate import decimate
 from .geometry import (
+    Binding,
     VertexNormals,
     bind_to_surface,
     cluster_mesh,
@@ -37,6 +40,9 @@ log = logging.getLogger(__name__)
 PANORAMA_SIZE = (1024, 512)
 TEXTURE = 512
 DECIMETRES = 10
+# Faces per drawn mesh: at 256 pixels a person has fewer pixels than the body has triangles.
+SKIN_FACES, CLOTH_FACES = 8500, 4500
+ITEM_FACES = {"suit": 3000, "hair": 1500, "shoes": 1000, "hat": 800}
 EYE_COLORS = ((92, 62, 40), (70, 45, 28), (60, 80, 105), (85, 92, 60))
 SOURCES = (
     "MakeHuman assets (skins, clothes, hair): CC0, Data Collection AB, Joel Palmius, Jonas Hauquier, 2020",
@@ -58,7 +64,7 @@ def build_pack(assets: Path, body: BodyData) -> AssetPack:
     shade = smoothing_matrix(faces, len(template), 2) @ shade
 
     outer = seen[faces].all(1)
-    skin = _surface(faces[outer], body.uv_faces[outer], body.uv, template, shade)
+    skin = _surface(faces[outer], body.uv_faces[outer], body.uv, template, shade, SKIN_FACES)
     cloth, smoothing = _cloth(body, part, template, shade)
     main_faces = faces[(part[faces] == part[0]).all(1)]
     proxy_vertex, proxy_faces = cluster_mesh(template, main_faces, normals, 1200)
@@ -124,17 +130,20 @@ def _openness(template: np.ndarray, normals: np.ndarray, seen: np.ndarray) -> np
     return open_light / np.maximum(all_light, 1e-6)
 
 
-def _surface(faces, uv_faces, uv, rest, shade) -> Surface:
-    """Points for every (vertex, uv) pair in use."""
+def _surface(faces, uv_faces, uv, rest, shade, target: int) -> Surface:
+    """Points for every (vertex, uv) pair in use, thinned out to `target` faces."""
     pairs, index = np.unique(
         np.stack([faces.ravel(), uv_faces.ravel()], 1), axis=0, return_inverse=True
     )
+    thinned = decimate(rest[pairs[:, 0]], index.reshape(faces.shape), target)
+    used, index = np.unique(thinned, return_inverse=True)
+    pairs = pairs[used]
     return Surface(
         vertex=pairs[:, 0],
         uv=uv[pairs[:, 1]],
         rest=rest[pairs[:, 0]],
         shade=shade[pairs[:, 0]],
-        faces=index.reshape(faces.shape),
+        faces=index.reshape(thinned.shape),
     )
 
 
@@ -143,6 +152,7 @@ def _cloth(body: BodyData, part, template, shade):
     names = body_parts(body)
     wanted = (part == part[0]) & ~(names["hand"] | names["face"])
     faces = body.faces[wanted[body.faces].all(1)].astype(np.int64)
+    faces = decimate(template, faces, CLOTH_FACES)
     vertex = np.unique(faces)
     local = np.full(len(template), -1)
     local[vertex] = np.arange(len(vertex))
@@ -238,7 +248,10 @@ def _attachments(base: Path, body: BodyData, part, shade, images) -> list[Attach
         vertices = whole[indices]
         normals = VertexNormals(body.faces.astype(np.int64), len(vertices))(vertices)
         binding = bind_to_surface(points, vertices, outer_faces, normals)
-        items.append(_attachment(name, kind, wearer, garment, binding, indices, body, shade))
+        # The files also hide what no garment covers here (whole calves under shoes): keep what lies close.
+        listed = np.flatnonzero(np.isin(indices, garment.hidden))
+        hidden = listed[cKDTree(points).query(vertices[listed])[0] < 0.03] if len(listed) else listed
+        items.append(_attachment(name, kind, wearer, garment, binding, hidden, body, shade))
         texture = _texture(path, kind)
         if texture is not None:
             key = f"{'hair' if kind == 'hair' else 'clothes'}/{name}"
@@ -256,24 +269,25 @@ def _kind(path: Path) -> str:
     return "hat" if path.stem.startswith("fedora") else "suit"
 
 
-def _attachment(name, kind, wearer, garment: Garment, binding, indices, body, shade) -> Attachment:
+def _attachment(name, kind, wearer, garment: Garment, binding, hidden, body, shade) -> Attachment:
     rest = binding.apply(
         body.v_template.astype(np.float64),
         VertexNormals(body.faces.astype(np.int64), len(body.v_template))(body.v_template),
     )
     on_skin = np.einsum("nk,nk->n", binding.weights, shade[binding.corners])
-    surface = _surface(garment.faces, garment.uv_faces, garment.uv, rest, 0.5 + 0.5 * on_skin)
+    surface = _surface(garment.faces, garment.uv_faces, garment.uv, rest, 0.5 + 0.5 * on_skin, ITEM_FACES[kind])
+    used, point = np.unique(surface.vertex, return_inverse=True)
     return Attachment(
         name=name,
         kind=kind,
         wearer=wearer,
-        binding=binding,
-        point=surface.vertex,
+        binding=Binding(binding.corners[used], binding.weights[used], binding.offsets[used]),
+        point=point,
         uv=surface.uv,
         rest=surface.rest,
         shade=surface.shade,
         faces=surface.faces,
-        hidden=np.flatnonzero(np.isin(indices, garment.hidden)),
+        hidden=hidden,
         texture="",
         rigid=kind in ("hair", "hat"),
     )

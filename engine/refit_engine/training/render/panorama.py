@@ -28,14 +28,14 @@ class Light:
 
 
 def encode_radiance(radiance: np.ndarray) -> np.ndarray:
-    """Linear radiance (1 = mid brightness) to uint8, keeping highlights: (x / (1 + x)) ** (1 / 2.2)."""
+    """Linear radiance (1 = mid brightness) to uint8, keeping highlights: sqrt(x / (1 + x))."""
     x = np.maximum(radiance, 0)
-    return np.round(255 * (x / (1 + x)) ** (1 / 2.2)).astype(np.uint8)
+    return np.round(255 * np.sqrt(x / (1 + x))).astype(np.uint8)
 
 
 def decode_radiance(code: np.ndarray) -> np.ndarray:
     """Inverse of `encode_radiance`."""
-    y = (code / 255.0) ** 2.2
+    y = (code / 255.0) ** 2
     return y / np.maximum(1 - y, 1e-3)
 
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import moderngl
 import numpy as np
 
 from . import shaders
-from .appearance import Appearance, Cloth, Cut
+from .appearance import Appearance, Cloth, Outfit
 from .background import BackgroundSpec
 from .cuts import BodyPlaces
 from .effects import add_occluders, black_outside, photograph, random_photo_corners
@@ -22,7 +23,8 @@ __all__ = ["PeopleRenderer", "PosedPerson"]
 NEAR, FAR = 0.05, 100.0
 SHADOW_SIZE = 192
 HIDE_SLOTS = 4
-BARE = Cut(9, -9, 9)
+SCENE_FLOATS = 92
+Material = Literal["SKIN", "CLOTH", "ITEM", "HAIR"]
 
 
 @dataclass(frozen=True)
@@ -36,33 +38,36 @@ class PosedPerson:
 class _Mesh:
     """A drawable: static attributes, a buffer for positions and normals, and faces."""
 
-    def __init__(self, context, programs, uv, rest, shade, faces):
-        static = np.column_stack([uv[:, 0], 1 - uv[:, 1], rest, shade]).astype("f4")
-        self.count = len(static)
-        self.static = context.buffer(static.tobytes())
-        self.dynamic = context.buffer(reserve=self.count * 24)
-        self.faces = np.ascontiguousarray(faces, dtype="i4")
-        self.index = context.buffer(self.faces.tobytes())
-        self.array = context.vertex_array(
-            programs,
-            [(self.dynamic, "3f4 3f4", "position", "normal"), (self.static, "2f4 4f4", "uv", "rest")],
-            index_buffer=self.index,
-        )
+    def __init__(self, context: moderngl.Context, surface: Surface | Attachment):
+        uv = surface.uv
+        static = np.column_stack([uv[:, 0], 1 - uv[:, 1], surface.rest, surface.shade]).astype("f4")
+        self._context = context
+        self._static = context.buffer(static.tobytes())
+        self._dynamic = context.buffer(reserve=len(static) * 24)
+        self._both = np.empty((len(static), 6), "f4")
+        self._faces = np.ascontiguousarray(surface.faces, dtype="i4")
+        self._index = context.buffer(self._faces.tobytes())
+        self._arrays: dict[int, moderngl.VertexArray] = {}
 
     def move(self, positions: np.ndarray, normals: np.ndarray) -> None:
-        both = np.empty((self.count, 6), "f4")
-        both[:, :3], both[:, 3:] = positions, normals
-        self.dynamic.orphan()
-        self.dynamic.write(both)
+        """Put the points [N,3] in place, camera frame."""
+        self._both[:, :3], self._both[:, 3:] = positions, normals
+        self._dynamic.orphan()
+        self._dynamic.write(self._both)
 
-    def draw(self, selected: np.ndarray | None = None) -> None:
-        """All faces, or those of a boolean mask [F]."""
-        faces = self.faces if selected is None else self.faces[selected]
+    def draw(self, program: moderngl.Program, selected: np.ndarray | None = None) -> None:
+        """Draw all faces, or those of a boolean mask [F], with the program's present uniforms."""
+        faces = self._faces if selected is None else self._faces[selected]
         if not len(faces):
             return
-        self.index.orphan()
-        self.index.write(faces)
-        self.array.render(moderngl.TRIANGLES, vertices=3 * len(faces))
+        self._index.orphan()
+        self._index.write(faces)
+        array = self._arrays.get(program.glo)
+        if array is None:
+            content = [(self._dynamic, "3f4 3f4", "position", "normal"), (self._static, "2f4 4f4", "uv", "rest")]
+            array = self._context.vertex_array(program, content, index_buffer=self._index, skip_errors=True)
+            self._arrays[program.glo] = array
+        array.render(moderngl.TRIANGLES, vertices=3 * len(faces))
 
 
 class PeopleRenderer:
@@ -86,27 +91,40 @@ class PeopleRenderer:
     # Setting up
 
     def _load_programs(self) -> None:
-        program = self._context.program
-        self._surface = program(
-            vertex_shader=shaders.SURFACE_VERTEX, fragment_shader=shaders.SURFACE_FRAGMENT
-        )
-        self._backdrop = program(
-            vertex_shader=shaders.BACKDROP_VERTEX, fragment_shader=shaders.BACKDROP_FRAGMENT
-        )
-        self._shadow = program(
-            vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT
-        )
-        self._ground = program(
-            vertex_shader=shaders.GROUND_VERTEX, fragment_shader=shaders.GROUND_FRAGMENT
-        )
-        self._surface["arm_marks"] = self._places.arm_marks
-        self._surface["level_marks"] = self._places.level_marks
-        head = self.pack.template[self.pack.head]
-        self._surface["face"] = tuple((head.min(0) + head.max(0)) / 2)
-        for name, unit in (("albedo", 0), ("noise", 2), ("shadow_map", 3)):
-            self._surface[name] = unit
-        self._backdrop["panoramas"], self._backdrop["picture"] = 4, 5
-        self._ground["shadow_map"] = 3
+        def program(vertex: str, fragment: str, **units: int) -> moderngl.Program:
+            made = self._context.program(vertex_shader=vertex, fragment_shader=fragment)
+            _assign(made, **units)
+            return made
+
+        self._surfaces: dict[tuple, moderngl.Program] = {}
+        self._scene = self._context.buffer(reserve=SCENE_FLOATS * 4)
+        self._scene.bind_to_uniform_block(0)
+        self._panorama_program = program(shaders.BACKDROP_VERTEX, shaders.PANORAMA_FRAGMENT, panoramas=4)
+        self._picture_program = program(shaders.BACKDROP_VERTEX, shaders.PICTURE_FRAGMENT, picture=5)
+        self._shadow_program = program(shaders.SHADOW_VERTEX, shaders.SHADOW_FRAGMENT)
+        self._ground_program = program(shaders.GROUND_VERTEX, shaders.GROUND_FRAGMENT, shadow_map=3)
+
+    def _surface_program(
+        self, material: Material, pattern: int = 0, printed: bool = False, hidden: int = 0, beard: bool = False
+    ) -> moderngl.Program:
+        """The surface program for this use, compiled when first asked for."""
+        key = (material, pattern, printed, hidden, beard)
+        if key not in self._surfaces:
+            defines = {
+                "SKIN": 0, "CLOTH": 1, "ITEM": 2, "HAIR": 3, "MATERIAL": material, "PATTERN": pattern,
+                "PRINT": int(printed), "HIDDEN": hidden, "BEARD": int(beard),
+                "ARM_MARKS": ", ".join(f"{mark:.5f}" for mark in self._places.arm_marks),
+                "LEVEL_MARKS": ", ".join(f"{mark:.5f}" for mark in self._places.level_marks),
+            }
+            made = self._context.program(
+                vertex_shader=_define(shaders.SURFACE_VERTEX, defines),
+                fragment_shader=_define(shaders.SURFACE_FRAGMENT, defines),
+            )
+            head = self.pack.template[self.pack.head]
+            centre = tuple((head.min(0) + head.max(0)) / 2)
+            _assign(made, albedo=0 if material == "SKIN" else 1, noise=2, shadow_map=3, face=centre)
+            self._surfaces[key] = made
+        return self._surfaces[key]
 
     def _load_textures(self) -> None:
         pack, context = self.pack, self._context
@@ -123,6 +141,8 @@ class PeopleRenderer:
         self._panorama_layer = {key: layer for layer, key in enumerate(panoramas)}
         self._panoramas = self._texture_array([decode_image(pack.images[k]) for k in panoramas], mipmaps=False)
         self._panoramas.repeat_y = False
+        self._skins.use(0)
+        self._items.use(1)
         self._panoramas.use(4)
         self._noise = self._noise_texture()
         self._noise.use(2)
@@ -168,24 +188,21 @@ class PeopleRenderer:
 
     def _load_meshes(self) -> None:
         pack, context = self.pack, self._context
-
-        def mesh(surface: Surface | Attachment) -> _Mesh:
-            return _Mesh(context, self._surface, surface.uv, surface.rest, surface.shade, surface.faces)
-
-        self._skin_mesh, self._cloth_mesh = mesh(pack.skin), mesh(pack.cloth)
-        self._item_meshes = [mesh(item) for item in pack.attachments]
+        self._skin_mesh, self._cloth_mesh = _Mesh(context, pack.skin), _Mesh(context, pack.cloth)
+        self._item_meshes = [_Mesh(context, item) for item in pack.attachments]
         self._item_normals = [
             VertexNormals(item.point[item.faces], len(item.binding.corners)) for item in pack.attachments
         ]
         self._proxy_points = context.buffer(reserve=len(pack.proxy_vertex) * 12)
         self._proxy_array = context.vertex_array(
-            self._shadow,
+            self._shadow_program,
             [(self._proxy_points, "3f4", "position")],
             index_buffer=context.buffer(pack.proxy_faces.astype("i4").tobytes()),
         )
         self._ground_points = context.buffer(reserve=4 * 12)
-        self._ground_array = context.vertex_array(self._ground, [(self._ground_points, "3f4", "position")])
-        self._backdrop_array = context.vertex_array(self._backdrop, [])
+        self._ground_array = context.vertex_array(self._ground_program, [(self._ground_points, "3f4", "position")])
+        self._panorama_array = context.vertex_array(self._panorama_program, [])
+        self._picture_array = context.vertex_array(self._picture_program, [])
 
     # Drawing
 
@@ -219,16 +236,17 @@ class PeopleRenderer:
     ) -> np.ndarray:
         """A clean picture [size,size,3] uint8 RGB; `intrinsics` [3,3] pixels, origin at the first pixel's corner."""
         context = self._context
-        projection = self._projection(np.asarray(intrinsics, np.float64))
-        shadow = self._draw_shadows(people, background)
+        intrinsics = np.asarray(intrinsics, np.float64)
+        self._write_scene(people, intrinsics, background)
+        self._draw_shadows(people)
         self._target.use()
         context.viewport = (0, 0, self._inner, self._inner)
+        context.disable(moderngl.DEPTH_TEST)
         context.clear(depth=1.0)
         self._draw_backdrop(intrinsics, background)
         context.enable(moderngl.DEPTH_TEST)
         if background.ground and people:
-            self._draw_ground(people[0], projection, shadow, background)
-        self._set_light(projection, shadow, background)
+            self._draw_ground(people[0], background)
         for person in people:
             self._draw_person(person)
         data = np.frombuffer(self._target.read(components=4), np.uint8)
@@ -249,47 +267,62 @@ class PeopleRenderer:
             ]
         )
 
-    def _draw_shadows(self, people: list[PosedPerson], background: BackgroundSpec) -> np.ndarray:
-        """Fill the shadow map; returns shadow clip coordinates from camera coordinates [4,4]."""
-        sun = background.world_from_camera.T @ background.light.sun
-        points = [person.vertices[self.pack.proxy_vertex].astype("f4") for person in people]
-        everything = np.concatenate(points) if points else np.zeros((1, 3), "f4")
-        low, high = everything.min(0), everything.max(0)
+    def _write_scene(self, people: list[PosedPerson], K: np.ndarray, background: BackgroundSpec) -> None:
+        """Camera and light of the picture, for all programs; the layout is `shaders._SCENE`."""
+        light, world_from_camera = background.light, background.world_from_camera
+        sun = world_from_camera.T @ light.sun
+        rotation = np.eye(4)
+        rotation[:3, :3] = world_from_camera
+        scene = np.zeros(SCENE_FLOATS, "f4")
+        for slot, matrix in enumerate((self._projection(K), self._shadow_camera(people, sun), rotation)):
+            scene[16 * slot : 16 * slot + 16] = matrix.T.ravel()
+        scene[48:84].reshape(9, 4)[:, :3] = light.sh
+        scene[84:88] = *sun, background.exposure
+        scene[88:91] = light.sun_color
+        self._scene.write(scene)
+
+    def _shadow_camera(self, people: list[PosedPerson], sun: np.ndarray) -> np.ndarray:
+        """Orthographic clip coordinates seen from the sun, around everybody: [4,4] from camera coordinates."""
+        if not people:
+            return np.eye(4)
+        low = np.min([person.vertices[self.pack.proxy_vertex].min(0) for person in people], 0)
+        high = np.max([person.vertices[self.pack.proxy_vertex].max(0) for person in people], 0)
         centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2 + 0.1
         right = np.cross(sun, [0.21, 0.35, 0.91])
         right /= np.linalg.norm(right)
         rows = np.stack([right, np.cross(sun, right), -sun]) / (radius * np.array([1, 1, 2.0])[:, None])
         shadow = np.eye(4)
         shadow[:3, :3], shadow[:3, 3] = rows, -rows @ centre
+        return shadow
+
+    def _draw_shadows(self, people: list[PosedPerson]) -> None:
         context = self._context
         self._shadow_buffer.use()
         context.viewport = (0, 0, SHADOW_SIZE, SHADOW_SIZE)
         context.enable_only(moderngl.DEPTH_TEST)
         self._shadow_buffer.clear(depth=1.0)
-        self._shadow["shadow_from_camera"].write(_columns(shadow))
-        for person in points:
+        for person in people:
             self._proxy_points.orphan()
-            self._proxy_points.write(person)
+            self._proxy_points.write(person.vertices[self.pack.proxy_vertex].astype("f4"))
             self._proxy_array.render()
-        context.disable(moderngl.DEPTH_TEST)
-        return shadow
 
     def _draw_backdrop(self, K: np.ndarray, background: BackgroundSpec) -> None:
-        program, half = self._backdrop, self.size / 2
-        program["rays"] = (half / K[0, 0], half / K[1, 1], (half - K[0, 2]) / K[0, 0], (half - K[1, 2]) / K[1, 1])
-        program["exposure"] = background.exposure
-        program["world_from_camera"].write(_columns(background.world_from_camera))
-        program["layer"] = self._panorama_layer.get(background.panorama, -1)
-        if background.image is not None:
-            if self._picture is not None:
-                self._picture.release()
-            height, width = background.image.shape[:2]
-            data = np.ascontiguousarray(background.image).tobytes()
-            self._picture = self._context.texture((width, height), 3, data, alignment=1)
-            self._picture.use(5)
-        self._backdrop_array.render(moderngl.TRIANGLES, vertices=3)
+        if background.image is None:
+            half, program = self.size / 2, self._panorama_program
+            shift = ((half - K[0, 2]) / K[0, 0], (half - K[1, 2]) / K[1, 1])
+            rays = (half / K[0, 0], half / K[1, 1], *shift)
+            _assign(program, rays=rays, layer=self._panorama_layer[background.panorama])
+            self._panorama_array.render(moderngl.TRIANGLES, vertices=3)
+            return
+        if self._picture is not None:
+            self._picture.release()
+        height, width = background.image.shape[:2]
+        data = np.ascontiguousarray(background.image).tobytes()
+        self._picture = self._context.texture((width, height), 3, data, alignment=1)
+        self._picture.use(5)
+        self._picture_array.render(moderngl.TRIANGLES, vertices=3)
 
-    def _draw_ground(self, person: PosedPerson, projection, shadow, background: BackgroundSpec) -> None:
+    def _draw_ground(self, person: PosedPerson, background: BackgroundSpec) -> None:
         up = background.world_from_camera.T @ np.array([0.0, 1.0, 0.0])
         points = person.vertices[self.pack.proxy_vertex]
         height = points @ up
@@ -301,15 +334,11 @@ class PeopleRenderer:
         ahead = np.cross(up, aside)
         corners = [centre + 4 * (a * aside + b * ahead) for a, b in ((-1, -1), (1, -1), (-1, 1), (1, 1))]
         self._ground_points.write(np.array(corners, "f4"))
-        program = self._ground
-        program["projection"].write(_columns(projection))
-        program["shadow_from_camera"].write(_columns(shadow))
         light = background.light
         sunshine = float(light.sun_color.mean()) * max(float(light.sun[1]), 0.0)
         soft = float(light.sh[0].mean() * 0.282095)
-        program["strength"] = 0.85 * sunshine / max(sunshine + soft, 1e-6)
-        program["centre"] = tuple(centre)
-        program["reach"] = 0.9
+        strength = 0.85 * sunshine / max(sunshine + soft, 1e-6)
+        _assign(self._ground_program, strength=strength, centre=tuple(centre), reach=0.9)
         context = self._context
         context.enable(moderngl.BLEND)
         context.blend_func = moderngl.DST_COLOR, moderngl.ZERO
@@ -318,59 +347,32 @@ class PeopleRenderer:
         self._target.depth_mask = True
         context.disable(moderngl.BLEND)
 
-    def _set_light(self, projection, shadow, background: BackgroundSpec) -> None:
-        program, light = self._surface, background.light
-        program["projection"].write(_columns(projection))
-        program["shadow_from_camera"].write(_columns(shadow))
-        program["world_from_camera"].write(_columns(background.world_from_camera))
-        program["exposure"] = background.exposure
-        program["sh"].write(light.sh.astype("f4").tobytes())
-        program["sun"] = tuple(background.world_from_camera.T @ light.sun)
-        program["sun_color"] = tuple(light.sun_color)
-
     def _draw_person(self, person: PosedPerson) -> None:
-        pack, looks, program = self.pack, person.appearance, self._surface
+        """Outermost first, so that what is covered is not shaded."""
+        pack, looks = self.pack, person.appearance
         vertices = np.ascontiguousarray(person.vertices, np.float32)
         normals = self._normals(vertices)
-        items = [(index, pack.attachments[index], cloth, keep) for index, cloth, keep in looks.attachments]
-
         hidden = np.zeros(pack.vertex_count, bool)
-        for _, item, _, _ in items:
+        for index, cloth, keep in looks.attachments:
+            item = pack.attachments[index]
             hidden[item.hidden] = True
-        self._set_skin(looks)
-        self._skin_mesh.move(vertices[pack.skin.vertex], normals[pack.skin.vertex])
-        visible = None
-        if hidden.any():
-            visible = ~hidden[pack.skin.vertex][pack.skin.faces].all(1)
-        self._skin_mesh.draw(visible)
-
+            points = self._place(item, vertices, normals)
+            self._item_meshes[index].move(points[item.point], self._item_normals[index](points)[item.point])
+            self._item_meshes[index].draw(self._item_program(item, cloth, looks.seed, keep))
         if looks.garments:
             both = pack.cloth_smoothing @ np.concatenate([vertices, normals], axis=1)
             self._cloth_mesh.move(both[:, :3], both[:, 3:])
-        depth = 0.0
-        for garment in looks.garments:
-            self._set_cut(garment.cut)
-            self._set_cloth(garment.cloth, looks.seed)
-            program["material"] = 1
-            # Smoothing shrinks limbs by about 3 mm; later garments lie over earlier ones.
-            depth += 0.0015
-            wave = 0.25 * garment.thickness if garment.thickness > 0.008 else 0.0
-            program["inflate"] = (garment.thickness + 0.003 + depth, garment.flare, wave, 6.28 * looks.seed)
+        for layer, garment in reversed(list(enumerate(looks.garments))):
             near = self._places.inside(pack.cloth.rest, garment.cut) > -0.12
-            self._cloth_mesh.draw(near[pack.cloth.faces].any(1))
+            self._cloth_mesh.draw(self._cloth_program(garment, layer, looks.seed), near[pack.cloth.faces].any(1))
 
-        program["inflate"] = (0.0, 0.0, 0.0, 0.0)
-        self._set_cut(BARE)
-        self._items.use(0)
-        for index, item, cloth, keep in items:
-            self._set_cloth(cloth, looks.seed, keep)
-            program["material"] = 3 if item.kind == "hair" else 2
-            program["layer"] = self._item_layer.get(item.texture, -1)
-            mesh = self._item_meshes[index]
-            points = self._place(item, vertices, normals)
-            drawn = points[item.point]
-            mesh.move(drawn, self._item_normals[index](points)[item.point])
-            mesh.draw()
+        covered = hidden[pack.skin.vertex]
+        for garment in looks.garments[-HIDE_SLOTS:]:
+            if not garment.cut.neck:
+                covered |= self._places.inside(pack.skin.rest, garment.cut) > 0.04
+        self._skin_mesh.move(vertices[pack.skin.vertex], normals[pack.skin.vertex])
+        faces = pack.skin.faces
+        self._skin_mesh.draw(self._skin_program(looks), ~covered[faces].all(1) & ~hidden[pack.skin.vertex][faces].any(1))
 
     def _place(self, item: Attachment, vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """Points of an attachment on the posed body."""
@@ -382,38 +384,76 @@ class PeopleRenderer:
         rotation, scale = _similarity(source, target)
         return (rest - source.mean(0)) @ (scale * rotation.T) + target.mean(0)
 
-    def _set_skin(self, looks: Appearance) -> None:
-        program = self._surface
-        self._skins.use(0)
-        program["material"] = 0
-        program["layer"] = self._skin_layer[looks.skin]
-        program["tint"] = tuple(np.array(looks.tone) / self._skin_mean[looks.skin])
-        program["inflate"] = (0.0, 0.0, 0.0, 0.0)
-        program["finish"] = (0.0, 0.0, looks.seed, 0.0)
-        program["scalp"] = (*looks.scalp, looks.scalp_line) if looks.scalp else (0, 0, 0, -9)
-        program["beard"] = looks.beard if looks.scalp else 0.0
-        cuts = [garment.cut for garment in looks.garments[-HIDE_SLOTS:]]
+    def _skin_program(self, looks: Appearance) -> moderngl.Program:
+        garments = looks.garments[-HIDE_SLOTS:]
+        beard = looks.beard > 0 and looks.scalp is not None
+        program = self._surface_program("SKIN", hidden=len(garments), beard=beard)
         hide_a, hide_b = np.zeros((HIDE_SLOTS, 4), "f4"), np.zeros((HIDE_SLOTS, 4), "f4")
-        for slot, cut in enumerate(cuts):
+        for slot, garment in enumerate(garments):
+            cut = garment.cut
             hide_a[slot] = cut.arm, cut.bottom, cut.top, cut.tilt
-            hide_b[slot] = cut.neck, cut.neck_width, 1, 0
-        program["hide_a"].write(hide_a.tobytes())
-        program["hide_b"].write(hide_b.tobytes())
+            hide_b[slot] = cut.neck, cut.neck_width, 0, 0
+        _assign(
+            program,
+            layer=self._skin_layer[looks.skin],
+            tint=tuple(np.array(looks.tone) / self._skin_mean[looks.skin]),
+            finish=(0.0, 0.0, looks.seed, 0.0),
+            scalp=(*looks.scalp, looks.scalp_line) if looks.scalp else (0, 0, 0, -9),
+            stubble=looks.beard,
+            hide_a=[tuple(row) for row in hide_a],
+            hide_b=[tuple(row) for row in hide_b],
+        )
+        return program
 
-    def _set_cut(self, cut: Cut) -> None:
-        self._surface["cut_a"] = (cut.arm, cut.bottom, cut.top, cut.tilt)
-        self._surface["cut_b"] = (cut.neck, cut.neck_width)
+    def _cloth_program(self, garment: Outfit, layer: int, seed: float) -> moderngl.Program:
+        cut, cloth, thickness = garment.cut, garment.cloth, garment.thickness
+        program = self._surface_program("CLOTH", cloth.pattern, cloth.logo > 0)
+        _assign_cloth(program, cloth, seed, 0.0)
+        # Smoothing shrinks limbs by about 3 mm; later garments lie over earlier ones.
+        lift = thickness + 0.0045 + 0.0015 * layer
+        wave = 0.25 * thickness if thickness > 0.008 else 0.0
+        _assign(
+            program,
+            cut_a=(cut.arm, cut.bottom, cut.top, cut.tilt),
+            cut_b=(cut.neck, cut.neck_width),
+            inflate=(lift, garment.flare, wave, 6.28 * seed),
+        )
+        return program
 
-    def _set_cloth(self, cloth: Cloth, seed: float, keep: float = 0.0) -> None:
-        program = self._surface
-        program["tint"], program["second"], program["third"] = cloth.color, cloth.second, cloth.third
-        program["weave"] = (cloth.pattern, cloth.period, cloth.logo, cloth.weave)
-        program["finish"] = (cloth.folds, cloth.shine, seed, keep)
+    def _item_program(self, item: Attachment, cloth: Cloth, seed: float, keep: float) -> moderngl.Program:
+        if item.kind == "hair":
+            program = self._surface_program("HAIR")
+        else:
+            plain = keep >= 1
+            program = self._surface_program("ITEM", 0 if plain else cloth.pattern, not plain and cloth.logo > 0)
+        _assign_cloth(program, cloth, seed, keep)
+        _assign(program, layer=self._item_layer.get(item.texture, -1))
+        return program
 
 
-def _columns(matrix: np.ndarray) -> bytes:
-    """Column-major float32 bytes, as OpenGL takes matrices."""
-    return np.ascontiguousarray(matrix.T, dtype="f4").tobytes()
+def _define(source: str, values: dict[str, object]) -> str:
+    """GLSL with `#define` lines after its version line."""
+    version, rest = source.split("\n", 1)
+    return "\n".join([version, *(f"#define {name} {value}" for name, value in values.items()), rest])
+
+
+def _assign(program: moderngl.Program, **values) -> None:
+    """Set those uniforms that the compiler left in the program."""
+    for name, value in values.items():
+        uniform = program.get(name, None)
+        if uniform is not None:
+            uniform.value = value
+
+
+def _assign_cloth(program: moderngl.Program, cloth: Cloth, seed: float, keep: float) -> None:
+    _assign(
+        program,
+        tint=cloth.color,
+        second=cloth.second,
+        third=cloth.third,
+        weave=(cloth.pattern, cloth.period, cloth.logo, cloth.weave),
+        finish=(cloth.folds, cloth.shine, seed, keep),
+    )
 
 
 def _similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
