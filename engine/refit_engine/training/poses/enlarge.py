@@ -14,7 +14,7 @@ from refit_engine.training.poses.skeleton import JOINT_COUNT, LEFT_RIGHT_SWAP
 
 __all__ = ["enlarge"]
 
-_CONSTRUCTED = 0.45  # share of poses from templates; the others start from motion capture
+_CONSTRUCTED = 0.5  # share of poses from templates; the others start from motion capture
 _INTERPOLATED = 0.12
 _LIMB_MIX = {  # parts that are taken from another pose, and how often
     (13, 14, 16, 17, 18, 19, 20, 21, 22, 23): 0.25,
