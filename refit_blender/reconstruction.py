@@ -57,6 +57,7 @@ class Finished:
     """
 
     outcome: Outcome
+    picture: Path
     result: ImageResult
     npz: Path
     overlay: Path | None
@@ -68,7 +69,7 @@ class Finished:
         """One sentence for the status line."""
         count = len(self.outcome.bodies)
         people = "1 body" if count == 1 else f"{count} bodies"
-        return f"{people} from {self.result.image.name} in {self.seconds['click to body']:.1f} s on {self.device}"
+        return f"{people} from {self.picture.name} in {self.seconds['click to body']:.1f} s on {self.device}"
 
 
 class JobFolder:
@@ -125,6 +126,7 @@ class Reconstruction:
             log.info("%s", message)
         return Finished(
             outcome=outcome,
+            picture=self.source.picture,
             result=result,
             npz=npz,
             overlay=Path(entry["overlay"]) if entry.get("overlay") else None,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from ..results import Body, ImageResult, Person
 from . import cameras, images
@@ -47,7 +48,7 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
         if camera is None:
             camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
             collection.objects.link(camera)
-            images.show_behind(camera, result.image, pack=temporary in result.image.parents)
+            images.show_behind(camera, result.image, source.picture.name, pack=temporary in result.image.parents)
         if source.camera_to_world is not None:
             camera_to_world = source.camera_to_world
         else:
@@ -57,7 +58,7 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
         for index, person in enumerate(result.people):
             name = source.name if len(result.people) == 1 else f"{source.name} person {index + 1}"
             made = build_body(name, body, _pose(person, camera_to_world), collection)
-            _note_parameters(made.rig, person, result, camera)
+            _note_parameters(made.rig, person, source, result, camera)
             bodies.append(made)
     if frame:
         cameras.set_frame(scene, frame)
@@ -74,9 +75,7 @@ def _level_camera(result: ImageResult) -> np.ndarray:
     return matrix
 
 
-def _matrix_world(camera_to_world: np.ndarray):
-    from mathutils import Matrix
-
+def _matrix_world(camera_to_world: np.ndarray) -> Matrix:
     R = camera_to_world[:3, :3].T
     return Matrix(cameras.camera_matrix_world(R, -R @ camera_to_world[:3, 3]))
 
@@ -89,7 +88,9 @@ def _pose(person: Person, camera_to_world: np.ndarray) -> Pose:
     return Pose(person.betas, person.rotmats, person.transl, camera_to_world, ground)
 
 
-def _note_parameters(rig: bpy.types.Object, person: Person, result: ImageResult, camera: bpy.types.Object) -> None:
+def _note_parameters(
+    rig: bpy.types.Object, person: Person, source: Source, result: ImageResult, camera: bpy.types.Object
+) -> None:
     """Keep the exact numbers and where they come from on the rig, as custom properties."""
     notes = {
         "betas": person.betas.tolist(),
@@ -97,7 +98,7 @@ def _note_parameters(rig: bpy.types.Object, person: Person, result: ImageResult,
         "transl": person.transl.tolist(),
         "K": result.K.ravel().tolist(),
         "focal_source": result.focal_source,
-        "image": str(result.image),
+        "image": str(source.picture),
         "image_size": list(result.size),
         "box_xywh": person.box_xywh.tolist(),
         "score": person.score,

@@ -112,10 +112,11 @@ def _write_pixels(pixels: np.ndarray, folder: Path) -> Path:
     return path
 
 
-def show_behind(camera: bpy.types.Object, picture: Path, *, pack: bool) -> None:
+def show_behind(camera: bpy.types.Object, picture: Path, name: str, *, pack: bool) -> None:
     """Put a picture of the frame's own aspect behind a camera. `pack`: the file will not stay."""
     image = bpy.data.images.load(str(picture), check_existing=not pack)
     if pack:
+        image.name = name
         image.pack()
     background = camera.data.background_images.new()
     background.image = image

@@ -11,9 +11,9 @@ import numpy as np
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 
 
-def write_launcher(path: Path, behaviour: str, folder: Path) -> Path:
+def write_launcher(path: Path, folder: Path) -> Path:
     """A program that takes the place of Python and plays an engine."""
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE_ENGINE}" "{behaviour}" "{folder}"\n')
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE_ENGINE}" "{folder}"\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
 

@@ -70,7 +70,8 @@ def install_fake(tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -
         body_file = folder / "body.npz"
         np.savez(body_file, **body)
         arrays = synthetic_body.write_result(folder / "result.npz", body_file, body, photo, **result)
-        launcher = write_launcher(folder / "python", behaviour, folder)
+        (folder / "behaviour").write_text(behaviour)
+        launcher = write_launcher(folder / "python", folder)
         monkeypatch.setenv(engine.PYTHON_VARIABLE, str(launcher))
         monkeypatch.setattr(engine, "_limits", Limits(start=20.0, silence=20.0, cancel=20.0))
         return FakeEngine(folder, body, arrays)

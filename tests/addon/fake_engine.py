@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An engine that speaks the protocol and answers with a prepared result, or misbehaves as it is told.
 
-Usage: fake_engine.py BEHAVIOUR FOLDER. FOLDER holds result.npz; what was asked is written there as request.json.
+Usage: fake_engine.py FOLDER. FOLDER holds result.npz and, in the file behaviour, what to do; what was asked is
+written there as request.json.
 """
 
 import json
@@ -81,10 +82,11 @@ def reconstruct(behaviour: str, folder: Path, request: dict) -> None:
 
 
 def main() -> None:
-    behaviour, folder = sys.argv[1], Path(sys.argv[2])
+    folder = Path(sys.argv[1])
     (folder / "starts").open("a").write("x")
     while True:
         request = receive()
+        behaviour = (folder / "behaviour").read_text()
         if request["method"] == "initialize":
             initialize(behaviour, request)
         elif request["method"] == "shutdown":
