@@ -63,7 +63,9 @@ def test_arms_are_level_and_straight_and_legs_hang(joints):
 
 
 def test_palms_face_down_and_thumbs_forward(body):
-    points = {name: body.v_template[ids].mean(axis=0) for name, ids in zip(LANDMARK_NAMES, body.landmark_ids, strict=True)}
+    points = {
+        name: body.v_template[ids].mean(axis=0) for name, ids in zip(LANDMARK_NAMES, body.landmark_ids, strict=True)
+    }
     for side in ("left", "right"):
         assert points[f"{side}_index"][2] > points[f"{side}_pinky"][2] + 0.04
         assert abs(points[f"{side}_index"][1] - points[f"{side}_pinky"][1]) < 0.02
@@ -75,7 +77,10 @@ def test_left_is_on_the_left_and_mirrors_the_right(body, joints):
     landmarks = {
         name: body.v_template[ids].mean(axis=0) for name, ids in zip(LANDMARK_NAMES, body.landmark_ids, strict=True)
     }
-    landmarks = {name.replace("mouth_left", "left_mouth").replace("mouth_right", "right_mouth"): place for name, place in landmarks.items()}
+    landmarks = {
+        name.replace("mouth_left", "left_mouth").replace("mouth_right", "right_mouth"): place
+        for name, place in landmarks.items()
+    }
     for points in (joints, markers, landmarks):
         for name, place in points.items():
             if name.startswith("left_"):

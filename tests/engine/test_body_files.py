@@ -125,9 +125,7 @@ def test_posing_agrees_with_smplx(tmp_path, smpl):
     betas = torch.randn(4, 10, generator=generator)
     rotmats = roma.rotvec_to_rotmat(torch.randn(4, 24, 3, generator=generator))
     transl = torch.randn(4, 3, generator=generator)
-    theirs = model(
-        betas=betas, global_orient=rotmats[:, :1], body_pose=rotmats[:, 1:], transl=transl, pose2rot=False
-    )
+    theirs = model(betas=betas, global_orient=rotmats[:, :1], body_pose=rotmats[:, 1:], transl=transl, pose2rot=False)
     ours = body(betas, rotmats, transl)
     torch.testing.assert_close(ours.vertices, theirs.vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(ours.joints, theirs.joints[:, :24], atol=1e-5, rtol=0)

@@ -66,17 +66,20 @@ def load_body(path: Path | None = None, gender: Gender = "neutral") -> BodyData:
         BodyFileError: no such file, not a body in SMPL's format, or not safe to read.
     """
     if path is None:
-        return _body(_read_npz(BUNDLED_BODY), BUNDLED_BODY)
+        return _body(_read_npz(BUNDLED_BODY), BUNDLED_BODY, BUNDLED_BODY.name)
     path = _find(Path(path), gender)
     arrays = _read_npz(path) if path.suffix.lower() == ".npz" else None
     if arrays is not None and "parents" in arrays:
-        return _body(arrays, path)
+        return _body(arrays, path, path.name)
     converted = _cache_folder() / f"{path.stem}-{_fingerprint(path)}-{_CONVERSION}.npz"
-    if not converted.exists():
-        log.info("Converting %s to %s", path, converted)
-        arrays = read_smpl_pickle(path) if arrays is None else arrays
-        _write(converted, {"name": np.array(path.stem), "kind": np.array("smpl"), **_from_smpl(arrays, path.name)})
-    return _body(_read_npz(converted), converted)
+    if converted.exists():
+        return _body(_read_npz(converted), converted, path.name)
+    arrays = read_smpl_pickle(path) if arrays is None else arrays
+    arrays = {"name": np.array(path.stem), "kind": np.array("smpl"), **_from_smpl(arrays, path.name)}
+    body = _body(arrays, converted, path.name)
+    log.info("Keeping %s as %s", path, converted)
+    _write(converted, arrays)
+    return body
 
 
 def _find(path: Path, gender: Gender) -> Path:
@@ -110,9 +113,7 @@ def _from_smpl(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarr
     parents = np.asarray(arrays["kintree_table"])[0].astype(np.int64)
     parents[0] = -1  # files hold 2**32 - 1
     if parents.tolist() != list(SMPL_PARENTS):
-        raise BodyFileError(
-            f"{source} has {len(parents)} joints that are not SMPL's 24; SMPL-H and SMPL-X do not fit."
-        )
+        raise BodyFileError(f"{source} has {len(parents)} joints that are not SMPL's 24; SMPL-H and SMPL-X do not fit.")
     if len(arrays["v_template"]) != SMPL_VERTICES:
         raise BodyFileError(f"{source} has {len(arrays['v_template'])} vertices instead of SMPL's {SMPL_VERTICES}.")
     body = {name: np.asarray(arrays[name], np.float32) for name in ("v_template", "weights", "J_regressor")}
@@ -125,9 +126,9 @@ def _from_smpl(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarr
     return body
 
 
-def _body(arrays: dict[str, np.ndarray], file: Path) -> BodyData:
-    """The npz's arrays in the types to compute with, after a check of every shape."""
-    _check(arrays, file.name)
+def _body(arrays: dict[str, np.ndarray], file: Path, source: str) -> BodyData:
+    """The npz's arrays in the types to compute with, after a check of every shape; errors name the source."""
+    _check(arrays, source)
     values = {name: arrays.get(name) for name in _ARRAYS}
     for name, value in values.items():
         if value is not None:
@@ -165,6 +166,8 @@ def _check(arrays: dict[str, np.ndarray], source: str) -> None:
             raise BodyFileError(f"{source} is no body file: {name} has the shape {array.shape} instead of {shape}.")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise BodyFileError(f"{source} is damaged: {name} holds values that are no numbers.")
+    if arrays["parents"].tolist() != list(SMPL_PARENTS):
+        raise BodyFileError(f"{source} has other joints than SMPL's 24.")
     if arrays["kind"] not in ("bundled", "smpl"):
         raise BodyFileError(f"{source} is of the unknown kind {arrays['kind']}.")
     for name in ("faces", "marker_ids"):
@@ -193,6 +196,6 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
             np.savez(file, **arrays)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     except OSError as error:
         raise BodyFileError(f"The converted body cannot be kept in {path.parent}: {error.strerror}.") from error

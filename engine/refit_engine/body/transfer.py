@@ -22,7 +22,9 @@ _GIRTHS: tuple[tuple[str, str, float, tuple[int, ...]], ...] = (
     ("left_elbow", "left_wrist", 0.3, (1, 2)),
 )
 _TRUNK = ("pelvis", "spine1", "spine2", "spine3", "left_hip", "right_hip")
+# A slice is this thick to either side, thicker where a coarse mesh has too few vertices in it.
 _SLICE_METRES = 0.025
+_SLICE_VERTICES = 8
 # Expected disagreement between two bodies on the same person, and how unusual shapes may become.
 _JOINT_METRES = 0.01
 _GIRTH_METRES = 0.015
@@ -79,10 +81,12 @@ def _extents(body: BodyData, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray
     for start, end, fraction, across in _GIRTHS:
         first, last = SMPL_JOINT_NAMES.index(start), SMPL_JOINT_NAMES.index(end)
         bone = joints[last] - joints[first]
-        along = (template - joints[first]) @ bone / np.linalg.norm(bone)
-        thin = np.abs(along - fraction * np.linalg.norm(bone)) < _SLICE_METRES
+        length = np.linalg.norm(bone)
+        distance = np.abs((template - joints[first]) @ bone / length - fraction * length)
         carriers = (start, end) if start.startswith("left_") else _TRUNK
-        near = np.flatnonzero(thin & np.isin(main, [SMPL_JOINT_NAMES.index(joint) for joint in carriers]))
+        limb = np.flatnonzero(np.isin(main, [SMPL_JOINT_NAMES.index(joint) for joint in carriers]))
+        fewest = np.sort(distance[limb])[:_SLICE_VERTICES].max()
+        near = limb[distance[limb] <= max(_SLICE_METRES, fewest)]
         for axis in across:
             pairs.append((near[template[near, axis].argmin()], near[template[near, axis].argmax()]))
             axes.append(axis)

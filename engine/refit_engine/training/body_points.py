@@ -161,9 +161,7 @@ def _meet(place: Place, template: Template) -> int:
     return int(score.argmax())
 
 
-def _ring(
-    center: str, normal: Vector, radius: float, carriers: tuple[str, ...], template: Template
-) -> np.ndarray:
+def _ring(center: str, normal: Vector, radius: float, carriers: tuple[str, ...], template: Template) -> np.ndarray:
     """Four vertices around a point, the ones whose mean is nearest to it."""
     offsets = template.vertices - template.anchors[center]
     axis = np.array(normal) / np.linalg.norm(normal)

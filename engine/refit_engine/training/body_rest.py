@@ -129,10 +129,7 @@ def place_joints(ends: BoneEnds) -> np.ndarray:
     """SMPL's joints ``[N, 24, 3]`` from the ends of MakeHuman's bones."""
     anchors = _joint_anchors()
     return np.stack(
-        [
-            sum(weight * ends.at(bone, end) for weight, bone, end in anchors[name])
-            for name in SMPL_JOINT_NAMES
-        ],
+        [sum(weight * ends.at(bone, end) for weight, bone, end in anchors[name]) for name in SMPL_JOINT_NAMES],
         axis=1,
     )
 
@@ -164,9 +161,7 @@ def _frames(primary: np.ndarray, secondary: np.ndarray) -> np.ndarray:
     return np.stack([first, second, np.cross(first, second)], axis=-1)
 
 
-def _aligning(
-    source: tuple[np.ndarray, np.ndarray], target: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
+def _aligning(source: tuple[np.ndarray, np.ndarray], target: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Rotations ``[N, 3, 3]`` that bring the (primary, secondary) axes of the source to the target's."""
     count = source[0].shape[:-1]
     primary, secondary = (np.broadcast_to(axis, (*count, 3)) for axis in target)
@@ -180,7 +175,9 @@ def _about(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
     return np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
 
 
-def _left_limb_rotations(joints: dict[str, np.ndarray], knuckles: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
+def _left_limb_rotations(
+    joints: dict[str, np.ndarray], knuckles: tuple[np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
     """World rotations of the left side's joints that bring MakeHuman's rest pose to the T-pose.
 
     Args:

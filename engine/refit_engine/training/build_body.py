@@ -9,7 +9,6 @@ space, and joints, skin weights, markers and landmarks follow SMPL's format. Nee
 """
 
 import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,9 +95,7 @@ def sample_adults(model: anny.Anny, weights: np.ndarray, count: int, seed: int) 
         after = pose_joints(before, rotations)
         after -= after[:, :1]
         joints[part] = after
-        vertices[part] = unskin(
-            rest["rest_vertices"].numpy() @ _FROM_ANNY.T, weights, before, rotations, after
-        )
+        vertices[part] = unskin(rest["rest_vertices"].numpy() @ _FROM_ANNY.T, weights, before, rotations, after)
         for name, (bone, end, joint) in _FURTHER_ANCHORS.items():
             carrier = SMPL_JOINT_NAMES.index(joint)
             offset = ends.at(bone, end) - before[:, carrier]
@@ -140,7 +137,7 @@ def outer_skin(vertex_count: int, faces: np.ndarray) -> np.ndarray:
     return part == np.bincount(part).argmax()
 
 
-def shape_space(vertices: np.ndarray, areas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shape_space(vertices: np.ndarray, areas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Principal components of the bodies, by surface area.
 
     Args:
@@ -148,18 +145,19 @@ def shape_space(vertices: np.ndarray, areas: np.ndarray) -> tuple[np.ndarray, np
         areas: ``[V]``.
 
     Returns:
-        Mean ``[V, 3]``; betas of the samples ``[N, 10]``, uncorrelated, of unit variance, the
-        first growing with height; share of the variance that each component holds ``[10]``.
+        Betas of the samples ``[N, 10]``, uncorrelated, of unit variance, the first growing with
+        height; share of the variance that each component holds ``[10]``.
     """
-    mean = vertices.mean(axis=0)
-    weighted = ((vertices - mean) * np.sqrt(areas)[:, None].astype(np.float32)).reshape(len(vertices), -1)
+    weighted = ((vertices - vertices.mean(axis=0)) * np.sqrt(areas)[:, None].astype(np.float32)).reshape(
+        len(vertices), -1
+    )
     variances, vectors = np.linalg.eigh((weighted @ weighted.T).astype(np.float64))
     betas = vectors[:, ::-1][:, :BETAS] * np.sqrt(len(vertices))
     heights = np.ptp(vertices[:, :, 1], axis=1)
     # Signs: taller first; the others so that the largest samples are positive (any fixed rule).
     signs = np.sign((betas**3).sum(axis=0))
     signs[0] = np.sign(np.corrcoef(betas[:, 0], heights)[0, 1])
-    return mean, betas * signs, variances[::-1][:BETAS] / variances.sum()
+    return betas * signs, variances[::-1][:BETAS] / variances.sum()
 
 
 def linear_in_betas(values: np.ndarray, betas: np.ndarray) -> np.ndarray:
@@ -216,7 +214,7 @@ def build(samples: int, seed: int) -> tuple[dict[str, np.ndarray], str]:
     mean = adults.vertices.mean(axis=0, dtype=np.float64)
     mirror = mirror_map(mean)
     joint_mirror = _mirror_joints()
-    _, betas, variances = shape_space(adults.vertices, vertex_areas(mean, faces))
+    betas, variances = shape_space(adults.vertices, vertex_areas(mean, faces))
     v_template = symmetric(mean, mirror).astype(np.float32)
     shapedirs = symmetric(linear_in_betas(adults.vertices, betas), mirror).astype(np.float16)
     joint_template = symmetric(adults.joints.mean(axis=0), joint_mirror).astype(np.float32)
@@ -256,7 +254,9 @@ def build(samples: int, seed: int) -> tuple[dict[str, np.ndarray], str]:
 
 def report(arrays: dict[str, np.ndarray], adults: Sample, betas: np.ndarray, variances: np.ndarray) -> str:
     """How well the stored arrays give the sampled adults back, in words."""
-    shaped = arrays["v_template"] + np.einsum("vck,nk->nvc", arrays["shapedirs"].astype(np.float32), betas, optimize=True)
+    shaped = arrays["v_template"] + np.einsum(
+        "vck,nk->nvc", arrays["shapedirs"].astype(np.float32), betas, optimize=True
+    )
     shape_error = 1000 * np.linalg.norm(shaped - adults.vertices, axis=2)
     joints = arrays["joint_template"] + np.einsum("jck,nk->njc", arrays["joint_shapedirs"], betas)
     joint_error = 1000 * np.linalg.norm(joints - adults.joints, axis=2)
@@ -264,17 +264,19 @@ def report(arrays: dict[str, np.ndarray], adults: Sample, betas: np.ndarray, var
     regressor_error = 1000 * np.linalg.norm(regressed - joints, axis=2)
     heights = np.ptp(adults.vertices[:, :, 1], axis=1)
     worst = int(joint_error.mean(axis=0).argmax())
+    rows = arrays["J_regressor"]
     return "\n".join(
         [
-            f"{len(betas)} adults, height {heights.mean():.3f} m (std {heights.std():.3f}, {heights.min():.2f} to {heights.max():.2f})",
+            f"{len(betas)} adults, {heights.mean():.3f} m tall (deviation {heights.std():.3f}, "
+            f"{heights.min():.2f} to {heights.max():.2f})",
             f"variance kept by {BETAS} components {100 * variances.sum():.2f} %: "
             + ", ".join(f"{100 * share:.2f}" for share in variances),
             f"correlation of the first beta with height {np.corrcoef(betas[:, 0], heights)[0, 1]:.3f}",
             f"shape error {shape_error.mean():.2f} mm mean, {shape_error.max():.1f} mm worst vertex of worst adult",
             f"joints linear in betas: {joint_error.mean():.2f} mm mean, {joint_error.max():.1f} mm worst "
             f"({SMPL_JOINT_NAMES[worst]} worst on average, {joint_error.mean(axis=0)[worst]:.2f} mm)",
-            f"J_regressor against those joints: {regressor_error.mean():.4f} mm mean, {regressor_error.max():.4f} mm worst; "
-            f"weights from {arrays['J_regressor'].min():.3f} to {arrays['J_regressor'].max():.3f}",
+            f"J_regressor against those joints: {regressor_error.mean():.4f} mm mean, "
+            f"{regressor_error.max():.4f} mm worst; its weights reach from {rows.min():.3f} to {rows.max():.3f}",
         ]
     )
 
@@ -289,7 +291,7 @@ def main() -> None:
     arrays, text = build(arguments.samples, arguments.seed)
     partial = arguments.out.with_suffix(".partial.npz")
     np.savez_compressed(partial, **arrays)
-    os.replace(partial, arguments.out)
+    partial.replace(arguments.out)
     print(text)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB")
 
