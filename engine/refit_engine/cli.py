@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
     reconstruct = commands.add_parser("reconstruct", help="fit a body to each person: result.npz and overlay.png")
     reconstruct.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    reconstruct.add_argument("--out", required=True, type=Path, metavar="DIR", help="one folder per image in it, if several")
+    reconstruct.add_argument("--out", required=True, type=Path, metavar="DIR", help="of several images, each gets its own")
     reconstruct.add_argument("--bbox", action="append", type=_box, metavar="x,y,w,h", help="a person's box; may repeat")
     reconstruct.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
     _add_people(reconstruct)
@@ -58,7 +58,6 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="print times per stage as JSON")
     bench.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
-    bench.add_argument("--weights", type=Path, metavar="FILE", help="ReFit weights (default: the bundled ones)")
     _add_device(bench)
     bench.set_defaults(command=_bench)
     return parser
@@ -140,7 +139,8 @@ def _reconstruct(options: argparse.Namespace) -> int:
             failed = True
             continue
         output = write_output(folder, result, photo, fitter.subject().result_body.data.faces, overlay=True)
-        tqdm.write(f"{path}: {output.people} people, {result.focal_source} focal length -> {output.npz}", file=sys.stderr)
+        done = f"{path}: {output.people} people, {result.focal_source} focal length -> {output.npz}"
+        tqdm.write(done, file=sys.stderr)
     for message in fitter.messages:
         print(f"refit-engine: {message}", file=sys.stderr)
     return int(failed)
@@ -195,7 +195,7 @@ def _fit_options(options: argparse.Namespace):
 def _bench(options: argparse.Namespace) -> int:
     from .bench import bench
 
-    print(json.dumps(bench(options.weights, options.device, hrnet=options.hrnet), indent=1))
+    print(json.dumps(bench(options.device, hrnet=options.hrnet), indent=1))
     return 0
 
 

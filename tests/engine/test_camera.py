@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-
 from refit_engine import camera
 from refit_engine.errors import ImageError
 

@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-
 from refit_engine.camera import Intrinsics, project
 from refit_engine.crop import (
     CROP_SIZE,

@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
 from refit_engine.errors import ImageError
 from refit_engine.exif import focal_in_pixels, read_jpeg_header
 from refit_engine.images import MAX_PIXELS, read_photo, write_image
@@ -138,8 +137,9 @@ def test_orientation_is_kept_apart_from_the_pixels_and_can_be_carried_out(save, 
     assert photo.size == (120, 80)
     assert photo.pixels[10, 10, 0] > 200
     upright = photo.upright()
-    quarters = upright.pixels[upright.size[1] // 4 :: upright.size[1] // 2, upright.size[0] // 4 :: upright.size[0] // 2]
-    assert np.argwhere(quarters[:2, :2, 0] > 200).tolist() == [list(corner)]
+    width, height = upright.size
+    quarters = upright.pixels[height // 4 :: height // 2, width // 4 :: width // 2, 0]
+    assert np.argwhere(quarters[:2, :2] > 200).tolist() == [list(corner)]
     assert upright.quarter_turns == 0
 
 

@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-
 from refit_engine.overlay import draw_overlay
 
 K = np.array([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])

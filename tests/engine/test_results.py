@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 import pytest
-
 from refit_engine.results import ImageResult, ResultFileError, read_result, write_result
 
 

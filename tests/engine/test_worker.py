@@ -9,10 +9,9 @@ import time
 
 import pytest
 import worker_client
-from worker_client import Client
-
 from refit_engine import protocol
 from refit_engine.protocol import Params, ProtocolError
+from worker_client import Client
 
 
 @pytest.fixture
@@ -167,7 +166,10 @@ def test_parameters_are_checked_by_name_type_and_range():
         values.done()
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), True, "1", None, 10**400], ids=["nan", "inf", "bool", "text", "null", "huge"])
+NOT_NUMBERS = {"nan": float("nan"), "inf": float("inf"), "bool": True, "text": "1", "null": None, "huge": 10**400}
+
+
+@pytest.mark.parametrize("number", NOT_NUMBERS.values(), ids=NOT_NUMBERS)
 def test_numbers_must_be_finite_numbers(number):
     with pytest.raises(ProtocolError):
         Params({"betas": [number] * 10}).optional_numbers("betas", 10)

@@ -94,7 +94,8 @@ class OddService:
     def chatter(self, params, job):
         print("a stray print")
         os.write(1, b"native code speaks\n")
-        subprocess.run([sys.executable, "-c", "print('a child speaks'); input()"], check=False, stderr=subprocess.DEVNULL)
+        child = [sys.executable, "-c", "print('a child speaks'); input()"]
+        subprocess.run(child, check=False, stderr=subprocess.DEVNULL)
         return "quiet"
 
     def endless(self, params, job):

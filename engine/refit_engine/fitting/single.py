@@ -19,10 +19,11 @@ from ..body import SMPL_JOINT_NAMES
 from ..camera import Intrinsics, choose_intrinsics, project
 from ..crop import Crop, box_crop, cut, roll_rotation, rolled_center, upright_crop
 from ..device import choose_device, is_out_of_memory
-from ..errors import DeviceError, ImageError, NoPersonFound, RefitError
+from ..errors import DeviceError, NoPersonFound, RefitError
 from ..images import Photo, read_photo
 from ..network import CropCamera
 from ..results import ImageResult
+from .boxes import checked_boxes, turn_boxes
 from .models import FitOptions, Models
 from .subject import Subject, choose_subject
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_BATCH = {"cpu": 8, "mps": 16, "cuda": 64}
-MAX_BOXES = 500
 
 Step = Callable[[str], None]
 """Told the name of each step before it begins ("detect", "fit"); raises Cancelled to stop the job."""
@@ -293,30 +293,3 @@ def unroll(people: People, rolls: np.ndarray) -> People:
         joints=joints,
         vertices=people.vertices @ back.transpose(0, 2, 1).astype(np.float32),
     )
-
-
-def turn_boxes(boxes_xywh: np.ndarray, quarter_turns: int, stored_size: tuple[int, int]) -> np.ndarray:
-    """Boxes [N,4] of the upright picture in the pixels as stored; `quarter_turns` clockwise made it upright."""
-    width, height = stored_size
-    if quarter_turns % 2:
-        width, height = height, width  # of the upright picture
-    x, y, w, h = boxes_xywh.T
-    for _ in range(quarter_turns):  # each turns the picture back, counter-clockwise
-        x, y, w, h = y, width - x - w, h, w
-        width, height = height, width
-    return np.stack([x, y, w, h], axis=1)
-
-
-def checked_boxes(boxes_xywh: np.ndarray, photo: Photo) -> np.ndarray:
-    """The user's boxes [N,4]. Raises ImageError for one that is empty or outside of the picture."""
-    boxes = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4)
-    if not 0 < len(boxes) <= MAX_BOXES:
-        raise ImageError(f"Give one to {MAX_BOXES} boxes for {photo.path.name}, not {len(boxes)}.")
-    width, height = photo.size
-    for x, y, w, h in boxes:
-        overlaps = x < width and y < height and x + w > 0 and y + h > 0
-        if not (np.isfinite([x, y, w, h]).all() and w >= 4 and h >= 4 and overlaps):
-            raise ImageError(
-                f"The box {x:g},{y:g},{w:g},{h:g} does not lie in {photo.path.name} ({width}x{height} pixels)."
-            )
-    return boxes

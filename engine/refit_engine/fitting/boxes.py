@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Boxes around people: (x, y, w, h) in pixels, origin at the corner of the first pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import ImageError
+from ..images import Photo
+
+MAX_BOXES = 500
+
+
+def turn_boxes(boxes_xywh: np.ndarray, quarter_turns: int, stored_size: tuple[int, int]) -> np.ndarray:
+    """Boxes [N,4] of the upright picture in the pixels as stored; `quarter_turns` clockwise made it upright."""
+    width, height = stored_size
+    if quarter_turns % 2:
+        width, height = height, width  # of the upright picture
+    x, y, w, h = boxes_xywh.T
+    for _ in range(quarter_turns):  # each turns the picture back, counter-clockwise
+        x, y, w, h = y, width - x - w, h, w
+        width, height = height, width
+    return np.stack([x, y, w, h], axis=1)
+
+
+def checked_boxes(boxes_xywh: np.ndarray, photo: Photo) -> np.ndarray:
+    """The user's boxes [N,4]. Raises ImageError for one that is empty or outside of the picture."""
+    boxes = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4)
+    if not 0 < len(boxes) <= MAX_BOXES:
+        raise ImageError(f"Give one to {MAX_BOXES} boxes for {photo.path.name}, not {len(boxes)}.")
+    width, height = photo.size
+    for x, y, w, h in boxes:
+        overlaps = x < width and y < height and x + w > 0 and y + h > 0
+        if not (np.isfinite([x, y, w, h]).all() and w >= 4 and h >= 4 and overlaps):
+            raise ImageError(
+                f"The box {x:g},{y:g},{w:g},{h:g} does not lie in {photo.path.name} ({width}x{height} pixels)."
+            )
+    return boxes
