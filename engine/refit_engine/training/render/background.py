@@ -20,7 +20,8 @@ class BackgroundSpec:
 
     world_from_camera [3,3]: rotation from the camera (X right, Y down, Z forward) to the panorama (Y up).
     panorama: image key, seen in perspective; or "" and image [h,w,3] uint8 RGB is stretched over the picture.
-    light: in the panorama's frame; exposure multiplies all radiance.
+    light: in the panorama's frame, as the camera's white balance leaves it; balance [3]: the gains that it applied,
+    still to be applied to the panorama; exposure multiplies all radiance.
     ground: whether people stand on something that takes their shadow.
     """
 
@@ -28,6 +29,7 @@ class BackgroundSpec:
     panorama: str
     image: np.ndarray | None
     light: Light
+    balance: np.ndarray
     exposure: float
     ground: bool
 
@@ -47,15 +49,19 @@ def random_background(
     c, s = np.cos(yaw := rng.uniform(0, 2 * np.pi)), np.sin(yaw)
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
     light = _vary(pack.lights[panorama], rng)
+    ambient = light.sh[0] * 0.282095 + 0.4 * light.sun_color
+    balance = (ambient.mean() / np.maximum(ambient, 1e-4)) ** rng.uniform(0.5, 1.0)
+    light = Light(light.sh * balance, light.sun, light.sun_color * balance)
     kind = rng.random()
     image = None
-    if kind > 0.72:
+    if kind > 0.75:
         image = _flat_image(rng, pack, keys)
     return BackgroundSpec(
         world_from_camera=(turn @ np.asarray(camera_from_world).T).astype(np.float32),
         panorama=panorama if image is None else "",
         image=image,
         light=light,
+        balance=balance.astype(np.float32),
         exposure=float(np.exp(rng.normal(0.05, 0.28)) / _meter(light)),
         ground=bool(rng.random() < (0.85 if image is None else 0.5)),
     )
@@ -86,20 +92,23 @@ def _vary(light: Light, rng: np.random.Generator) -> Light:
 def _flat_image(rng: np.random.Generator, pack: AssetPack, keys: list[str]) -> np.ndarray:
     kind = rng.random()
     photos = pack.keys("photo/")
-    if kind < 0.5 and photos:
+    if kind < 0.6 and photos:
         photo = decode_image(pack.images[photos[rng.integers(len(photos))]])
         return _patch(rng, photo, 0.35)
-    if kind < 0.6:
+    if kind < 0.7:
         return _patch(rng, decode_image(pack.images[keys[rng.integers(len(keys))]]), 0.12)
-    if kind < 0.75:  # gradient, as of a studio wall
-        corners = rng.uniform(0, 255, 3) * rng.uniform(0.5, 1.1, (4, 1)) * rng.uniform(0.9, 1.1, (4, 3))
+    if kind < 0.84:  # gradient, as of a studio wall
+        grey = rng.uniform(20, 250)
+        wall = grey + rng.uniform(0, 1) ** 2 * (rng.uniform(0, 255, 3) - grey)
+        corners = wall * rng.uniform(0.5, 1.1, (4, 1)) * rng.uniform(0.95, 1.05, (4, 3))
         small = np.clip(corners, 0, 255).reshape(2, 2, 3).astype(np.float32)
         return cv2.resize(small, (256, 256), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
-    if kind < 0.85:  # coloured noise of a few scales
+    if kind < 0.92:  # coloured noise of a few scales
         image = np.zeros((256, 256, 3), np.float32)
         for cells in (3, 8, 24, 96):
             grid = rng.normal(0, 1, (cells, cells, 3)).astype(np.float32)
-            image += cv2.resize(grid, (256, 256), interpolation=cv2.INTER_CUBIC) * rng.uniform(0, 40)
+            grid = 0.6 * grid[..., :1] + 0.4 * grid
+            image += cv2.resize(grid, (256, 256), interpolation=cv2.INTER_CUBIC) * rng.uniform(0, 28)
         return np.clip(image + rng.uniform(40, 210, 3), 0, 255).astype(np.uint8)
     return _clutter(rng, pack)
 

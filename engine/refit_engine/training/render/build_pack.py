@@ -3,7 +3,9 @@
 
     python -m refit_engine.training.render.build_pack --assets ASSETS --out pack.npz
 
-ASSETS holds `makehuman_cc0/base/{clothes,hair,skins}` and `hdri/*.hdr`. Needs the `build` extra (anny).
+ASSETS holds `makehuman_cc0/base/{clothes,hair,skins}` and `hdri/*.hdr`. More panoramas (.hdr) and backdrop photos
+(.jpg, without people) may come from folders of their own, whose SOURCES.txt (one line on origin and licence) is
+copied into the pack. Needs the `build` extra (anny).
 """
 
 from __future__ import annotations
@@ -43,7 +45,6 @@ DECIMETRES = 10
 # Faces per drawn mesh: at 256 pixels a person has fewer pixels than the body has triangles.
 SKIN_FACES, CLOTH_FACES = 8500, 4500
 ITEM_FACES = {"suit": 3000, "hair": 1500, "shoes": 1000, "hat": 800}
-EYE_COLORS = ((92, 62, 40), (70, 45, 28), (60, 80, 105), (85, 92, 60))
 SOURCES = (
     "MakeHuman assets (skins, clothes, hair): CC0, Data Collection AB, Joel Palmius, Jonas Hauquier, 2020",
     "Panoramas: Poly Haven / HDRI Haven, CC0",
@@ -51,8 +52,13 @@ SOURCES = (
 )
 
 
-def build_pack(assets: Path, body: BodyData) -> AssetPack:
-    """Bind, bake and encode everything; `body` must have the topology of the bundled body."""
+def build_pack(
+    assets: Path, body: BodyData, panoramas: Path | None = None, photos: Path | None = None
+) -> AssetPack:
+    """Bind, bake and encode everything; `body` must have the topology of the bundled body.
+
+    `panoramas` and `photos` are further folders of .hdr panoramas and .jpg backdrops.
+    """
     base = assets / "makehuman_cc0" / "base"
     faces = body.faces.astype(np.int64)
     template = body.v_template.astype(np.float64)
@@ -64,19 +70,24 @@ def build_pack(assets: Path, body: BodyData) -> AssetPack:
     shade = smoothing_matrix(faces, len(template), 2) @ shade
 
     outer = seen[faces].all(1)
-    skin = _surface(faces[outer], body.uv_faces[outer], body.uv, template, shade, SKIN_FACES)
+    eyes = _eyes(part, template)
+    flagged = shade + 2 * np.isin(part, eyes)
+    skin = _surface(faces[outer], body.uv_faces[outer], body.uv, template, flagged, SKIN_FACES)
     cloth, smoothing = _cloth(body, part, template, shade)
     main_faces = faces[(part[faces] == part[0]).all(1)]
     proxy_vertex, proxy_faces = cluster_mesh(template, main_faces, normals, 1200)
     head = _skull(body)
-    images = _skins(base / "skins" / "textures", body, template, part)
+    images = _skins(base / "skins" / "textures")
     attachments = _attachments(base, body, part, shade, images)
     lights = {}
-    for path in sorted((assets / "hdri").glob("*.hdr")):
+    extra = panoramas.glob("*.hdr") if panoramas else ()
+    for path in [*sorted((assets / "hdri").glob("*.hdr")), *sorted(extra)]:
         key = f"panorama/{path.stem}"
         radiance = _normalised_radiance(path)
         images[key] = encode_image(encode_radiance(radiance), 85)
         lights[key] = light_of(radiance)
+    for path in sorted(photos.glob("*.jpg")) if photos else ():
+        images[f"photo/{path.stem}"] = encode_image(_photo(path), 80)
     return AssetPack(
         vertex_count=len(template),
         body_faces=faces,
@@ -88,10 +99,11 @@ def build_pack(assets: Path, body: BodyData) -> AssetPack:
         proxy_vertex=proxy_vertex,
         proxy_faces=proxy_faces,
         head=head,
+        eyes=np.stack([template[part == label].mean(0) for label in eyes]),
         attachments=tuple(attachments),
         images=images,
         lights=lights,
-        sources=SOURCES,
+        sources=(*SOURCES, *_sources(panoramas), *_sources(photos)),
     )
 
 
@@ -195,40 +207,29 @@ def _read_rgb(path: Path) -> np.ndarray:
 def _normalised_radiance(path: Path) -> np.ndarray:
     """Linear RGB of a radiance file, 512 rows, scaled to a median brightness of one fifth."""
     radiance = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGR2RGB)
-    radiance = cv2.resize(radiance, PANORAMA_SIZE, interpolation=cv2.INTER_AREA)
+    # Suns may overflow the file's half floats.
+    radiance = np.nan_to_num(radiance, posinf=6e4).clip(0, 6e4)
+    shrinks = radiance.shape[1] > PANORAMA_SIZE[0]
+    radiance = cv2.resize(radiance, PANORAMA_SIZE, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return radiance * (0.2 / np.median(radiance.mean(-1)))
 
 
-def _skins(folder: Path, body: BodyData, template, part) -> dict[str, bytes]:
+def _photo(path: Path) -> np.ndarray:
+    image = _read_rgb(path)
+    scale = TEXTURE / min(image.shape[:2])
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _sources(folder: Path | None) -> list[str]:
+    return (folder / "SOURCES.txt").read_text(encoding="utf-8").splitlines() if folder else []
+
+
+def _skins(folder: Path) -> dict[str, bytes]:
     images = {}
-    for index, path in enumerate(sorted(folder.glob("*.jpg"))):
-        image = _read_rgb(path)
-        _paint_eyes(image, body, template, part, EYE_COLORS[index % len(EYE_COLORS)])
-        image = cv2.resize(image, (TEXTURE, TEXTURE), interpolation=cv2.INTER_AREA)
+    for path in sorted(folder.glob("*.jpg")):
+        image = cv2.resize(_read_rgb(path), (TEXTURE, TEXTURE), interpolation=cv2.INTER_AREA)
         images[f"skin/{path.stem}"] = encode_image(image, 85)
     return images
-
-
-def _paint_eyes(image: np.ndarray, body: BodyData, template, part, iris) -> None:
-    """The skins have no eyes: paint white, iris and pupil where the eyes' UVs lie."""
-    size = np.array([image.shape[1], image.shape[0]])
-    for label in _eyes(part, template):
-        corners = (part[body.faces] == label).all(1)
-        vertex, uv = body.faces[corners].ravel(), body.uv[body.uv_faces[corners].ravel()]
-        pixel = np.column_stack([uv[:, 0], 1 - uv[:, 1]]) * size
-        front = template[vertex, 2].max() - template[vertex, 2]
-        axis = template[vertex[np.argmin(front)]]
-        off_axis = np.linalg.norm((template[vertex] - axis)[:, :2], axis=1)
-        centre = pixel[np.argmin(front)]
-        reach = np.linalg.norm(pixel - centre, axis=1)
-        near = (front < 0.012) & (off_axis > 0.004)
-        pixels_per_metre = np.median(reach[near] / off_axis[near])
-        low, high = pixel.min(0).astype(int) - 2, pixel.max(0).astype(int) + 3
-        image[max(low[1], 0) : high[1], max(low[0], 0) : high[0]] = (226, 218, 212)
-        for radius, color in ((0.0062, iris), (0.0028, (12, 10, 10))):
-            cv2.circle(
-                image, tuple(int(v) for v in centre), int(radius * pixels_per_metre), color, -1
-            )
 
 
 def _attachments(base: Path, body: BodyData, part, shade, images) -> list[Attachment]:
@@ -336,10 +337,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--assets", type=Path, required=True)
+    parser.add_argument("--panoramas", type=Path, help="further .hdr panoramas")
+    parser.add_argument("--photos", type=Path, help="backdrop photos without people")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    pack = build_pack(options.assets, load_body())
+    pack = build_pack(options.assets, load_body(), options.panoramas, options.photos)
     pack.save(options.out)
     log.info("%s: %.1f MB", options.out, options.out.stat().st_size / 1e6)
 

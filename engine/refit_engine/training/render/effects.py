@@ -12,27 +12,35 @@ __all__ = ["add_occluders", "black_outside", "photograph", "random_photo_corners
 
 
 def random_photo_corners(
-    rng: np.random.Generator, intrinsics: np.ndarray, size: int, up: np.ndarray
+    rng: np.random.Generator, intrinsics: np.ndarray, size: int, up: np.ndarray, subject: np.ndarray
 ) -> np.ndarray | None:
     """Corners [4,2] (crop pixels) of the photo that a crop was taken from, or None where it covers the crop.
 
-    The photo is centred on the principal point of `intrinsics` [3,3] and level with `up` [3], the world's up
-    vector in the camera frame, to a few degrees or turned by a quarter.
+    Level with `up` [3], the world's up vector in the camera frame, to a few degrees, or upright in the crop where
+    up is not to be seen. Its borders run beside the points `subject` [N,2] (pixels) or cut off up to a quarter of
+    them on one side.
     """
-    if rng.random() < 0.55:
+    if rng.random() < 0.6 or not len(subject):
         return None
-    principal = intrinsics[:2, 2]
-    angle = np.arctan2(up[0], -up[1]) + np.radians(rng.normal(0, 4))
-    across = np.array([np.cos(angle), np.sin(angle)])
-    down = np.array([-np.sin(angle), np.cos(angle)])
-    # Half sizes that end near the crop: the crop's farthest reach along each axis, less a cut.
-    crop = np.array([[0, 0], [size, 0], [size, size], [0, size]]) - principal
-    half = []
-    for axis in (across, down):
-        reach = np.abs(crop @ axis).max()
-        half.append(max(reach - size * rng.uniform(-0.3, 0.3), size * 0.3))
-    corners = [a * half[0] * across + b * half[1] * down for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-    return principal + np.array(corners)
+    angle = np.arctan2(up[0], -up[1]) if np.hypot(up[0], up[1]) > 0.3 else 0.0
+    angle += np.radians(rng.normal(0, 3))
+    axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    placed = subject @ axes.T
+    reach = np.array([[0, 0], [size, 0], [size, size], [0, size]]) @ axes.T
+    low, high = reach.min(0), reach.max(0)
+    # One or two borders come into view.
+    for side in rng.permutation(4)[: 1 + (rng.random() < 0.4)]:
+        axis, upper = side % 2, side >= 2
+        cut = rng.random() < 0.35
+        share = rng.uniform(0.75, 1.0) if cut else 1.0
+        edge = np.quantile(placed[:, axis], share if upper else 1 - share)
+        margin = 0.0 if cut else size * rng.exponential(0.08)
+        if upper:
+            high[axis] = min(high[axis], edge + margin)
+        else:
+            low[axis] = max(low[axis], edge - margin)
+    corners = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
+    return corners @ axes
 
 
 def black_outside(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -108,17 +116,17 @@ def photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _lens(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     size = image.shape[0]
     kind = rng.random()
-    if kind < 0.12:  # motion
-        length = int(rng.integers(3, 10))
+    if kind < 0.1:  # motion
+        length = int(rng.integers(3, 9))
         kernel = np.zeros((2 * length + 1,) * 2, np.float32)
         turn = rng.uniform(0, np.pi)
         step = np.array([np.cos(turn), np.sin(turn)]) * length / 2
         cv2.line(kernel, _point(length - step), _point(length + step), 1.0, 1, cv2.LINE_AA)
         return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
     if kind < 0.3:  # defocus
-        return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.8))
+        return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.4))
     if kind < 0.55:  # a small person in a photo, enlarged
-        small = int(size * rng.uniform(0.25, 0.9))
+        small = int(size * rng.uniform(0.35, 0.9))
         methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
         reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
         return cv2.resize(reduced, (size, size), interpolation=methods[rng.integers(3)])
@@ -133,14 +141,14 @@ def _color(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """White balance, gamma and contrast by table; sometimes grey or faded."""
     x = np.arange(256, dtype=np.float32) / 255
     tables = []
-    gamma, contrast, lift = np.exp(rng.normal(0, 0.18)), np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.03)
+    gamma, contrast, lift = np.exp(rng.normal(-0.04, 0.13)), np.exp(rng.normal(0.05, 0.12)), rng.normal(0, 0.02)
     for _ in range(3):
-        y = x ** (gamma * np.exp(rng.normal(0, 0.05)))
-        y = 0.45 + (y - 0.45) * contrast + lift + rng.normal(0, 0.015)
+        y = x ** (gamma * np.exp(rng.normal(0, 0.035)))
+        y = 0.45 + (y - 0.45) * contrast + lift + rng.normal(0, 0.01)
         tables.append(y)
     table = np.clip(255 * np.stack(tables, 1), 0, 255).astype(np.uint8)[None]
     image = cv2.LUT(image, table)
-    saturation = 0.0 if rng.random() < 0.06 else float(np.clip(rng.normal(0.95, 0.25), 0, 1.6))
+    saturation = 0.0 if rng.random() < 0.05 else float(np.clip(rng.normal(1.0, 0.2), 0, 1.6))
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(image, saturation, grey, 1 - saturation, 0)
 
@@ -148,7 +156,7 @@ def _color(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _sensor_noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.35:
         return image
-    strength = float(rng.exponential(4.0))
+    strength = float(rng.exponential(3.0))
     if strength < 0.5:
         return image
     # int8 noise from raw bytes is many times faster than drawing normal deviates.

@@ -21,7 +21,8 @@ class Surface:
     """A triangle mesh whose points are body vertices.
 
     vertex [N]: body vertex of each point; uv [N,2] (origin at the image's lower left);
-    rest [N,3]: place in the body's rest pose, metres; shade [N]: ambient occlusion there, 0..1; faces [F,3].
+    rest [N,3]: place in the body's rest pose, metres; shade [N]: ambient occlusion there, 0..1 (plus 2 on
+    the eyeballs); faces [F,3].
     """
 
     vertex: np.ndarray
@@ -62,7 +63,7 @@ class AssetPack:
     body_faces [F,3] of V body vertices (for normals); skin: what is seen of them; cloth: the part of the body that
     garments are painted on, its points already in the order of `cloth_smoothing` [N,V], which averages away
     anatomy; proxy_vertex [P], proxy_faces: coarse body that casts shadows; head [H]: vertices that turn with the
-    skull; joints [24,3]: SMPL joints in the rest pose, metres.
+    skull; eyes [2,3]: centres of the eyeballs in the rest pose; joints [24,3]: SMPL joints in the rest pose, metres.
     images: encoded (WebP/JPEG) pictures by key, "skin/...", "clothes/...", "hair/...", "panorama/...", "photo/...";
     lights: one per panorama key; sources: lines on origin and licence.
     """
@@ -77,6 +78,7 @@ class AssetPack:
     proxy_vertex: np.ndarray
     proxy_faces: np.ndarray
     head: np.ndarray
+    eyes: np.ndarray
     attachments: tuple[Attachment, ...]
     images: dict[str, bytes]
     lights: dict[str, Light]
@@ -106,6 +108,7 @@ class AssetPack:
             "proxy_vertex": self.proxy_vertex.astype(np.int32),
             "proxy_faces": self.proxy_faces.astype(np.int32),
             "head": self.head.astype(np.int32),
+            "eyes": self.eyes.astype(np.float32),
             "sources": np.array(self.sources),
             "image_keys": np.array(list(self.images)),
             "smoothing_data": self.cloth_smoothing.data.astype(np.float16),
@@ -172,6 +175,7 @@ class AssetPack:
             proxy_vertex=arrays["proxy_vertex"],
             proxy_faces=arrays["proxy_faces"],
             head=arrays["head"],
+            eyes=arrays["eyes"],
             attachments=tuple(_unpack_attachment(arrays, i, row) for i, row in enumerate(labels)),
             images={
                 str(key): arrays[f"image_{index}"].tobytes()

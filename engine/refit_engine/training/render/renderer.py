@@ -113,6 +113,7 @@ class PeopleRenderer:
             defines = {
                 "SKIN": 0, "CLOTH": 1, "ITEM": 2, "HAIR": 3, "MATERIAL": material, "PATTERN": pattern,
                 "PRINT": int(printed), "HIDDEN": hidden, "BEARD": int(beard),
+                "EYE": ", ".join(f"{value:.5f}" for value in np.abs(self.pack.eyes).mean(0)),
                 "ARM_MARKS": ", ".join(f"{mark:.5f}" for mark in self._places.arm_marks),
                 "LEVEL_MARKS": ", ".join(f"{mark:.5f}" for mark in self._places.level_marks),
             }
@@ -220,16 +221,21 @@ class PeopleRenderer:
         pixels, black outside; None draws one at random, often covering the whole crop.
         """
         image = self.draw(people, intrinsics, background)
+        intrinsics = np.asarray(intrinsics, np.float64)
+        subject = self._pixels(people[0], intrinsics) if people else np.zeros((0, 2))
         if people and rng.random() < 0.3:
-            points = people[0].vertices[self.pack.proxy_vertex] @ np.asarray(intrinsics).T
-            pixels = points[:, :2] / np.maximum(points[:, 2:], NEAR)
-            low, high = pixels.min(0).clip(0, self.size), pixels.max(0).clip(0, self.size)
+            low, high = subject.min(0).clip(0, self.size), subject.max(0).clip(0, self.size)
             image = add_occluders(image, rng, self.pack, (low + high) / 2, float((high - low).max()) / 2)
         image = photograph(image, rng)
         if photo_corners is None:
             up = background.world_from_camera.T @ np.array([0.0, 1.0, 0.0])
-            photo_corners = random_photo_corners(rng, np.asarray(intrinsics), self.size, up)
+            photo_corners = random_photo_corners(rng, intrinsics, self.size, up, subject)
         return image if photo_corners is None else black_outside(image, photo_corners)
+
+    def _pixels(self, person: PosedPerson, K: np.ndarray) -> np.ndarray:
+        """Where the coarse body [P,3] falls in the picture: [P,2] pixels."""
+        points = person.vertices[self.pack.proxy_vertex] @ K.T
+        return points[:, :2] / np.maximum(points[:, 2:], NEAR)
 
     def draw(
         self, people: list[PosedPerson], intrinsics: np.ndarray, background: BackgroundSpec
@@ -311,7 +317,8 @@ class PeopleRenderer:
             half, program = self.size / 2, self._panorama_program
             shift = ((half - K[0, 2]) / K[0, 0], (half - K[1, 2]) / K[1, 1])
             rays = (half / K[0, 0], half / K[1, 1], *shift)
-            _assign(program, rays=rays, layer=self._panorama_layer[background.panorama])
+            layer, balance = self._panorama_layer[background.panorama], tuple(background.balance)
+            _assign(program, rays=rays, layer=layer, balance=balance)
             self._panorama_array.render(moderngl.TRIANGLES, vertices=3)
             return
         if self._picture is not None:

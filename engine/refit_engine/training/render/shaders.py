@@ -53,13 +53,14 @@ in vec2 place;
 uniform vec4 rays;             // x, y scale and shift from clip space to the plane z = 1
 uniform sampler2DArray panoramas;
 uniform float layer;
+uniform vec3 balance;
 out vec4 color;
 void main() {
     vec3 ray = normalize(mat3(world_from_camera) * vec3(place * rays.xy + rays.zw, 1.0));
     vec2 uv = vec2(atan(ray.x, -ray.z) / 6.2831853 + 0.5, 0.5 - asin(clamp(ray.y, -1.0, 1.0)) / 3.1415927);
     vec3 code = textureLod(panoramas, vec3(uv, layer), 0.0).rgb;
     vec3 y = code * code;
-    color = vec4(display(y / max(1.0 - y, 0.004)), 1.0);
+    color = vec4(display(balance * y / max(1.0 - y, 0.004)), 1.0);
 }
 """
 )
@@ -246,7 +247,19 @@ void main() {
     float lower = smoothstep(-0.02, -0.045, h.y) * smoothstep(0.02, 0.05, h.z) * smoothstep(-0.15, -0.11, h.y);
     base = mix(base, scalp.rgb + 0.01, lower * stubble * (0.5 + 0.5 * grain));
 #endif
+    // Eyebrows and eyes, which the skins do not have; EYE is the left eyeball's centre.
+    vec3 e = vec3(abs(p.x), p.yz) - vec3(EYE);
+    float brow = smoothstep(0.0045, 0.002, abs(e.y - 0.0215 + 18.0 * (e.x + 0.002) * (e.x + 0.002)))
+        * smoothstep(0.021, 0.017, abs(e.x - 0.002)) * step(0.0, e.z);
+    base = mix(base, mix(base * 0.35, abs(scalp.rgb), 0.6), brow);
     shine = 0.12;
+    if (shade > 1.5) {
+        shade = 0.55;
+        float gaze = normalize(e).z;
+        vec3 iris = mix(vec3(0.06, 0.03, 0.015), vec3(0.10, 0.16, 0.22), step(0.75, fract(finish.z * 13.0)));
+        base = mix(vec3(0.62, 0.58, 0.55), iris, smoothstep(0.895, 0.915, gaze));
+        base = mix(base, vec3(0.01), smoothstep(0.975, 0.985, gaze));
+    }
 #elif MATERIAL == CLOTH
     if (inside(p, arm, level_of(p), cut_a, cut_b) + 0.03 * (folds.g - 0.5) < 0.0) discard;
     vec3 base = cloth_color(p, place, grain);
