@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How well the backbone's own 2D landmarks fit hand-marked points on real photos: the peer that ReFit has to beat.
+
+    python -m refit_engine.training.measure_landmarks FOLDER
+
+FOLDER holds photos and `keypoints.json`: a list of {"image", "keypoints": {name: [x, y]}} in pixels. The box of a
+person is the extent of the marked points; the crop and its second, upright pass are those of the product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..camera import choose_intrinsics
+from ..crop import Crop, box_crop, crop_matrix, cut, invert, transform, upright_crop
+from ..images import read_photo
+from ..network.backbones.blazepose import LANDMARK_NAMES, LANDMARKS, BlazePose, load_blazepose
+
+MARKED = tuple(
+    f"{side}_{joint}"
+    for joint in ("ankle", "knee", "hip", "wrist", "elbow", "shoulder")
+    for side in ("left", "right")
+)
+
+
+def pck(found: np.ndarray, marked: np.ndarray, torso: np.ndarray, threshold: float = 0.2) -> float:
+    """Share of points [N,P,2] closer to the marked ones than `threshold` torso lengths [N]; NaN are left out."""
+    distance = np.linalg.norm(found - marked, axis=-1) / torso[:, None]
+    seen = np.isfinite(marked).all(axis=-1)
+    return float((distance[seen] < threshold).mean())
+
+
+def torso_length(points: dict[str, list[float]]) -> float:
+    """The longer diagonal from a shoulder to the opposite hip: the other may be foreshortened."""
+    left, right = (np.array(points[f"{side}_shoulder"]) for side in ("left", "right"))
+    return float(
+        max(np.linalg.norm(left - points["right_hip"]), np.linalg.norm(right - points["left_hip"]))
+    )
+
+
+def find_landmarks(
+    image: np.ndarray, box_xywh: np.ndarray, first: BlazePose, second: BlazePose, upright: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks [33,2] (source pixels, corner origin) and visibility [33] of the person in a box.
+
+    first: finds the upright crop in the box. second: finds the landmarks there, or in the plain box if not `upright`.
+    """
+    height, width = image.shape[:2]
+    intrinsics = choose_intrinsics(width, height)
+    crop = box_crop(box_xywh, intrinsics)
+    if upright:
+        middle, top = _landmarks39(first, image, crop, intrinsics)[[33, 34], :2]
+        crop = upright_crop(crop, intrinsics, middle, top)
+    landmarks = _landmarks39(second, image, crop, intrinsics)[:LANDMARKS]
+    return transform(invert(crop_matrix(crop, intrinsics)), landmarks[:, :2]), landmarks[:, 3]
+
+
+def _landmarks39(network: BlazePose, image: np.ndarray, crop: Crop, intrinsics) -> np.ndarray:
+    pixels = torch.from_numpy(cut(image, crop, intrinsics)).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        return network.landmarks39(pixels)[0].double().numpy()
+
+
+def measure(folder: Path, upright: bool = True) -> dict[str, float]:
+    """PCK@0.2 and @0.1 of the torso, percent, over all photos of a folder, and @0.2 per joint."""
+    samples = json.loads((folder / "keypoints.json").read_text())
+    first, second = load_blazepose("lite"), load_blazepose("heavy")
+    columns = [LANDMARK_NAMES.index(name) for name in MARKED]
+    found, marked, torso = [], [], []
+    for sample in tqdm(samples, unit="photo"):
+        points = np.array([sample["keypoints"].get(name, (np.nan, np.nan)) for name in MARKED])
+        every = np.array(list(sample["keypoints"].values()))
+        low, high = every.min(axis=0), every.max(axis=0)
+        landmarks, _ = find_landmarks(
+            read_photo(folder / sample["image"]).pixels, np.concatenate([low, high - low]), first, second, upright
+        )
+        found.append(landmarks[columns])
+        marked.append(points)
+        torso.append(torso_length(sample["keypoints"]))
+    arrays = np.array(found), np.array(marked), np.array(torso)
+    result = {"PCK@0.2": 100 * pck(*arrays), "PCK@0.1": 100 * pck(*arrays, threshold=0.1)}
+    for index in range(0, len(MARKED), 2):
+        pair = slice(index, index + 2)
+        joint = MARKED[index].removeprefix("left_")
+        result[joint] = 100 * pck(arrays[0][:, pair], arrays[1][:, pair], arrays[2])
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--box", action="store_true", help="read the landmarks in the plain box, without a second pass")
+    arguments = parser.parse_args()
+    print(json.dumps({k: round(v, 1) for k, v in measure(arguments.folder, not arguments.box).items()}))
+
+
+if __name__ == "__main__":
+    main()
