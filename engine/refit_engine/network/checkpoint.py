@@ -13,7 +13,7 @@ import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import safetensors
@@ -103,10 +103,17 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
         raise WeightsFileError(f"{path.name} was written by a newer version of the engine.")
     try:
         config = ReFitConfig(**json.loads(metadata["config"]))
+        body = _checked_body(metadata["body"])
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsFileError(f"{path.name} does not say which network it is for.") from error
+        raise WeightsFileError(f"{path.name} does not say which network and body it is for.") from error
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    return state, WeightsInfo(path.stem, config, metadata.get("body", "bundled"))
+    return state, WeightsInfo(path.stem, config, body)
+
+
+def _checked_body(body: str) -> Literal["bundled", "smpl"]:
+    if body not in ("bundled", "smpl"):
+        raise ValueError(body)
+    return body
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
@@ -142,7 +149,7 @@ def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
     try:
         model = ReFit(info.config, backbone)
         model.load_state_dict(state)
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise WeightsFileError(f"{path.name} does not hold the tensors of the network that it is for.") from error
     return model
 

@@ -10,18 +10,25 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .refit import ReFit
+from .winograd import WinogradConv2d
+
+# Layers on maps of 32×32 and more; with fewer channels, Winograd's transforms cost what its products save.
+_LARGE_MAPS = ("corr_layer.", "backbone.upsample_stage_")
+_WIDE = 192
 
 
 def prepare_for_inference(model: ReFit) -> ReFit:
-    """Rearranges a trained network in place, for inference only; results stay the same to 1e-4.
+    """Rearranges a trained network in place for the device that it is on; results stay the same to 1e-4.
 
-    Batch norms go into the convolutions before them, convolutions run with channels last, and the update's
-    weights stay packed. Returns the model.
+    Batch norms go into the convolutions before them, convolutions run with channels last, wide ones by
+    Winograd's algorithm on processors, and the update's weights stay packed. Returns the model, which can
+    no longer be trained.
     """
     model.eval().requires_grad_(False)
     _fold_batch_norms(model)
-    for part in (model.backbone, model.corr_layer):
-        part.to(memory_format=torch.channels_last)
+    model.backbone.to(memory_format=torch.channels_last)
+    if model.init_pose.device.type == "cpu":
+        _use_winograd(model)
     model.freeze_update()
     return model
 
@@ -34,3 +41,12 @@ def _fold_batch_norms(module: nn.Module) -> None:
             setattr(module, name, nn.Identity())
     for child in module.children():
         _fold_batch_norms(child)
+
+
+def _use_winograd(model: ReFit) -> None:
+    for name, module in list(model.named_modules()):
+        if not (name.startswith(_LARGE_MAPS) and isinstance(module, nn.Conv2d)):
+            continue
+        if module.kernel_size == (3, 3) and module.in_channels >= _WIDE:
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, WinogradConv2d(module))

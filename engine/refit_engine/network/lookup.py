@@ -17,12 +17,12 @@ def window_offsets(radius: int, *, device: torch.device | None = None) -> Tensor
 def lookup(maps: Tensor, points: Tensor, offsets: Tensor) -> Tensor:
     """Bilinear samples of each keypoint's own map in a window around it; zero outside of the map.
 
-    `maps` [B,K,H,W]; `points` [B,K,2] in map pixels, 0 being the middle of the first one;
+    `maps` [B,K,N,N]; `points` [B,K,2] in map pixels, 0 being the middle of the first one;
     `offsets` [n,n,2] from `window_offsets`. Returns [B,K,n²].
     """
-    batch, count, height, width = maps.shape
-    size = points.new_tensor([width - 1, height - 1])
+    batch, count, size, _ = maps.shape
+    points = points.clamp(-size, 2 * size)  # a whole window outside; samplers overflow far from the map
     # One keypoint's map is one "image" of the batch, so that each keypoint reads its own channel only.
-    grid = 2 * (points.reshape(-1, 1, 1, 2) + offsets) / size - 1
-    windows = F.grid_sample(maps.reshape(-1, 1, height, width), grid, align_corners=True)
+    grid = 2 * (points.reshape(-1, 1, 1, 2) + offsets) / (size - 1) - 1
+    windows = F.grid_sample(maps.reshape(-1, 1, size, size), grid, align_corners=True)
     return windows.view(batch, count, -1)

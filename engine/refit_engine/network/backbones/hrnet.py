@@ -142,7 +142,8 @@ class HRNet(nn.Module):
 
     def _map(self, branches: list[Tensor]) -> Tensor:
         raised = [getattr(self, f"upsample_stage_{k + 1}")(branches[k]) for k in range(1, 4)]
-        return torch.cat([branches[0], *raised], dim=1)
+        # Channels first, whatever the trunk runs with: what follows is faster so (see `winograd`).
+        return torch.cat([x.contiguous() for x in (branches[0], *raised)], dim=1)
 
     def _vector(self, branches: list[Tensor]) -> Tensor:
         y = branches[0]
