@@ -15,7 +15,9 @@ from refit_engine.training.poses.report import describe
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m refit_engine.training.poses", description=__doc__.split(": ")[1])
-    parser.add_argument("--mocap", type=Path, required=True, help="folder with cmu_expmap.npz, *.asf.xz, *.amc.xz, *.bvh")
+    parser.add_argument(
+        "--mocap", type=Path, required=True, help="folder with cmu_expmap.npz, *.asf.xz, *.amc.xz, *.bvh"
+    )
     parser.add_argument("--out", type=Path, required=True, help="pose library to write (.npz)")
     parser.add_argument("--sheet", type=Path, help="contact sheet of drawn samples to write (.png)")
     arguments = parser.parse_args()

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from refit_engine.training.poses.skeleton import REST_JOINTS, forward_kinematics, to_global
+from refit_engine.training.poses.skeleton import forward_kinematics, to_global
 
 __all__ = ["penetration"]
 
@@ -14,7 +14,16 @@ _TRUNK = (
     (9, (-0.06, 0.06, 0.0), (0.06, 0.06, 0.0), 0.105),
     (15, (0.0, 0.02, 0.02), (0.0, 0.11, 0.03), 0.085),
 )
-_LIMBS = ((16, 18, 0.045), (17, 19, 0.045), (18, 20, 0.035), (19, 21, 0.035), (1, 4, 0.07), (2, 5, 0.07), (4, 7, 0.05), (5, 8, 0.05))
+_LIMBS = (
+    (16, 18, 0.045),
+    (17, 19, 0.045),
+    (18, 20, 0.035),
+    (19, 21, 0.035),
+    (1, 4, 0.07),
+    (2, 5, 0.07),
+    (4, 7, 0.05),
+    (5, 8, 0.05),
+)
 _HEAD = 3
 
 # Points: joints from, to, share of the way, radius.
@@ -24,7 +33,7 @@ _POINTS = tuple((a + side, b + side, t, r) for side in (0, 1) for a, b, t, r in 
 
 
 def _forbidden() -> np.ndarray:
-    """[points, capsules]: which pairs count. Neighbours along a limb touch always, thighs touch the belly when they fold."""
+    """[points, capsules]: which pairs count. Neighbours along a limb always touch, folded thighs touch the belly."""
     table = np.ones((len(_POINTS), len(_TRUNK) + len(_LIMBS)), bool)
     for row, (start, _, share, _) in enumerate(_POINTS):
         right = start % 2 == 1
@@ -45,12 +54,19 @@ _COUNTED = _forbidden()
 
 
 def penetration(rotmats: np.ndarray) -> np.ndarray:
-    """Deepest overlap of a forearm, hand, shin or foot with another part of an average body. [n,24,3,3] -> [n] metres, <= 0 if none"""
+    """Deepest overlap of a forearm, hand, shin or foot with another part of an average body.
+
+    rotmats: [n,24,3,3]. Returns [n] metres, not above 0 where nothing overlaps.
+    """
     world = to_global(rotmats)
-    joints = forward_kinematics(rotmats, REST_JOINTS.astype(rotmats.dtype))
+    joints = forward_kinematics(rotmats)
     points = np.stack([joints[:, a] + t * (joints[:, b] - joints[:, a]) for a, b, t, _ in _POINTS], axis=1)
-    starts = [joints[:, j] + world[:, j] @ np.asarray(a, rotmats.dtype) for j, a, _, _ in _TRUNK] + [joints[:, a] for a, _, _ in _LIMBS]
-    ends = [joints[:, j] + world[:, j] @ np.asarray(b, rotmats.dtype) for j, _, b, _ in _TRUNK] + [joints[:, b] for _, b, _ in _LIMBS]
+    starts = [joints[:, j] + world[:, j] @ np.asarray(a, rotmats.dtype) for j, a, _, _ in _TRUNK] + [
+        joints[:, a] for a, _, _ in _LIMBS
+    ]
+    ends = [joints[:, j] + world[:, j] @ np.asarray(b, rotmats.dtype) for j, _, b, _ in _TRUNK] + [
+        joints[:, b] for _, b, _ in _LIMBS
+    ]
     start, along = np.stack(starts, axis=1), np.stack(ends, axis=1) - np.stack(starts, axis=1)
     away = points[:, :, None] - start[:, None]
     share = (np.einsum("npck,nck->npc", away, along) / np.einsum("nck,nck->nc", along, along)[:, None]).clip(0, 1)

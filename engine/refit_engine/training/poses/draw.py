@@ -4,7 +4,7 @@
 import cv2
 import numpy as np
 
-from refit_engine.training.poses.skeleton import PARENTS, REST_JOINTS, forward_kinematics, to_global
+from refit_engine.training.poses.skeleton import PARENTS, forward_kinematics, to_global
 
 __all__ = ["contact_sheet", "draw_figure", "figure_of_pose"]
 
@@ -17,9 +17,9 @@ _TICKS = {0: (0, 0, 1), 4: (0, 0, 1), 5: (0, 0, 1), 9: (0, 0, 1), 15: (0, 0, 1),
 Segments = tuple[np.ndarray, list[tuple[int, int, int]]]
 
 
-def figure_of_pose(rotmats: np.ndarray, rest_joints: np.ndarray = REST_JOINTS) -> Segments:
+def figure_of_pose(rotmats: np.ndarray) -> Segments:
     """Segments to draw for one pose. rotmats: [24,3,3]. Returns ends [S,2,3] metres, Y up, and colours (BGR)."""
-    joints = forward_kinematics(rotmats[None].astype(np.float64), rest_joints)[0]
+    joints = forward_kinematics(rotmats[None].astype(np.float64))[0]
     world = to_global(rotmats[None].astype(np.float64))[0]
     ends, colours = [], []
     for joint in range(1, len(PARENTS)):
@@ -34,8 +34,10 @@ def figure_of_pose(rotmats: np.ndarray, rest_joints: np.ndarray = REST_JOINTS) -
     return np.array(ends), colours
 
 
-def draw_figure(ends: np.ndarray, colours: list[tuple[int, int, int]], size: int, yaw: float, scale: float) -> np.ndarray:
-    """One tile: orthographic view, turned by `yaw` radians about the vertical, `scale` pixels a unit. [size,size,3] uint8"""
+def draw_figure(
+    ends: np.ndarray, colours: list[tuple[int, int, int]], size: int, yaw: float, scale: float
+) -> np.ndarray:
+    """One tile [size,size,3] uint8: orthographic, turned by `yaw` radians about the vertical, `scale` pixels a unit."""
     cosine, sine = np.cos(yaw), np.sin(yaw)
     turned = ends @ np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]]).T
     low, high = turned.min((0, 1)), turned.max((0, 1))
@@ -47,11 +49,11 @@ def draw_figure(ends: np.ndarray, colours: list[tuple[int, int, int]], size: int
     return tile
 
 
-def contact_sheet(poses: np.ndarray, columns: int = 12, size: int = 150, rest_joints: np.ndarray = REST_JOINTS) -> np.ndarray:
+def contact_sheet(poses: np.ndarray, columns: int = 12, size: int = 150) -> np.ndarray:
     """Every pose from the front and, below it, from its side. poses: [n,24,3,3]. Returns a BGR image."""
     rows = []
     for start in range(0, len(poses), columns):
-        figures = [figure_of_pose(pose, rest_joints) for pose in poses[start : start + columns]]
+        figures = [figure_of_pose(pose) for pose in poses[start : start + columns]]
         for yaw in (0.0, -np.pi / 2):
             tiles = [draw_figure(*figure, size, yaw, size / 2.1) for figure in figures]
             tiles += [np.full_like(tiles[0], 250)] * (columns - len(tiles))

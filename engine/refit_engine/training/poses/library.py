@@ -14,7 +14,7 @@ from refit_engine.training.poses import limits
 from refit_engine.training.poses.enlarge import enlarge
 from refit_engine.training.poses.retarget import retarget
 from refit_engine.training.poses.rotations import canonical
-from refit_engine.training.poses.skeleton import REST_JOINTS, forward_kinematics
+from refit_engine.training.poses.skeleton import forward_kinematics
 from refit_engine.training.poses.sources import read_sources
 
 __all__ = ["PoseLibrary"]
@@ -38,16 +38,15 @@ class PoseLibrary:
     weights: np.ndarray
 
     @classmethod
-    def build(cls, mocap_dir: Path, rest_joints: np.ndarray = REST_JOINTS) -> "PoseLibrary":
+    def build(cls, mocap_dir: Path) -> "PoseLibrary":
         """Retarget every clip under a folder and keep the poses that differ from each other.
 
-        rest_joints: [24,3] rest pose of the body that will be posed. Takes a few minutes.
-        Raises FileNotFoundError where the folder holds no motion that can be read.
+        Takes a few minutes. Raises FileNotFoundError where the folder holds no motion that can be read.
         """
         clips = []
         for motion in read_sources(Path(mocap_dir)):
             step = max(1, round(motion.frame_rate / _KEPT_RATE))
-            clips.append(_cleaned(retarget(motion.every(step), rest_joints)))
+            clips.append(_cleaned(retarget(motion.every(step))))
             log.info("%s: %d poses", motion.name, len(clips[-1]))
         if not clips:
             raise FileNotFoundError(f"No motion capture (cmu_expmap.npz, *.amc.xz, *.bvh) under {mocap_dir}.")
@@ -71,7 +70,9 @@ class PoseLibrary:
     def save(self, path: Path) -> None:
         """Write the library: 16 bits a number, a few megabytes."""
         packed = np.rint(self.quaternions * 32767).astype(np.int16)
-        np.savez_compressed(path, format=_FORMAT, version=_VERSION, quaternions=packed, weights=self.weights.astype(np.float32))
+        np.savez_compressed(
+            path, format=_FORMAT, version=_VERSION, quaternions=packed, weights=self.weights.astype(np.float32)
+        )
 
     def __len__(self) -> int:
         return len(self.quaternions)
@@ -98,7 +99,10 @@ def _cleaned(poses: np.ndarray) -> np.ndarray:
 
 
 def _shapes(poses: np.ndarray) -> np.ndarray:
-    """What makes poses look different: joints around an upright pelvis, plus its tilt. [n,24,3,3] -> [n,D], metres RMS"""
+    """What makes poses look different: joints around an upright pelvis, plus its tilt.
+
+    poses: [n,24,3,3]. Returns [n,D], scaled so that distances are metres, root mean square over joints.
+    """
     body = poses.copy()
     body[:, 0] = np.eye(3)
     joints = forward_kinematics(body)[:, [4, 5, 7, 8, 10, 11, 9, 15, 16, 17, 18, 19, 20, 21, 22, 23]]
@@ -125,7 +129,9 @@ def _farthest_points(points: np.ndarray, count: int, closest: float) -> np.ndarr
 
 def _rarity(points: np.ndarray, neighbours: int = 8) -> np.ndarray:
     """Weights that favour poses with few others around them, at most four times the median."""
-    distances, _ = cKDTree(points).query(points, min(neighbours, len(points) - 1) + 1)
+    if len(points) <= neighbours:
+        return np.full(len(points), 1 / len(points))
+    distances, _ = cKDTree(points).query(points, neighbours + 1)
     spread = distances[:, 1:].mean(1) ** 2
     weights = np.minimum(spread, 4 * np.median(spread))
     return weights / weights.sum()

@@ -19,15 +19,19 @@ import torch
 from torch import Tensor
 
 from refit_engine.training.poses.rotations import canonical, join_swing_twist, split_swing_twist
-from refit_engine.training.poses.skeleton import JOINT_COUNT, LEFT_RIGHT_SWAP, rest_frames
+from refit_engine.training.poses.skeleton import JOINT_COUNT, LEFT_RIGHT_SWAP
 
 __all__ = ["clamp", "clamp_coordinates", "excess", "from_coordinates", "to_coordinates"]
 
 
 @dataclass(frozen=True)
 class _Range:
-    """Degrees. hinge: about h; side: about c; twist: about the bone; reach: from the middle (hinge, side) of the range."""
+    """Degrees. hinge: about h; side: about c; twist: about the bone; reach: from the middle (hinge, side).
 
+    axes: the bone and h in the rest pose, such as "-y+x"; a few degrees off the true bone, which keeps hinges pure.
+    """
+
+    axes: str
     hinge: tuple[float, float]
     side: tuple[float, float]
     twist: tuple[float, float]
@@ -38,28 +42,30 @@ class _Range:
 # Directions of `reach` start at +hinge and turn towards +side in steps of 30 degrees.
 _RANGES = {
     # hinge + = bend back, side + = spread, twist + = knee inwards.
-    1: _Range((-145, 60), (-50, 95), (-70, 50), (-45, 15), (97, 97, 90, 78, 82, 95, 100, 92, 75, 62, 68, 85)),
+    1: _Range("-y+x", (-145, 60), (-50, 95), (-70, 50), (-45, 15), (97, 97, 90, 78, 82, 95, 100, 92, 75, 62, 68, 85)),
     # + = bend forwards; towards the right; to the left
-    3: _Range((-35, 50), (-25, 25), (-15, 15)),
-    6: _Range((-25, 35), (-20, 20), (-20, 20)),
-    9: _Range((-25, 30), (-20, 20), (-20, 20)),
-    12: _Range((-30, 30), (-25, 25), (-40, 40)),
-    15: _Range((-30, 30), (-25, 25), (-40, 40)),
+    3: _Range("+y+x", (-35, 50), (-25, 25), (-15, 15)),
+    6: _Range("+y+x", (-25, 35), (-20, 20), (-20, 20)),
+    9: _Range("+y+x", (-25, 30), (-20, 20), (-20, 20)),
+    12: _Range("+y+x", (-30, 30), (-25, 25), (-40, 40)),
+    15: _Range("+y+x", (-30, 30), (-25, 25), (-40, 40)),
     # + = bend
-    4: _Range((-5, 152), (-8, 12), (-20, 15)),
+    4: _Range("-y+x", (-5, 152), (-8, 12), (-20, 15)),
     # + = point the toes; roll the sole inwards; toes to the left (outwards)
-    7: _Range((-35, 62), (-25, 30), (-25, 30)),
+    7: _Range("+y+x", (-35, 62), (-25, 30), (-25, 30)),
     # + = curl the toes
-    10: _Range((-55, 35), (-10, 10), (-8, 8)),
+    10: _Range("+z+x", (-55, 35), (-10, 10), (-8, 8)),
     # + = reach forwards; down
-    13: _Range((-20, 25), (-35, 12), (-10, 10)),
+    13: _Range("+x-y", (-20, 25), (-35, 12), (-10, 10)),
     # + = swing forwards; down; turn inwards
-    16: _Range((-75, 130), (-95, 100), (-75, 95), (30, 10), (98, 100, 92, 88, 88, 95, 95, 98, 102, 102, 100, 100)),
+    16: _Range(
+        "+x-y", (-75, 130), (-95, 100), (-75, 95), (30, 10), (98, 100, 92, 88, 88, 95, 95, 98, 102, 102, 100, 100)
+    ),
     # + = bend; (none); half the turn of the palm
-    18: _Range((-4, 150), (-10, 10), (-50, 55)),
+    18: _Range("+x-y", (-4, 150), (-10, 10), (-50, 55)),
     # + = bend back; towards the thumb
-    20: _Range((-70, 70), (-35, 28), (-50, 55)),
-    22: _Range((-25, 12), (-8, 8), (-8, 8)),
+    20: _Range("+x+z", (-70, 70), (-35, 28), (-50, 55)),
+    22: _Range("+x+z", (-25, 12), (-8, 8), (-8, 8)),
 }
 _DIRECTIONS = 12
 
@@ -81,22 +87,21 @@ class _Tables:
 @cache
 def _tables() -> _Tables:
     frames = np.tile(np.eye(3), (JOINT_COUNT, 1, 1))
-    rest = rest_frames()
-    trunk = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]]).T
-    own = {7: np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]]).T, 10: np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]).T}
     low, high = np.full((JOINT_COUNT, 3), -np.inf), np.full((JOINT_COUNT, 3), np.inf)
     middle, reach = np.zeros((JOINT_COUNT, 2)), np.full((JOINT_COUNT, _DIRECTIONS), np.inf)
     for joint, limit in _RANGES.items():
-        frame = own.get(joint, trunk if joint in (3, 6, 9, 12, 15) else rest[20 if joint == 22 else joint])
-        if joint == 13:
-            frame = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]).T
+        bone, hinge = _axis(limit.axes[:2]), _axis(limit.axes[2:])
         for index in {joint, LEFT_RIGHT_SWAP[joint]}:
-            frames[index] = frame
+            frames[index] = np.stack([bone, hinge, np.cross(bone, hinge)], axis=1)
             low[index], high[index] = np.radians(np.transpose([limit.hinge, limit.side, limit.twist]))
             middle[index] = np.radians(limit.middle)
             if limit.reach:
                 reach[index] = np.radians(limit.reach)
     return _Tables(*(torch.from_numpy(array.astype(np.float32)) for array in (frames, low, high, middle, reach)))
+
+
+def _axis(name: str) -> np.ndarray:
+    return (1 if name[0] == "+" else -1) * np.eye(3)["xyz".index(name[1])]
 
 
 # Mirroring a rotation at x = 0 negates two components of its quaternion; right joints are handled as left ones.
@@ -152,10 +157,12 @@ def clamp_coordinates(coordinates: Tensor) -> Tensor:
 
 def clamp(rotmats: np.ndarray) -> np.ndarray:
     """The nearest pose (joint by joint) within anatomical limits; the root is free. [n,24,3,3] -> [n,24,3,3] float32"""
-    quaternions = roma.rotmat_to_unitquat(torch.from_numpy(np.asarray(rotmats, np.float32)))
-    clamped = from_coordinates(clamp_coordinates(to_coordinates(quaternions)))
-    clamped[:, 0] = quaternions[:, 0]
-    return roma.unitquat_to_rotmat(clamped).numpy()
+    given = torch.from_numpy(np.asarray(rotmats, np.float32))
+    clamped = roma.unitquat_to_rotmat(
+        from_coordinates(clamp_coordinates(to_coordinates(roma.rotmat_to_unitquat(given))))
+    )
+    clamped[:, 0] = given[:, 0]
+    return clamped.numpy()
 
 
 def excess(rotmats: np.ndarray) -> np.ndarray:

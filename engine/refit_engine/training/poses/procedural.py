@@ -91,7 +91,10 @@ def pose_from_angles(sided: np.ndarray, midline: np.ndarray) -> Tensor:
     palm = angles["palm"] / 2
     raised = angles["arm_raise"]
     # Raising the arm sideways above the shoulder turns it out by itself, or the arm bone would meet the blade.
-    turn = angles["arm_in"] - (raised - torch.pi / 3).clamp_min(0) * (1 - angles["arm_plane"] / (torch.pi / 2)).clamp(0, 1.5) * 0.67
+    turn = (
+        angles["arm_in"]
+        - (raised - torch.pi / 3).clamp_min(0) * (1 - angles["arm_plane"] / (torch.pi / 2)).clamp(0, 1.5) * 0.67
+    )
     aside = (_y(-angles["arm_plane"]), _z(raised), _y(angles["arm_plane"]), _z(zero - torch.pi / 2))
     limbs = {
         1: _chain(_x(-angles["hip_flex"]), _z(angles["hip_spread"]), _y(angles["hip_out"])),
@@ -110,7 +113,9 @@ def pose_from_angles(sided: np.ndarray, midline: np.ndarray) -> Tensor:
         quaternions[:, joint + 1] = pair[:, 1] * flip
     for index, joint in enumerate((3, 6, 9)):
         share = {key: shares[index] for key, shares in _SPINE_SHARE.items()}
-        quaternions[:, joint] = _trunk(line["spine_flex"] * share["flex"], line["spine_lean"] * share["lean"], line["spine_turn"] * share["turn"])
+        quaternions[:, joint] = _trunk(
+            line["spine_flex"] * share["flex"], line["spine_lean"] * share["lean"], line["spine_turn"] * share["turn"]
+        )
     for joint in (12, 15):
         quaternions[:, joint] = _trunk(line["neck_flex"] / 2, line["neck_lean"] / 2, line["neck_turn"] / 2)
     quaternions[:, 0] = _chain(_x(line["pitch"]), _z(line["roll"]))

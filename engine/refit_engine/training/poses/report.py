@@ -9,8 +9,20 @@ from refit_engine.training.poses import limits
 
 __all__ = ["describe", "tilt"]
 
-_ROWS = {"hip": (1, 2), "knee": (4, 5), "ankle": (7, 8), "spine1": (3,), "spine2": (6,), "spine3": (9,), "neck": (12,), "head": (15,),
-         "collar": (13, 14), "shoulder": (16, 17), "elbow": (18, 19), "wrist": (20, 21)}  # fmt: skip
+_ROWS = {
+    "hip": (1, 2),
+    "knee": (4, 5),
+    "ankle": (7, 8),
+    "spine1": (3,),
+    "spine2": (6,),
+    "spine3": (9,),
+    "neck": (12,),
+    "head": (15,),
+    "collar": (13, 14),
+    "shoulder": (16, 17),
+    "elbow": (18, 19),
+    "wrist": (20, 21),
+}
 _PERCENTILES = (1, 10, 50, 90, 99)
 
 
@@ -26,12 +38,21 @@ def describe(captured: np.ndarray, samples: np.ndarray) -> str:
     for name, joints in _ROWS.items():
         for column, axis in enumerate(("hinge", "side", "twist")):
             cells = [np.percentile(each[:, joints, column], _PERCENTILES).round().astype(int) for each in angles]
-            lines.append(f"{name:9}{axis:7}" + "".join(f"{' '.join(f'{value:4d}' for value in cell):32}" for cell in cells))
+            lines.append(
+                f"{name:9}{axis:7}" + "".join(f"{' '.join(f'{value:4d}' for value in cell):32}" for cell in cells)
+            )
     for name, poses in (("captured", captured), ("samples", samples)):
         leaning = tilt(poses)
-        shares = [np.mean((leaning >= low) & (leaning < high)) for low, high in ((0, 30), (30, 60), (60, 120), (120, 181))]
-        lines.append(f"tilt of the pelvis, {name}: " + ", ".join(
-            f"{label} {share:.0%}" for label, share in zip(("< 30", "30-60", "60-120", "> 120"), shares, strict=True)))
+        shares = [
+            np.mean((leaning >= low) & (leaning < high)) for low, high in ((0, 30), (30, 60), (60, 120), (120, 181))
+        ]
+        lines.append(
+            f"tilt of the pelvis, {name}: "
+            + ", ".join(
+                f"{label} {share:.0%}"
+                for label, share in zip(("< 30", "30-60", "60-120", "> 120"), shares, strict=True)
+            )
+        )
     return "\n".join(lines)
 
 

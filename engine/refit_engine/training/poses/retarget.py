@@ -5,7 +5,7 @@ import numpy as np
 import roma
 import torch
 
-from refit_engine.training.poses.rotations import join_swing_twist, rotation_between, split_swing_twist
+from refit_engine.training.poses.rotations import join_swing_twist, split_swing_twist
 from refit_engine.training.poses.skeleton import REST_JOINTS, rest_frames, to_global, to_local
 from refit_engine.training.poses.sources import Motion
 
@@ -17,31 +17,31 @@ _COLLAR_SHARE = {"up": 0.3, "down": 0.08, "forward": 0.15, "back": 0.1}
 _FOREARM_TWIST_SHARE = 0.5
 
 
-def retarget(motion: Motion, rest_joints: np.ndarray = REST_JOINTS) -> np.ndarray:
+def retarget(motion: Motion) -> np.ndarray:
     """Pose SMPL's skeleton like a clip.
 
     Every limb bone of the result points along the source's bone and its hinge axis along the source's; the trunk and
     head take the source's orientation. The collars share the raise of the arm, the elbows the twist of the forearm.
 
-    rest_joints: [24,3] rest pose of the target. Returns [T,24,3,3] float32 relative to the parents, joint 0 in the
+    Returns [T,24,3,3] float32 relative to the parents, joint 0 in the
     source's world (Y up).
     """
-    align = motion.frames @ np.swapaxes(rest_frames(rest_joints), -1, -2)
+    align = motion.frames @ np.swapaxes(rest_frames(), -1, -2)
     align[10:12] = align[7:9]
     world = motion.orientations @ align
     world[:, 12] = _half_way(world[:, 9], world[:, 15])
     world[:, 22:] = world[:, 20:22]
     local = to_local(world)
-    local = share_arm_elevation(local, rest_joints)
-    local = _share_forearm_twist(local, rest_joints)
+    local = share_arm_elevation(local)
+    local = _share_forearm_twist(local)
     return local.astype(np.float32)
 
 
-def share_arm_elevation(rotmats: np.ndarray, rest_joints: np.ndarray = REST_JOINTS) -> np.ndarray:
+def share_arm_elevation(rotmats: np.ndarray) -> np.ndarray:
     """Let the collars take part of the swing of the arms; the arms' orientation stays. [T,24,3,3] both."""
     world = to_global(rotmats)
     for collar, shoulder, elbow, side in ((13, 16, 18, 1.0), (14, 17, 19, -1.0)):
-        arm = rest_joints[elbow] - rest_joints[shoulder]
+        arm = REST_JOINTS[elbow] - REST_JOINTS[shoulder]
         arm = arm / np.linalg.norm(arm)
         in_chest = np.swapaxes(world[:, 9], -1, -2) @ world[:, shoulder] @ arm
         outward, up, forward = side * in_chest[:, 0], in_chest[:, 1], in_chest[:, 2]
@@ -56,9 +56,9 @@ def share_arm_elevation(rotmats: np.ndarray, rest_joints: np.ndarray = REST_JOIN
     return to_local(world)
 
 
-def _share_forearm_twist(local: np.ndarray, rest_joints: np.ndarray) -> np.ndarray:
+def _share_forearm_twist(local: np.ndarray) -> np.ndarray:
     for elbow, wrist in ((18, 20), (19, 21)):
-        bone = rest_joints[wrist] - rest_joints[elbow]
+        bone = REST_JOINTS[wrist] - REST_JOINTS[elbow]
         axis = torch.from_numpy(np.broadcast_to(bone / np.linalg.norm(bone), (len(local), 3)).copy())
         hand = roma.rotmat_to_unitquat(torch.from_numpy(local[:, wrist].copy()))
         # twist first: hand = twist * swing is the split of the inverse.

@@ -8,7 +8,7 @@ import roma
 import torch
 from torch import Tensor
 
-__all__ = ["canonical", "join_swing_twist", "rotation_between", "split_swing_twist", "twist_about"]
+__all__ = ["canonical", "join_swing_twist", "split_swing_twist", "twist_about"]
 
 
 def canonical(quaternions: Tensor) -> Tensor:
@@ -17,7 +17,10 @@ def canonical(quaternions: Tensor) -> Tensor:
 
 
 def twist_about(quaternions: Tensor, axes: Tensor) -> Tensor:
-    """Signed angle of the part of each rotation that turns about `axes`: q = swing * twist. [...,4],[...,3] -> [...] rad"""
+    """Signed angle of the part of each rotation that turns about `axes`, with q = swing * twist.
+
+    quaternions: [...,4]; axes: [...,3] unit. Returns [...] radians.
+    """
     along = (quaternions[..., :3] * axes).sum(-1)
     angle = 2 * torch.atan2(along, quaternions[..., 3])
     return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
@@ -37,11 +40,3 @@ def split_swing_twist(quaternions: Tensor, axes: Tensor) -> tuple[Tensor, Tensor
 def join_swing_twist(swing: Tensor, twist: Tensor, axes: Tensor) -> Tensor:
     """Inverse of `split_swing_twist`. Returns [...,4]."""
     return roma.quat_product(roma.rotvec_to_unitquat(swing), roma.rotvec_to_unitquat(axes * twist[..., None]))
-
-
-def rotation_between(start: Tensor, end: Tensor) -> Tensor:
-    """Smallest rotation that takes unit vectors to unit vectors, as rotation vectors. [...,3],[...,3] -> [...,3]"""
-    cross = torch.linalg.cross(start, end)
-    sine = cross.norm(dim=-1, keepdim=True)
-    cosine = (start * end).sum(-1, keepdim=True)
-    return cross / sine.clamp_min(1e-9) * torch.atan2(sine, cosine)

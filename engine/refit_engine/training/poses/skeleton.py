@@ -6,12 +6,16 @@ Frame of the rest pose: Y up, facing +Z, +X is the body's left, arms level (T-po
 
 import numpy as np
 
+from refit_engine.body.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, mirrored_name
+
 __all__ = [
     "JOINT_COUNT",
     "LEFT_RIGHT_SWAP",
+    "LIMB_BONES",
     "PARENTS",
     "REST_JOINTS",
     "forward_kinematics",
+    "frame_from_axes",
     "mirror",
     "rest_frames",
     "to_global",
@@ -19,24 +23,31 @@ __all__ = [
 ]
 
 JOINT_COUNT = 24
-PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
-LEFT_RIGHT_SWAP = np.array([0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22])
+PARENTS = np.array(SMPL_PARENTS)
+LEFT_RIGHT_SWAP = np.array([SMPL_JOINT_NAMES.index(mirrored_name(name)) for name in SMPL_JOINT_NAMES])
 
 # Joints whose parent's rotation is complete before theirs: the tree, one depth at a time.
 _LEVELS = ([1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12, 13, 14], [15, 16, 17], [18, 19], [20, 21], [22, 23])
 
-# An average adult in the rest pose, metres; poses are rotations, so it only has to be roughly right.
-_CENTRE = {0: (0, 0, 0), 3: (0, 0.11, -0.02), 6: (0, 0.24, 0.0), 9: (0, 0.30, 0.02), 12: (0, 0.51, -0.02), 15: (0, 0.58, 0.03)}
+# The bundled body of average shape, metres: poses are rotations and go with every body, so this is near enough to all.
+_CENTRE = {
+    0: (0, 0, 0),
+    3: (0, 0.094, -0.025),
+    6: (0, 0.229, -0.02),
+    9: (0, 0.278, -0.024),
+    12: (0, 0.497, 0.003),
+    15: (0, 0.575, 0.017),
+}
 _LEFT = {
-    1: (0.065, -0.085, -0.01),
-    4: (0.105, -0.46, -0.01),
-    7: (0.09, -0.87, -0.05),
-    10: (0.115, -0.925, 0.08),
-    13: (0.08, 0.42, -0.01),
-    16: (0.19, 0.445, -0.02),
-    18: (0.45, 0.44, -0.04),
-    20: (0.70, 0.445, -0.045),
-    22: (0.79, 0.435, -0.05),
+    1: (0.089, -0.075, 0.008),
+    4: (0.12, -0.41, 0.004),
+    7: (0.106, -0.842, -0.044),
+    10: (0.127, -0.884, 0.076),
+    13: (0.081, 0.412, 0.008),
+    16: (0.175, 0.428, 0.019),
+    18: (0.431, 0.415, -0.005),
+    20: (0.662, 0.423, -0.007),
+    22: (0.752, 0.428, -0.01),
 }
 
 
@@ -54,18 +65,16 @@ REST_JOINTS = _rest_joints()
 LIMB_BONES = {1: 4, 2: 5, 4: 7, 5: 8, 7: 10, 8: 11, 16: 18, 17: 19, 18: 20, 19: 21, 20: 22, 21: 23}
 
 
-def rest_frames(rest_joints: np.ndarray = REST_JOINTS) -> np.ndarray:
+def rest_frames() -> np.ndarray:
     """Anatomical frame of every segment in the rest pose.
 
     Columns of a limb's frame: bone direction, then the hinge that bends the limb (X for the legs; -Y left and +Y right
     for the arms; +Z, the thumb's side, for the hands), made orthogonal. Feet stand flat: up, then the toes' heading.
-    Trunk: the axes themselves.
-
-    rest_joints: [24,3] metres. Returns [24,3,3].
+    Trunk: the axes themselves. Returns [24,3,3].
     """
     frames = np.tile(np.eye(3), (JOINT_COUNT, 1, 1))
     for joint, end in LIMB_BONES.items():
-        bone = rest_joints[end] - rest_joints[joint]
+        bone = REST_JOINTS[end] - REST_JOINTS[joint]
         if joint in (7, 8):
             frames[joint] = frame_from_axes(np.array([0.0, 1, 0]), bone)
         elif joint in (1, 2, 4, 5):
@@ -78,7 +87,7 @@ def rest_frames(rest_joints: np.ndarray = REST_JOINTS) -> np.ndarray:
 
 
 def frame_from_axes(primary: np.ndarray, secondary: np.ndarray) -> np.ndarray:
-    """Rotation whose first column is `primary` and whose second is `secondary` made orthogonal to it. [3],[3] -> [3,3]"""
+    """Rotation [3,3] whose first column is along `primary` [3], its second along `secondary` [3] made orthogonal."""
     first = primary / np.linalg.norm(primary)
     second = secondary - first * (first @ secondary)
     second /= np.linalg.norm(second)
@@ -101,16 +110,16 @@ def to_local(rotmats: np.ndarray) -> np.ndarray:
     return result
 
 
-def forward_kinematics(rotmats: np.ndarray, rest_joints: np.ndarray = REST_JOINTS) -> np.ndarray:
+def forward_kinematics(rotmats: np.ndarray) -> np.ndarray:
     """Joint positions of a posed skeleton, the pelvis staying where it rests.
 
-    rotmats: [...,24,3,3] relative to the parents; rest_joints: [24,3] metres. Returns [...,24,3] metres.
+    rotmats: [...,24,3,3] relative to the parents. Returns [...,24,3] metres.
     """
     rotations = to_global(rotmats)
-    offsets = rest_joints[1:] - rest_joints[PARENTS[1:]]
+    offsets = (REST_JOINTS[1:] - REST_JOINTS[PARENTS[1:]]).astype(rotmats.dtype)
     steps = (rotations[..., PARENTS[1:], :, :] @ offsets[..., None])[..., 0]
     joints = np.empty(rotmats.shape[:-2] + (3,), dtype=steps.dtype)
-    joints[..., 0, :] = rest_joints[0]
+    joints[..., 0, :] = REST_JOINTS[0]
     for level in _LEVELS:
         children = np.asarray(level)
         joints[..., level, :] = joints[..., PARENTS[level], :] + steps[..., children - 1, :]

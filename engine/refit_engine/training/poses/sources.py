@@ -36,7 +36,9 @@ class Motion:
 
     def every(self, step: int) -> "Motion":
         """The clip with only every `step`-th frame."""
-        return replace(self, orientations=self.orientations[::step], bones=self.bones[::step], frame_rate=self.frame_rate / step)
+        return replace(
+            self, orientations=self.orientations[::step], bones=self.bones[::step], frame_rate=self.frame_rate / step
+        )
 
     def positions(self) -> np.ndarray:
         """Joint positions of the source's own skeleton, root at the origin. [T,B,3]"""
@@ -47,7 +49,7 @@ class Motion:
         return joints
 
 
-# --- CMU, exponential maps --------------------------------------------------------------------------------------------
+# CMU, exponential maps
 
 # SMPL segment <- joint of the 38-joint skeleton. The upper neck stands for SMPL's single neck joint.
 _EXPMAP_JOINTS = [0, 2, 8, 13, 3, 9, 14, 4, 10, 15, 5, 11, 17, 20, 29, 18, 21, 30, 22, 31, 24, 33, 24, 33]
@@ -56,6 +58,9 @@ _CMU_RATE = 120.0
 # The toe markers sit so far inside that every subject walks with toes turned in by 5 to 10 degrees from the shin;
 # people turn them out by about 5.
 _CMU_TOE_OUT = np.radians(15)
+# In the same way the markers on the backs of the hands leave every wrist bent back by some 20 degrees at rest;
+# 10 is usual.
+_CMU_HAND_DOWN = np.radians(8)
 
 
 def read_expmap_clips(path: Path) -> Iterator[Motion]:
@@ -73,8 +78,20 @@ def read_expmap_clips(path: Path) -> Iterator[Motion]:
             yield Motion(name[5:], _CMU_RATE, bones[:, _EXPMAP_JOINTS], frames, rest, bones, parents)
 
 
-_EXPMAP_BONES = {1: (2, 3), 2: (8, 9), 4: (3, 4), 5: (9, 10), 7: (4, 5), 8: (10, 11), 16: (21, 22), 17: (30, 31),
-                 18: (22, 23), 19: (31, 32), 20: (24, 25), 21: (33, 34)}
+_EXPMAP_BONES = {
+    1: (2, 3),
+    2: (8, 9),
+    4: (3, 4),
+    5: (9, 10),
+    7: (4, 5),
+    8: (10, 11),
+    16: (21, 22),
+    17: (30, 31),
+    18: (22, 23),
+    19: (31, 32),
+    20: (24, 25),
+    21: (33, 34),
+}
 
 
 def _cmu_frames(bones: dict[int, np.ndarray]) -> np.ndarray:
@@ -95,11 +112,12 @@ def _cmu_frames(bones: dict[int, np.ndarray]) -> np.ndarray:
         elif joint in (16, 17, 18, 19):
             frames[joint] = frame_from_axes(bone, elbow if left else -elbow)
         else:
-            frames[joint] = frame_from_axes(bone, np.array([0.0, 0, 1]))
+            down = -_CMU_HAND_DOWN if left else _CMU_HAND_DOWN
+            frames[joint] = frame_from_axes(Rotation.from_rotvec([0, 0, down]).apply(bone), np.array([0.0, 0, 1]))
     return frames
 
 
-# --- CMU, Acclaim ASF/AMC ---------------------------------------------------------------------------------------------
+# CMU, Acclaim ASF/AMC
 
 _ACCLAIM_BONES = (
     "root lfemur rfemur lowerback ltibia rtibia upperback lfoot rfoot thorax ltoes rtoes upperneck lclavicle rclavicle "
@@ -122,7 +140,8 @@ def read_asf(path: Path) -> dict[str, AcclaimBone]:
 
     Format: http://research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/ASF-AMC.html
     """
-    lines = lzma.open(path, "rt").read().split("\n")
+    with lzma.open(path, "rt") as file:
+        lines = file.read().split("\n")
     section, fields, found = "", {}, {"root": AcclaimBone(np.zeros(3), np.eye(3), "xyz", "")}
     parents: dict[str, str] = {}
     for words in (line.split() for line in lines):
@@ -152,9 +171,10 @@ def read_asf(path: Path) -> dict[str, AcclaimBone]:
 def read_amc(path: Path, skeleton: dict[str, AcclaimBone]) -> Motion:
     """Motion of an Acclaim AMC file (xz), angles in degrees."""
     values: dict[str, list[list[float]]] = {name: [] for name in skeleton}
-    for words in (line.split() for line in lzma.open(path, "rt")):
-        if len(words) > 1 and words[0] in values:
-            values[words[0]].append([float(word) for word in words[1:]])
+    with lzma.open(path, "rt") as file:
+        for words in (line.split() for line in file):
+            if len(words) > 1 and words[0] in values:
+                values[words[0]].append([float(word) for word in words[1:]])
     count = len(values["root"])
     names = list(skeleton)
     parents = np.array([names.index(bone.parent) if bone.parent else -1 for bone in skeleton.values()])
@@ -164,14 +184,13 @@ def read_amc(path: Path, skeleton: dict[str, AcclaimBone]) -> Motion:
         angles = np.zeros((count, 3))
         if bone.freedoms:
             given = np.array(values[name])
-            angles[:, ["xyz".index(axis) for axis in bone.freedoms]] = given[:, -len(bone.freedoms):]
+            angles[:, ["xyz".index(axis) for axis in bone.freedoms]] = given[:, -len(bone.freedoms) :]
         turned = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
         local = bone.axes @ turned @ bone.axes.T
         bones[:, index] = bones[:, parents[index]] @ local if index else local
         ends[index] = bone.vector + (ends[parents[index]] if index else 0)
     frames = _cmu_frames({j: skeleton[_ACCLAIM_BONES[j]].vector for j in LIMB_BONES})
     picked = [names.index(name) for name in _ACCLAIM_BONES]
-    # A bone's end moves with the bone itself, so for drawing each bone's rotation sits at its end's parent.
     return Motion(path.stem, _CMU_RATE, bones[:, picked], frames, *_ends_as_joints(ends, bones, parents))
 
 
@@ -190,11 +209,12 @@ def _ends_as_joints(ends: np.ndarray, bones: np.ndarray, parents: np.ndarray):
     return rest, rotations, linked
 
 
-# --- MakeHuman, BVH ---------------------------------------------------------------------------------------------------
+# MakeHuman, BVH
 
 _BVH_BONES = (
-    "root upperleg02.L upperleg02.R spine04 lowerleg01.L lowerleg01.R spine03 foot.L foot.R spine01 foot.L foot.R neck02 "
-    "shoulder01.L shoulder01.R head upperarm02.L upperarm02.R lowerarm01.L lowerarm01.R wrist.L wrist.R wrist.L wrist.R"
+    "root upperleg02.L upperleg02.R spine04 lowerleg01.L lowerleg01.R spine03 foot.L foot.R spine01 foot.L foot.R "
+    "neck02 shoulder01.L shoulder01.R head upperarm02.L upperarm02.R lowerarm01.L lowerarm01.R wrist.L wrist.R "
+    "wrist.L wrist.R"
 ).split()
 
 
@@ -227,7 +247,9 @@ def read_bvh(path: Path) -> Motion:
     local = np.tile(np.eye(3), (len(values), len(names), 1, 1))
     for column, (joint, kind) in enumerate(channels):
         if kind.endswith("rotation"):
-            local[:, joint] = local[:, joint] @ Rotation.from_euler(kind[0], values[:, column], degrees=True).as_matrix()
+            local[:, joint] = (
+                local[:, joint] @ Rotation.from_euler(kind[0], values[:, column], degrees=True).as_matrix()
+            )
     upright = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
     linked = np.array(parents)
     rest = _accumulate(np.array(offsets), linked) @ upright.T
@@ -237,9 +259,16 @@ def read_bvh(path: Path) -> Motion:
         return rest[names.index(name)]
 
     frames = np.tile(np.eye(3), (JOINT_COUNT, 1, 1))
-    for side, leg, knee, foot, arm, elbow, hand, sign in (("L", 1, 4, 7, 16, 18, 20, 1), ("R", 2, 5, 8, 17, 19, 21, -1)):
+    for side, leg, knee, foot, arm, elbow, hand in (
+        ("L", 1, 4, 7, 16, 18, 20),
+        ("R", 2, 5, 8, 17, 19, 21),
+    ):
         hip_at, knee_at, ankle_at = joint(f"upperleg01.{side}"), joint(f"lowerleg01.{side}"), joint(f"foot.{side}")
-        shoulder_at, elbow_at, wrist_at = joint(f"upperarm01.{side}"), joint(f"lowerarm01.{side}"), joint(f"wrist.{side}")
+        shoulder_at, elbow_at, wrist_at = (
+            joint(f"upperarm01.{side}"),
+            joint(f"lowerarm01.{side}"),
+            joint(f"wrist.{side}"),
+        )
         frames[leg] = frame_from_axes(knee_at - hip_at, np.array([1.0, 0, 0]))
         frames[knee] = frame_from_axes(ankle_at - knee_at, np.array([1.0, 0, 0]))
         frames[foot] = frame_from_axes(np.array([0.0, 1, 0]), joint(f"toe3-1.{side}") - ankle_at)
