@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
     reconstruct = commands.add_parser("reconstruct", help="fit a body to each person: result.npz and overlay.png")
     reconstruct.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    reconstruct.add_argument("--out", required=True, type=Path, metavar="DIR", help="of several images, each gets its own")
+    reconstruct.add_argument("--out", required=True, type=Path, metavar="DIR", help="of several images, one in it each")
     reconstruct.add_argument("--bbox", action="append", type=_box, metavar="x,y,w,h", help="a person's box; may repeat")
     reconstruct.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
     _add_people(reconstruct)

@@ -19,6 +19,7 @@ from .body import SMPL_JOINT_NAMES
 from .camera import choose_intrinsics, distort_points, project, undistort_box, undistort_image
 from .errors import ImageError, RefitError
 from .fitting import Fitter
+from .fitting.boxes import checked_boxes
 from .images import Photo, read_photo
 
 JOINTS = tuple(
@@ -63,10 +64,11 @@ def predictions(records: list[dict[str, Any]], folder: Path, fitter: Fitter) -> 
 
 def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[np.ndarray, np.ndarray]:
     """Joints [12,3] in the camera's frame (metres) and [12,2] in the picture's own pixels."""
-    image, box, size = _field(record, "image", str), _numbers(record, "bbox_xywh", (4,)), None
+    size = None
     if record.get("width") and record.get("height"):
         size = (int(record["width"]), int(record["height"]))
-    photo = _in_frame(read_photo(folder / image), size)
+    photo = _in_frame(read_photo(folder / _field(record, "image", str)), size)
+    (box,) = checked_boxes(_numbers(record, "bbox_xywh", (1, 4)), photo)
     K = _numbers(record, "K", (3, 3)) if record.get("K") is not None else None
     dist = _numbers(record, "dist", (-1,)) if record.get("dist") is not None else None
     intrinsics = choose_intrinsics(*photo.size, K=K, exif_focal=photo.exif_focal)

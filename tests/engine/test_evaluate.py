@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The evaluation format: one line per record whatever happens, in the dataset's own pixels and camera."""
+
+import json
+
+import numpy as np
+import pytest
+import refit_engine.fitting
+from conftest import ScriptedDetector, ScriptedModels, street
+from refit_engine.camera import project, undistort_image
+from refit_engine.cli import main
+from refit_engine.evaluate import JOINTS, DatasetError, predictions, read_dataset
+from refit_engine.fitting import FitOptions, Fitter
+from refit_engine.images import write_image
+
+K = [[300.0, 0, 160], [0, 300, 120], [0, 0, 1]]
+BOX = [110, 40, 90, 170]
+DIST = [-0.2, 0.05, 0.001, 0.0, 0.0]
+
+
+@pytest.fixture(scope="module")
+def fitter(untrained_weights):
+    return Fitter(ScriptedModels(ScriptedDetector([])), FitOptions(weights=untrained_weights), "cpu")
+
+
+@pytest.fixture
+def record(photo_file):
+    return {
+        "id": "a/1",
+        "image": photo_file.name,
+        "width": 320,
+        "height": 240,
+        "bbox_xywh": BOX,
+        "K": K,
+        "dist": None,
+        "group": None,
+        "joints3d": "ground truth is not looked at",
+    }
+
+
+def predict(record, folder, fitter):
+    (prediction,) = predictions([record], folder, fitter)
+    return prediction
+
+
+def arrays(prediction):
+    return (np.array([prediction[field][name] for name in JOINTS]) for field in ("joints3d_cam", "keypoints2d"))
+
+
+def test_prediction_has_the_named_joints_in_both_spaces(record, tmp_path, fitter):
+    prediction = predict(record, tmp_path, fitter)
+    assert prediction["id"] == "a/1" and prediction["seconds"] > 0
+    assert sorted(prediction["joints3d_cam"]) == sorted(prediction["keypoints2d"]) == sorted(
+        f"{side}_{joint}"
+        for side in ("left", "right")
+        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    )
+    joints, pixels = arrays(prediction)
+    np.testing.assert_allclose(project(joints, np.array(K)), pixels, atol=1e-3)
+
+
+def test_camera_is_assumed_where_none_is_given(record, tmp_path, fitter):
+    prediction = predict({**record, "K": None, "width": None, "height": None}, tmp_path, fitter)
+    assumed = np.array([[400.0, 0, 160], [0, 400, 120], [0, 0, 1]])
+    joints, pixels = arrays(prediction)
+    np.testing.assert_allclose(project(joints, assumed), pixels, atol=1e-3)
+
+
+def test_distorted_picture_gives_the_body_of_the_undistorted_one_and_pixels_of_its_own(record, tmp_path, fitter):
+    distorted = predict({**record, "dist": DIST}, tmp_path, fitter)
+    write_image(tmp_path / "flat.png", undistort_image(street(), np.array(K), np.array(DIST)))
+    flat = predict({**record, "image": "flat.png"}, tmp_path, fitter)
+    (joints, pixels), (flat_joints, _) = arrays(distorted), arrays(flat)
+    # The box grows a little when it is undistorted, so the bodies agree but roughly.
+    assert np.abs(joints - flat_joints).max() < 0.5
+    assert np.abs(pixels - project(joints, np.array(K))).max() > 0.5
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"image": "missing.jpg"}, "no image"),
+        ({"image": None}, "has no image"),
+        ({"bbox_xywh": None}, "bbox_xywh"),
+        ({"bbox_xywh": [1, 2, 3]}, "bbox_xywh"),
+        ({"bbox_xywh": [1, 2, float("nan"), 4]}, "bbox_xywh"),
+        ({"bbox_xywh": [900, 2, 10, 10]}, "does not lie"),
+        ({"K": [[0, 0, 0]] * 3}, "matrix"),
+        ({"K": "yes"}, "proper K"),
+        ({"width": 111}, "320x240 pixels, not 111x240"),
+    ],
+    ids=str,
+)
+def test_bad_record_says_why_and_the_next_is_predicted(record, tmp_path, fitter, change, says):
+    bad, good = predictions([{**record, **change}, record], tmp_path, fitter)
+    assert set(bad) == {"id", "error"} and says in bad["error"]
+    assert "joints3d_cam" in good
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '[{"image": "a"}]', "no json"])
+def test_foreign_dataset_is_named(tmp_path, text):
+    (tmp_path / "set.json").write_text(text)
+    with pytest.raises(DatasetError, match="set.json"):
+        read_dataset(tmp_path / "set.json")
+
+
+def test_command_writes_a_line_per_record(record, tmp_path, untrained_weights, monkeypatch, capsys):
+    monkeypatch.setattr(refit_engine.fitting, "Models", lambda: ScriptedModels(ScriptedDetector([])))
+    records = [record, {**record, "id": 2, "image": "missing.jpg"}, {**record, "id": 3, "dist": DIST}]
+    (tmp_path / "set.json").write_text(json.dumps(records))
+    out = tmp_path / "new" / "predictions.jsonl"
+    arguments = ["evaluate", tmp_path / "set.json", "--out", out, "--weights", untrained_weights]
+    assert main([str(part) for part in [*arguments, "--device", "cpu"]]) == 0
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(line["id"], "error" in line) for line in lines] == [("a/1", False), (2, True), (3, False)]
+    assert "1 of 3 records failed" in capsys.readouterr().err
