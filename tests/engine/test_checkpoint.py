@@ -123,6 +123,7 @@ def test_missing_file_is_named(tmp_path):
         (b"\x89PNG\r\n\x1a\n" + bytes(400), "not a weights file"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(400), "not a weights file"),
         (b"PK\x03\x04" + bytes(400), "damaged"),
+        (b"\x80\x04\x95" + bytes(400), "more than tensors"),
     ],
 )
 def test_files_of_other_kinds_are_refused(tmp_path, suffix, content, reason):
@@ -178,6 +179,10 @@ def test_other_networks_are_refused(tmp_path, small):
     path = tmp_path / "resnet.pt"
     torch.save({"fc.weight": torch.zeros(3, 4)}, path)
     assert "another network" in _refused(path)
+    torch.save({"init_layer.weight": torch.tensor(1.0), "flow_layer.weight": torch.tensor(1.0)}, path)
+    assert "another network" in _refused(path)
+    torch.save({1: torch.zeros(3, 4)}, path)
+    assert "not a ReFit checkpoint" in _refused(path)
     torch.save([1, 2], path)
     assert "not a ReFit checkpoint" in _refused(path)
     safetensors.torch.save_file({"fc.weight": torch.zeros(3, 4)}, tmp_path / "resnet.safetensors")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ _NUMPY_SCALARS = [
     np.dtype,
     *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)),
 ]
+_TORCH_FILES = (b"PK", b"\x80\x02")  # a zip archive, or a bare pickle of old versions
 _HRNETS = {384: "hrnet_w48", 256: "hrnet_w32"}
 # A public checkpoint's body, and second names of tensors that it also holds under their first.
 _NOT_OURS = ("smpl", "backbone.downsamples.")
@@ -62,9 +64,10 @@ def load_refit(weights: Path | None = None, device: torch.device | str = "cpu") 
     if not path.is_file():
         raise WeightsFileError(f"There is no weights file {path}.")
     state, info = _read_safetensors(path) if _is_safetensors(path) else _read_checkpoint(path)
-    if not all(tensor.isfinite().all() for tensor in state.values()):
+    model = _build(state, info, path)
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
         raise WeightsFileError(f"{path.name} holds values that are not finite numbers.")
-    return _build(state, info, path).to(device).eval(), info
+    return model.to(device).eval(), info
 
 
 def save_refit(
@@ -117,14 +120,20 @@ def _checked_body(body: str) -> Literal["bundled", "smpl"]:
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
-    try:
-        # An open file, since torch judges paths by their ending.
-        with path.open("rb") as file, torch.serialization.safe_globals(_NUMPY_SCALARS):
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes that are no pickle make the unpickler raise nearly anything
-        raise WeightsFileError(_why_unreadable(path)) from error
+    with path.open("rb") as file:
+        if not file.read(2).startswith(_TORCH_FILES):
+            raise WeightsFileError(_why_unreadable(path))
+        file.seek(0)
+        try:
+            # The open file and not its path, since torch judges paths by their ending.
+            with torch.serialization.safe_globals(_NUMPY_SCALARS):
+                content = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # bytes that are no pickle make the unpickler raise nearly anything
+            raise WeightsFileError(_why_unreadable(path)) from error
     state = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise WeightsFileError(f"{path.name} is a torch file, but not a ReFit checkpoint.")
     state = {name: tensor for name, tensor in state.items() if not name.startswith(_NOT_OURS)}
     return state, WeightsInfo(path.stem, _published_config(state, path), "smpl")
@@ -132,12 +141,14 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
 
 def _published_config(state: dict[str, Tensor], path: Path) -> ReFitConfig:
     """The published network's variant, from the shapes of its tensors."""
-    vector, flow = state.get("init_layer.weight"), state.get("flow_layer.weight")
     kinds = {count: kind for kind, count in KEYPOINT_COUNTS.items()}
-    if vector is None or flow is None or vector.shape[-1] not in _HRNETS or len(flow) not in kinds:
-        raise WeightsFileError(f"{path.name} is a checkpoint of another network than ReFit.")
-    radius = (round(flow.shape[-1] ** 0.5) - 1) // 2
-    return ReFitConfig(backbone=_HRNETS[vector.shape[-1]], keypoints=kinds[len(flow)], radius=radius)
+    try:
+        _, vector_size = state["init_layer.weight"].shape
+        keypoints, _, window = state["flow_layer.weight"].shape
+        radius = (math.isqrt(window) - 1) // 2
+        return ReFitConfig(backbone=_HRNETS[vector_size], keypoints=kinds[keypoints], radius=radius)
+    except (KeyError, ValueError) as error:
+        raise WeightsFileError(f"{path.name} is a checkpoint of another network than ReFit.") from error
 
 
 def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
