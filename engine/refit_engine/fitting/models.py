@@ -18,7 +18,7 @@ from ..network.checkpoint import load_refit
 from ..network.inference import prepare_for_inference
 
 if TYPE_CHECKING:
-    from ..detect import Detector
+    from ..detect import PersonDetector
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +65,10 @@ class Models:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[object, object]] = {}
 
-    def detector(self, device: torch.device) -> Detector:
-        from ..detect import load_detector
+    def detector(self, device: torch.device) -> PersonDetector:
+        from ..detect import PersonDetector
 
-        return self._keep("detector", device, lambda: load_detector(device))
+        return self._keep("detector", device, lambda: PersonDetector(device))
 
     def pose_finder(self, device: torch.device) -> BlazePose:
         """The small landmark network that tells how to turn and centre an upright crop."""
