@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from desktop import BlenderWindow, virtual_screen
+from job import Job
 
 NEEDED = ("blender", "Xvfb", "openbox", "xdotool", "import")
 
@@ -32,7 +33,7 @@ def extension_zip():
 
 @pytest.fixture(scope="session")
 def settings(screen, extension_zip, tmp_path_factory):
-    """Environment of a user who installed the extension and has no other settings but a silent start."""
+    """Environment of a user who installed the extension and has no other settings but no greeting and no animation."""
     variables = {**screen, "BLENDER_USER_RESOURCES": str(tmp_path_factory.mktemp("user"))}
     install = [
         "blender",
@@ -45,20 +46,34 @@ def settings(screen, extension_zip, tmp_path_factory):
         str(extension_zip),
     ]
     subprocess.run(install, env=variables, check=True)
-    quiet = "import bpy; bpy.context.preferences.view.show_splash = False; bpy.ops.wm.save_userpref()"
+    quiet = "import bpy; view = bpy.context.preferences.view; view.show_splash = False; view.smooth_view = 0"
+    quiet += "; bpy.ops.wm.save_userpref()"
     subprocess.run(["blender", "--background", "--python-expr", quiet], env=variables, check=True)
     return variables
 
 
-@pytest.fixture
-def window(settings, tmp_path, request):
-    """Blender just started, the sidebar open at the add-on's tab."""
-    channel = tmp_path / "channel"
-    channel.mkdir()
+@pytest.fixture(scope="module")
+def window(settings, tmp_path_factory, request):
+    """Blender just started, the sidebar open at the add-on's tab. The tests of a file share it, in their order."""
+    channel = tmp_path_factory.mktemp("channel")
     blender = BlenderWindow(settings, channel, Path(os.environ["REFIT_GUI_PICTURES"]))
     try:
         blender.open_tab("ReFit")
         yield blender
-        blender.picture(f"end-of-{request.node.name}")
+        blender.picture(f"end-of-{request.module.__name__}")
     finally:
         blender.close()
+
+
+@pytest.fixture
+def job(window):
+    """The add-on's job, as a user sees it."""
+    return Job(window)
+
+
+@pytest.fixture
+def untouched(job):
+    """What the scene holds must be the same after the test."""
+    before = job.content()
+    yield
+    assert job.content() == before

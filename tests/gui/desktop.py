@@ -16,6 +16,7 @@ from pathlib import Path
 
 SCREEN = (1600, 1000)
 DRIVER = Path(__file__).with_name("driver.py")
+POLL = 0.03  # seconds
 ROW = 18  # pixels between two places where a button is looked for: less than a button is high
 
 
@@ -44,7 +45,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0
     while time.monotonic() < end:
         if value := condition():
             return value
-        time.sleep(0.1)
+        time.sleep(POLL)
     raise AssertionError(f"in {seconds:.0f} s it did not happen that {what}")
 
 
@@ -57,6 +58,7 @@ class BlenderWindow:
         self.pictures = pictures
         self.log = channel / "blender.log"
         self._numbers = itertools.count()
+        self._buttons: dict[str, tuple[int, int]] = {}
         place = [str(number) for number in (0, 0, *SCREEN)]
         command = [
             "blender",
@@ -93,13 +95,23 @@ class BlenderWindow:
         assert "error" not in answer, answer["error"]
         return answer["value"]
 
+    def let_it_work(self) -> None:
+        """Wait until Blender's event loop has turned: once may have begun before the last input arrived."""
+        for _ in range(2):
+            self.ask("")
+
     def input(self, *words: object) -> None:
         """Move the mouse, click, press keys: xdotool's words."""
         subprocess.run(["xdotool", *map(str, words)], env=self.settings, check=True)
 
     def click(self, place: tuple[int, int]) -> None:
-        # Blender wants to see the mouse arrive before it is pressed.
-        self.input("mousemove", *place, "sleep", "0.15", "mousemove_relative", "1", "0", "sleep", "0.15", "click", "1")
+        # Blender wants to see the mouse arrive before it is pressed, and to have drawn what it points at.
+        self.input("mousemove", *place)
+        self.let_it_work()
+        self.input("mousemove_relative", "1", "0")
+        self.let_it_work()
+        self.input("click", "1")
+        self.let_it_work()
 
     def picture(self, name: str) -> Path:
         """Save what the screen shows."""
@@ -122,11 +134,17 @@ class BlenderWindow:
         """
         x, top, width, height = self.ask("answer = sidebar_box()")
         call = re.compile(rf"bpy\.ops\.{re.escape(operator)}\(")
+        if operator in self._buttons:
+            return self._buttons[operator]
         self.ask("bpy.context.window_manager.clipboard = ''")
         for y in range(top + ROW // 2, top + height, ROW):
             place = (x + width // 3, y)
-            self.input("mousemove", *place, "sleep", "0.05", "key", "ctrl+c")
+            self.input("mousemove", *place)
+            self.let_it_work()
+            self.input("key", "ctrl+c")
+            self.let_it_work()
             if call.search(self.ask("answer = bpy.context.window_manager.clipboard")):
+                self._buttons[operator] = place
                 return place
         raise AssertionError(f"no button of {operator} in the sidebar, see {self.picture('button-not-found')}")
 

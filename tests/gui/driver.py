@@ -13,7 +13,7 @@ from pathlib import Path
 import bpy
 
 CHANNEL = Path(sys.argv[sys.argv.index("--") + 1])
-INTERVAL = 0.05
+INTERVAL = 0.03
 
 
 def view_3d():

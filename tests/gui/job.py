@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on's job in the Blender under test: started and stopped with the mouse, watched from inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from desktop import BlenderWindow, engine_frozen, engine_processes, wait_until
+
+SAMPLE_PHOTO = Path(__file__).parents[2] / "docs" / "samples" / "balance.jpg"
+STATE = "from bl_ext.user_default.refit_blender.session import state\n"
+KINDS = ("objects", "meshes", "armatures", "cameras", "images", "materials", "actions", "collections", "shape_keys")
+
+
+class Job:
+    def __init__(self, window: BlenderWindow) -> None:
+        self.window = window
+
+    def choose(self, image: Path) -> None:
+        self.set(image_path=str(image), weights_path="")
+
+    def set(self, **settings: object) -> None:
+        lines = (
+            f"bpy.context.window_manager.windows[0].scene.refit.{name} = {value!r}" for name, value in settings.items()
+        )
+        self.window.ask("\n".join(lines))
+
+    def click_reconstruct(self) -> None:
+        self.window.click(self.window.find_button("refit.reconstruct"))
+
+    def running(self) -> bool:
+        return self.window.ask(STATE + "answer = state.job is not None")
+
+    def progress(self) -> str:
+        return self.window.ask(STATE + "answer = str(state.job.progress) if state.job else ''")
+
+    def error(self) -> str:
+        return self.window.ask(STATE + "answer = state.error")
+
+    def report(self) -> str:
+        return self.window.ask(STATE + "answer = state.report")
+
+    def wait_for_end(self, seconds: float = 120.0) -> None:
+        wait_until(lambda: self.error() or self.report(), "the job said how it ended", seconds)
+        wait_until(lambda: not self.running(), "the job ended")
+        if self.error():
+            # Blender shows an error in a pop-up, too, over the panel.
+            self.window.input("key", "Escape")
+            self.window.let_it_work()
+
+    @contextmanager
+    def held(self) -> Iterator[list[int]]:
+        """A job that was just started, its engine held still: gives the engine's process ids."""
+        wait_until(self.running, "the job was running")
+        wait_until(engine_processes, "the engine was started")
+        with engine_frozen() as workers:
+            yield workers
+
+    def content(self) -> dict[str, list[str]]:
+        """Names of everything in the file that a job could add."""
+        return self.window.ask(
+            f"answer = {{kind: sorted(item.name for item in getattr(bpy.data, kind)) for kind in {KINDS}}}"
+        )
