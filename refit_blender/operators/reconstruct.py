@@ -48,6 +48,7 @@ class REFIT_OT_reconstruct(bpy.types.Operator):
         manager = context.window_manager
         self._timer = manager.event_timer_add(POLL_SECONDS, window=context.window)
         manager.modal_handler_add(self)
+        self._shown = state.job.progress
         _redraw(context)
         return {"RUNNING_MODAL"}
 
@@ -67,8 +68,10 @@ class REFIT_OT_reconstruct(bpy.types.Operator):
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        _redraw(context)
         if not state.job.poll():
+            if state.job.progress != self._shown:
+                self._shown = state.job.progress
+                _redraw(context)
             return {"PASS_THROUGH"}
         try:
             return self._finish(context)
@@ -152,7 +155,9 @@ class REFIT_FH_picture(bpy.types.FileHandler):
 
 
 def _redraw(context: bpy.types.Context) -> None:
+    """The sidebars only: drawing whole viewports over and over would slow down the user's own work."""
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+            for region in area.regions if area.type == "VIEW_3D" else ():
+                if region.type == "UI":
+                    region.tag_redraw()
