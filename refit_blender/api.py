@@ -104,9 +104,9 @@ def _run(
         finished = job.finish(bpy.context)
         if keep is not None:
             Path(keep).mkdir(parents=True, exist_ok=True)
-            shutil.copy(finished.npz, Path(keep) / "result.npz")
+            shutil.copyfile(finished.npz, Path(keep) / "result.npz")
             if finished.overlay:
-                shutil.copy(finished.overlay, Path(keep) / "overlay.png")
+                shutil.copyfile(finished.overlay, Path(keep) / "overlay.png")
         return finished
     finally:
         folder.close()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,6 @@ def resident() -> EngineProcess:
         shutdown()
     if _process is None:
         _process = EngineProcess(command, _limits)
-        atexit.register(shutdown)
     return _process
 
 
@@ -75,4 +73,3 @@ def shutdown() -> None:
     if _process:
         process, _process = _process, None
         process.close()
-        atexit.unregister(shutdown)

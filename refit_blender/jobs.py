@@ -55,22 +55,35 @@ class Limits:
     cancel: float = 5.0
 
 
+# The engine's stages in their order, and what they are called in the panel.
+STAGES = {
+    "start": "Starting the engine",
+    "load": "Loading the network",
+    "detect": "Finding people",
+    "fit": "Fitting the body",
+    "write": "Writing the result",
+    "done": "Building the body",
+}
+
+
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is: `done` of `total` (0: unknown) in a named stage."""
+    """How far a job is: `done` of `total` things, and the stage in which the next one is."""
 
-    stage: str
+    stage: str = "start"
     done: int = 0
     total: int = 0
     message: str = ""
 
     @property
     def fraction(self) -> float:
-        return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
+        """From 0 to 1, counting the stages of a thing as equal parts of it."""
+        stage = list(STAGES).index(self.stage) / len(STAGES) if self.stage in STAGES else 0.0
+        return min(max((self.done + stage) / max(self.total, 1), 0.0), 1.0)
 
     def __str__(self) -> str:
-        count = f" {self.done}/{self.total}" if self.total > 1 else ""
-        return f"{self.message or self.stage.capitalize()}{count}"
+        count = f" {self.done + 1}/{self.total}" if self.total > 1 and self.done < self.total else ""
+        return f"{STAGES.get(self.stage, self.message)}{count}"
 
 
 @dataclass(frozen=True)

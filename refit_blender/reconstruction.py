@@ -96,7 +96,7 @@ class Reconstruction:
 
     @property
     def progress(self) -> Progress:
-        return self._request.progress or Progress("start", message="Starting the engine")
+        return self._request.progress or Progress()
 
     def poll(self) -> bool:
         """True when the engine has ended; never blocks."""

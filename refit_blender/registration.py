@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 import bpy
 
 from . import cli, engine, panels, session
@@ -40,9 +42,12 @@ def register() -> None:
         bpy.utils.register_class(cls)
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
     _command = bpy.utils.register_cli_command(cli.COMMAND, cli.main)
+    # Blender as a Python module does not switch add-ons off at its end, and can hang on what is still registered.
+    atexit.register(unregister)
 
 
 def unregister() -> None:
+    atexit.unregister(unregister)
     session.reset()
     engine.shutdown()
     bpy.utils.unregister_cli_command(_command)

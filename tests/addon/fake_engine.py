@@ -50,7 +50,7 @@ def initialize(behaviour: str, request: dict) -> None:
 def reconstruct(behaviour: str, folder: Path, request: dict) -> None:
     (folder / "request.json").write_text(json.dumps(request["params"]))
     for done in range(3):
-        params = {"id": request["id"], "stage": "network", "done": done, "total": 3, "message": "Fitting people"}
+        params = {"id": request["id"], "stage": "fit", "done": done, "total": 3, "message": "a photo.png"}
         send(method="$/progress", params=params)
     if behaviour in WRONG_REPLIES:
         sys.stdout.buffer.write(WRONG_REPLIES[behaviour])

@@ -158,7 +158,7 @@ def start(photo: Path):
 
 def wait_for_progress(job, seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
-    while job.progress.stage != "network" and time.monotonic() < end:
+    while job.progress.stage != "fit" and time.monotonic() < end:
         job.poll()
         time.sleep(0.01)
-    assert job.progress.stage == "network"
+    assert job.progress.stage == "fit"
