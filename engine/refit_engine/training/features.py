@@ -14,6 +14,7 @@ import argparse
 import logging
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -55,23 +56,27 @@ class FeatureStore:
                 self._shards.append((np.load(path.with_suffix(".npy"), mmap_mode="r"), labels))
                 self._known.add(path.name)
 
-    def sample(self, rng: np.random.Generator, size: int) -> tuple[BackboneOutput, Views]:
-        """A batch drawn without regard to shards."""
+    def sample(self, rng: np.random.Generator, size: int, maps: bool = True) -> tuple[BackboneOutput, Views]:
+        """A batch drawn without regard to shards.  Without `maps` the feature maps are left out: empty."""
         shards = rng.integers(len(self._shards), size=size)
         rows = rng.integers(SHARD, size=size)
-        return self._gather(list(zip(shards, rows)))
+        return self._gather(list(zip(shards, rows)), maps)
 
-    def shard(self, index: int) -> tuple[BackboneOutput, Views]:
-        """All samples of one shard."""
-        return self._gather([(index, row) for row in range(SHARD)])
+    def batches(self, size: int) -> Iterator[tuple[BackboneOutput, Views]]:
+        """Everything once, in order."""
+        places = [(shard, row) for shard in range(len(self._shards)) for row in range(SHARD)]
+        for start in range(0, len(places), size):
+            yield self._gather(places[start : start + size], maps=True)
 
-    def _gather(self, places: list[tuple[int, int]]) -> tuple[BackboneOutput, Views]:
-        maps = torch.from_numpy(np.stack([self._shards[s][0][r] for s, r in places]))
-
+    def _gather(self, places: list[tuple[int, int]], maps: bool) -> tuple[BackboneOutput, Views]:
         def labels(name: str) -> Tensor:
             return torch.from_numpy(np.stack([self._shards[s][1][name][r] for s, r in places])).float()
 
-        features = maps.float() * labels("scale")[:, :, None, None]
+        if maps:
+            codes = torch.from_numpy(np.stack([self._shards[s][0][r] for s, r in places]))
+            features = codes.float() * labels("scale")[:, :, None, None]
+        else:
+            features = torch.zeros(len(places), self._shards[0][0].shape[1], 2, 2)
         seen = BackboneOutput(features, labels("vector"), labels("landmarks"))
         return seen, Views(**{field.name: labels(field.name) for field in fields(Views)})
 
