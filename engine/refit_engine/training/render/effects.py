@@ -29,9 +29,9 @@ def random_photo_corners(
     reach = np.array([[0, 0], [size, 0], [size, size], [0, size]]) @ axes.T
     low, high = reach.min(0), reach.max(0)
     # One or two borders come into view.
-    for side in rng.permutation(4)[: 1 + (rng.random() < 0.4)]:
+    for order, side in enumerate(rng.permutation(4)[: 1 + (rng.random() < 0.4)]):
         axis, upper = side % 2, side >= 2
-        cut = rng.random() < 0.35
+        cut = order == 0 and rng.random() < 0.4
         share = rng.uniform(0.75, 1.0) if cut else 1.0
         edge = np.quantile(placed[:, axis], share if upper else 1 - share)
         margin = 0.0 if cut else size * rng.exponential(0.08)
@@ -64,9 +64,9 @@ def add_occluders(
         mask = np.zeros((size, size), np.uint8)
         kind = rng.random()
         place = centre + rng.uniform(-0.8, 0.8, 2) * reach
-        extent = reach * rng.uniform(0.15, 0.6, 2)
+        extent = reach * rng.uniform(0.08, 0.4, 2)
         angle = float(rng.uniform(0, 180))
-        if kind < 0.35:
+        if kind < 0.25:
             cv2.ellipse(mask, _point(place), _point(extent), angle, 0, 360, 255, -1, cv2.LINE_AA)
         elif kind < 0.7:
             turns = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(4, 9)))
@@ -76,7 +76,7 @@ def add_occluders(
             direction = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))]) * 2 * size
             cv2.line(
                 mask, _point(place - direction), _point(place + direction), 255,
-                int(rng.uniform(0.04, 0.16) * size), cv2.LINE_AA,
+                int(rng.uniform(0.03, 0.12) * size), cv2.LINE_AA,
             )
         else:
             normal = np.array([np.cos(np.radians(angle * 2)), np.sin(np.radians(angle * 2))])
@@ -86,7 +86,7 @@ def add_occluders(
             cv2.fillConvexPoly(mask, np.round(points).astype(np.int32), 255, cv2.LINE_AA)
         fill = np.empty_like(image)
         fill[:] = rng.uniform(5, 235, 3)
-        if rng.random() < 0.75:
+        if rng.random() < 0.85:
             source = decode_image(pack.images[keys[rng.integers(len(keys))]])
             side = int(min(source.shape[:2]) * rng.uniform(0.1, 0.6))
             top, left = (rng.integers(limit - side + 1) for limit in source.shape[:2])

@@ -15,6 +15,8 @@ from .panorama import Light
 
 __all__ = ["Attachment", "AssetPack", "Surface", "decode_image", "encode_image"]
 
+VERSION = 2
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -100,7 +102,7 @@ class AssetPack:
         """Write the pack as a compressed npz."""
         arrays: dict[str, np.ndarray] = {
             "format": np.array("refit-render-pack"),
-            "version": np.array(1),
+            "version": np.array(VERSION),
             "vertex_count": np.array(self.vertex_count),
             "body_faces": self.body_faces.astype(np.int32),
             "template": self.template.astype(np.float32),
@@ -151,6 +153,8 @@ class AssetPack:
         with np.load(path, allow_pickle=False) as file:
             if "format" not in file or str(file["format"]) != "refit-render-pack":
                 raise ValueError(f"{path} is not a render pack")
+            if int(file["version"]) != VERSION:
+                raise ValueError(f"{path} is a render pack of another version: build it again")
             arrays = {key: file[key] for key in file.files}
         vertex_count = int(arrays["vertex_count"])
         cloth = _unpack_surface(arrays, "cloth")

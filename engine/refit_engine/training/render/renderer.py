@@ -16,7 +16,8 @@ from .background import BackgroundSpec
 from .cuts import BodyPlaces
 from .effects import add_occluders, black_outside, photograph, random_photo_corners
 from .geometry import VertexNormals
-from .pack import AssetPack, Attachment, Surface, decode_image
+from .opengl import Mesh, assign, define, noise_texture, texture_array
+from .pack import AssetPack, Attachment, decode_image
 
 __all__ = ["PeopleRenderer", "PosedPerson"]
 
@@ -33,41 +34,6 @@ class PosedPerson:
 
     vertices: np.ndarray
     appearance: Appearance
-
-
-class _Mesh:
-    """A drawable: static attributes, a buffer for positions and normals, and faces."""
-
-    def __init__(self, context: moderngl.Context, surface: Surface | Attachment):
-        uv = surface.uv
-        static = np.column_stack([uv[:, 0], 1 - uv[:, 1], surface.rest, surface.shade]).astype("f4")
-        self._context = context
-        self._static = context.buffer(static.tobytes())
-        self._dynamic = context.buffer(reserve=len(static) * 24)
-        self._both = np.empty((len(static), 6), "f4")
-        self._faces = np.ascontiguousarray(surface.faces, dtype="i4")
-        self._index = context.buffer(self._faces.tobytes())
-        self._arrays: dict[int, moderngl.VertexArray] = {}
-
-    def move(self, positions: np.ndarray, normals: np.ndarray) -> None:
-        """Put the points [N,3] in place, camera frame."""
-        self._both[:, :3], self._both[:, 3:] = positions, normals
-        self._dynamic.orphan()
-        self._dynamic.write(self._both)
-
-    def draw(self, program: moderngl.Program, selected: np.ndarray | None = None) -> None:
-        """Draw all faces, or those of a boolean mask [F], with the program's present uniforms."""
-        faces = self._faces if selected is None else self._faces[selected]
-        if not len(faces):
-            return
-        self._index.orphan()
-        self._index.write(faces)
-        array = self._arrays.get(program.glo)
-        if array is None:
-            content = [(self._dynamic, "3f4 3f4", "position", "normal"), (self._static, "2f4 4f4", "uv", "rest")]
-            array = self._context.vertex_array(program, content, index_buffer=self._index, skip_errors=True)
-            self._arrays[program.glo] = array
-        array.render(moderngl.TRIANGLES, vertices=3 * len(faces))
 
 
 class PeopleRenderer:
@@ -93,7 +59,7 @@ class PeopleRenderer:
     def _load_programs(self) -> None:
         def program(vertex: str, fragment: str, **units: int) -> moderngl.Program:
             made = self._context.program(vertex_shader=vertex, fragment_shader=fragment)
-            _assign(made, **units)
+            assign(made, **units)
             return made
 
         self._surfaces: dict[tuple, moderngl.Program] = {}
@@ -118,12 +84,12 @@ class PeopleRenderer:
                 "LEVEL_MARKS": ", ".join(f"{mark:.5f}" for mark in self._places.level_marks),
             }
             made = self._context.program(
-                vertex_shader=_define(shaders.SURFACE_VERTEX, defines),
-                fragment_shader=_define(shaders.SURFACE_FRAGMENT, defines),
+                vertex_shader=define(shaders.SURFACE_VERTEX, defines),
+                fragment_shader=define(shaders.SURFACE_FRAGMENT, defines),
             )
             head = self.pack.template[self.pack.head]
             centre = tuple((head.min(0) + head.max(0)) / 2)
-            _assign(made, albedo=0 if material == "SKIN" else 1, noise=2, shadow_map=3, face=centre)
+            assign(made, albedo=0 if material == "SKIN" else 1, noise=2, shadow_map=3, face=centre)
             self._surfaces[key] = made
         return self._surfaces[key]
 
@@ -134,18 +100,18 @@ class PeopleRenderer:
         self._skin_mean = {
             key: ((image[::4, ::4] / 255.0) ** 2.2).reshape(-1, 3).mean(0) for key, image in skins.items()
         }
-        self._skins = self._texture_array(list(skins.values()))
+        self._skins = texture_array(context, list(skins.values()))
         items = pack.keys("clothes/") + pack.keys("hair/")
         self._item_layer = {key: layer for layer, key in enumerate(items)}
-        self._items = self._texture_array([decode_image(pack.images[key]) for key in items])
+        self._items = texture_array(context, [decode_image(pack.images[key]) for key in items])
         panoramas = pack.keys("panorama/")
         self._panorama_layer = {key: layer for layer, key in enumerate(panoramas)}
-        self._panoramas = self._texture_array([decode_image(pack.images[k]) for k in panoramas], mipmaps=False)
+        self._panoramas = texture_array(context, [decode_image(pack.images[k]) for k in panoramas], mipmaps=False)
         self._panoramas.repeat_y = False
         self._skins.use(0)
         self._items.use(1)
         self._panoramas.use(4)
-        self._noise = self._noise_texture()
+        self._noise = noise_texture(context)
         self._noise.use(2)
         self._shadow_map = context.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
         self._shadow_map.compare_func = ""
@@ -159,38 +125,10 @@ class PeopleRenderer:
             context.depth_renderbuffer((self._inner, self._inner)),
         )
 
-    def _texture_array(self, images: list[np.ndarray], mipmaps: bool = True) -> moderngl.TextureArray:
-        height, width = images[0].shape[:2]
-        data = np.full((len(images), height, width, 4), 255, np.uint8)
-        for layer, image in zip(data, images):
-            layer[..., : image.shape[2]] = image
-        texture = self._context.texture_array((width, height, len(images)), 4, data.tobytes())
-        texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
-        if mipmaps:
-            texture.build_mipmaps()
-            texture.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
-        return texture
-
-    def _noise_texture(self) -> moderngl.Texture:
-        """Tileable smooth noise, four independent channels around one half."""
-        rng = np.random.default_rng(0)
-        size = 256
-        frequency = np.fft.fftfreq(size) * size
-        radius = np.hypot(frequency[:, None], frequency[None])
-        spectrum = np.where(radius > 0, 1 / np.maximum(radius, 2.0) ** 1.6, 0)[..., None]
-        white = np.fft.fft2(rng.standard_normal((size, size, 4)), axes=(0, 1))
-        noise = np.fft.ifft2(white * spectrum, axes=(0, 1)).real
-        noise = 0.5 + 0.17 * noise / noise.std((0, 1))
-        data = np.clip(noise * 255, 0, 255).astype(np.uint8)
-        texture = self._context.texture((size, size), 4, data.tobytes())
-        texture.build_mipmaps()
-        texture.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
-        return texture
-
     def _load_meshes(self) -> None:
         pack, context = self.pack, self._context
-        self._skin_mesh, self._cloth_mesh = _Mesh(context, pack.skin), _Mesh(context, pack.cloth)
-        self._item_meshes = [_Mesh(context, item) for item in pack.attachments]
+        self._skin_mesh, self._cloth_mesh = Mesh(context, pack.skin), Mesh(context, pack.cloth)
+        self._item_meshes = [Mesh(context, item) for item in pack.attachments]
         self._item_normals = [
             VertexNormals(item.point[item.faces], len(item.binding.corners)) for item in pack.attachments
         ]
@@ -223,7 +161,7 @@ class PeopleRenderer:
         image = self.draw(people, intrinsics, background)
         intrinsics = np.asarray(intrinsics, np.float64)
         subject = self._pixels(people[0], intrinsics) if people else np.zeros((0, 2))
-        if people and rng.random() < 0.3:
+        if people and rng.random() < 0.25:
             low, high = subject.min(0).clip(0, self.size), subject.max(0).clip(0, self.size)
             image = add_occluders(image, rng, self.pack, (low + high) / 2, float((high - low).max()) / 2)
         image = photograph(image, rng)
@@ -318,7 +256,7 @@ class PeopleRenderer:
             shift = ((half - K[0, 2]) / K[0, 0], (half - K[1, 2]) / K[1, 1])
             rays = (half / K[0, 0], half / K[1, 1], *shift)
             layer, balance = self._panorama_layer[background.panorama], tuple(background.balance)
-            _assign(program, rays=rays, layer=layer, balance=balance)
+            assign(program, rays=rays, layer=layer, balance=balance)
             self._panorama_array.render(moderngl.TRIANGLES, vertices=3)
             return
         if self._picture is not None:
@@ -345,7 +283,7 @@ class PeopleRenderer:
         sunshine = float(light.sun_color.mean()) * max(float(light.sun[1]), 0.0)
         soft = float(light.sh[0].mean() * 0.282095)
         strength = 0.85 * sunshine / max(sunshine + soft, 1e-6)
-        _assign(self._ground_program, strength=strength, centre=tuple(centre), reach=0.9)
+        assign(self._ground_program, strength=strength, centre=tuple(centre), reach=0.9)
         context = self._context
         context.enable(moderngl.BLEND)
         context.blend_func = moderngl.DST_COLOR, moderngl.ZERO
@@ -400,7 +338,7 @@ class PeopleRenderer:
             cut = garment.cut
             hide_a[slot] = cut.arm, cut.bottom, cut.top, cut.tilt
             hide_b[slot] = cut.neck, cut.neck_width, 0, 0
-        _assign(
+        assign(
             program,
             layer=self._skin_layer[looks.skin],
             tint=tuple(np.array(looks.tone) / self._skin_mean[looks.skin]),
@@ -419,7 +357,7 @@ class PeopleRenderer:
         # Smoothing shrinks limbs by about 3 mm; later garments lie over earlier ones.
         lift = thickness + 0.0045 + 0.0015 * layer
         wave = 0.25 * thickness if thickness > 0.008 else 0.0
-        _assign(
+        assign(
             program,
             cut_a=(cut.arm, cut.bottom, cut.top, cut.tilt),
             cut_b=(cut.neck, cut.neck_width),
@@ -434,26 +372,12 @@ class PeopleRenderer:
             plain = keep >= 1
             program = self._surface_program("ITEM", 0 if plain else cloth.pattern, not plain and cloth.logo > 0)
         _assign_cloth(program, cloth, seed, keep)
-        _assign(program, layer=self._item_layer.get(item.texture, -1))
+        assign(program, layer=self._item_layer.get(item.texture, -1))
         return program
 
 
-def _define(source: str, values: dict[str, object]) -> str:
-    """GLSL with `#define` lines after its version line."""
-    version, rest = source.split("\n", 1)
-    return "\n".join([version, *(f"#define {name} {value}" for name, value in values.items()), rest])
-
-
-def _assign(program: moderngl.Program, **values) -> None:
-    """Set those uniforms that the compiler left in the program."""
-    for name, value in values.items():
-        uniform = program.get(name, None)
-        if uniform is not None:
-            uniform.value = value
-
-
 def _assign_cloth(program: moderngl.Program, cloth: Cloth, seed: float, keep: float) -> None:
-    _assign(
+    assign(
         program,
         tint=cloth.color,
         second=cloth.second,
