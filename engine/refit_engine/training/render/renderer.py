@@ -98,7 +98,7 @@ class PeopleRenderer:
         skins = {key: decode_image(pack.images[key]) for key in pack.keys("skin/")}
         self._skin_layer = {key: layer for layer, key in enumerate(skins)}
         self._skin_mean = {
-            key: ((image[::4, ::4] / 255.0) ** 2.2).reshape(-1, 3).mean(0) for key, image in skins.items()
+            key: ((image[::4, ::4] / 255.0) ** 2).reshape(-1, 3).mean(0) for key, image in skins.items()
         }
         self._skins = texture_array(context, list(skins.values()))
         items = pack.keys("clothes/") + pack.keys("hair/")
