@@ -9,6 +9,7 @@ from ..errors import ImageError
 from ..images import Photo
 
 MAX_BOXES = 500
+MIN_BOX_SIDE = 4  # pixels
 
 
 def turn_boxes(boxes_xywh: np.ndarray, quarter_turns: int, stored_size: tuple[int, int]) -> np.ndarray:
@@ -31,7 +32,7 @@ def checked_boxes(boxes_xywh: np.ndarray, photo: Photo) -> np.ndarray:
     width, height = photo.size
     for x, y, w, h in boxes:
         overlaps = x < width and y < height and x + w > 0 and y + h > 0
-        if not (np.isfinite([x, y, w, h]).all() and w >= 4 and h >= 4 and overlaps):
+        if not (np.isfinite([x, y, w, h]).all() and min(w, h) >= MIN_BOX_SIDE and overlaps):
             raise ImageError(
                 f"The box {x:g},{y:g},{w:g},{h:g} does not lie in {photo.path.name} ({width}x{height} pixels)."
             )

@@ -3,24 +3,20 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from ..body import BodyData, BodyModel, load_body
+from ..detect import PersonDetector
 from ..network import ReFit
 from ..network.backbones.blazepose import BlazePose, load_blazepose
 from ..network.checkpoint import load_refit
 from ..network.inference import prepare_for_inference
-
-if TYPE_CHECKING:
-    from ..detect import PersonDetector
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,8 +62,6 @@ class Models:
         self._kept: dict[str, tuple[object, object]] = {}
 
     def detector(self, device: torch.device) -> PersonDetector:
-        from ..detect import PersonDetector
-
         return self._keep("detector", device, lambda: PersonDetector(device))
 
     def pose_finder(self, device: torch.device) -> BlazePose:
@@ -94,7 +88,7 @@ class Models:
         """Let go of everything, to make room on a device that is full."""
         self._kept.clear()
 
-    def _keep(self, slot: str, key: object, load):
+    def _keep(self, slot: str, key: object, load: Callable[[], Any]) -> Any:
         if slot not in self._kept or self._kept[slot][0] != key:
             self._kept.pop(slot, None)  # the old one goes before the new one comes
             self._kept[slot] = (key, load())

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,17 +17,15 @@ import torch
 from ..body import SMPL_JOINT_NAMES
 from ..camera import Intrinsics, choose_intrinsics, project
 from ..crop import Crop, box_crop, cut, roll_rotation, rolled_center, upright_crop
+from ..detect import Detection
 from ..device import choose_device, is_out_of_memory
 from ..errors import DeviceError, NoPersonFound, RefitError
 from ..images import Photo, read_photo
 from ..network import CropCamera
 from ..results import ImageResult
-from .boxes import checked_boxes, turn_boxes
+from .boxes import MIN_BOX_SIDE, checked_boxes, turn_boxes
 from .models import FitOptions, Models
 from .subject import Subject, choose_subject
-
-if TYPE_CHECKING:
-    from ..detect import Detection
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +95,8 @@ class Fitter:
         """People of a photo, largest first, boxes in upright pixels."""
         with self._timed("detect"):
             found = self._on_device(lambda: self._models.detector(self.device).detect(photo.upright().pixels))
-        found = sorted(found, key=lambda person: -person.bbox_xywh[2] * person.bbox_xywh[3])
+        found = [person for person in found if min(person.bbox_xywh[2:]) >= MIN_BOX_SIDE]
+        found.sort(key=lambda person: -person.bbox_xywh[2] * person.bbox_xywh[3])
         return found[:1] if self._options.people == "largest" else found
 
     def reconstruct(self, request: ImageRequest) -> tuple[ImageResult, Photo]:
