@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -258,8 +259,12 @@ def build_engine_wheel(folder: Path) -> None:
         call([*wheel, "-w", folder, scratch], env=oldest_date_in_zip)
 
 
+@functools.cache
 def engine_wheel() -> Path:
-    """The engine's wheel from the cache, built once for each state of its sources."""
+    """The engine's wheel from the cache, built once for each state of its sources.
+
+    One run of this script sees one state of them, even when they are being edited.
+    """
     sources = [*files_under(ENGINE), ROOT / "LICENSE"]
     key = digest(*(part for path in sources for part in (str(path.relative_to(ROOT)), path.read_bytes())))
     folder = CACHE / "wheels" / key
