@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,7 +37,8 @@ CUDA_TAG = "cu128"
 CURRENT = "current.json"
 TAIL_LINES = 40
 
-# Measured: what pip fetches and what it leaves on the disk, in megabytes.
+# What pip fetches and what it leaves on the disk, in megabytes: the CPU build as measured on Linux, the CUDA build by
+# the sizes of its packages.
 _DOWNLOAD_MB = {"CPU": 320, "CUDA": 3200}
 _DISK_MB = {"CPU": 1300, "CUDA": 7500}
 
@@ -222,12 +223,15 @@ class InstallJob:
             self.error = error
         except OSError as error:
             self.error = InstallError(f"The engine could not be installed: {error.strerror or error}.")
+        except Exception as error:  # nobody else sees what a thread raises
+            log.exception("Installing the engine failed.")
+            self.error = InstallError(f"The engine could not be installed: {error}.")
         if self.error and folder:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _install(self, folder: Path) -> None:
         self._step(0, "Creating the environment")
-        self._run([str(self.plan.python), "-m", "venv", str(folder)], self._venv_hint)
+        self._create_environment(folder)
         self._step(1, "Collecting packages")
         python = str(environment_python(folder))
         engine = sorted(self.plan.wheels.glob("refit_engine-*.whl"))[-1]
@@ -241,10 +245,13 @@ class InstallJob:
         self._step(9, "Checking the engine")
         self._run([python, "-c", "import refit_engine.worker, torch, cv2"], self._check_hint)
 
+    def _create_environment(self, folder: Path) -> None:
+        self._run([str(self.plan.python), "-m", "venv", str(folder)], self._venv_hint)
+
     def _step(self, done: int, message: str) -> None:
         self.progress = Progress("install", done, 10, message)
 
-    def _run(self, command: list[str], hint) -> None:
+    def _run(self, command: list[str], hint: Callable[[], str]) -> None:
         if self._cancelled.is_set():
             raise Cancelled("Cancelled.")
         self._process = subprocess.Popen(
@@ -260,6 +267,8 @@ class InstallJob:
             start_new_session=os.name == "posix",
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
+        if self._cancelled.is_set():  # in the meantime, when there was nothing to end yet
+            _end_tree(self._process)
         for line in self._lines(self._process):
             self._show(line)
         code = self._process.wait()
