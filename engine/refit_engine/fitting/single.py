@@ -16,7 +16,7 @@ import torch
 
 from ..body import SMPL_JOINT_NAMES
 from ..camera import Intrinsics, choose_intrinsics, project
-from ..crop import Crop, box_crop, cut, roll_rotation, rolled_center, upright_crop
+from ..crop import CROP_SIZE, Crop, box_crop, cut, roll_rotation, rolled_center, upright_crop
 from ..detect import Detection
 from ..device import choose_device, is_out_of_memory
 from ..errors import DeviceError, NoPersonFound, RefitError
@@ -30,6 +30,9 @@ from .subject import Subject, choose_subject
 log = logging.getLogger(__name__)
 
 MAX_BATCH = {"cpu": 8, "mps": 16, "cuda": 64}
+# When to distrust the second crop: nobody seen, hips far from the middle of the first crop (in its sides), or a
+# person of quite another size than the box.
+_SURE, _FAR, _SIDE_RATIO = 0.3, 0.6, (0.35, 2.5)
 
 Step = Callable[[str], None]
 """Told the name of each step before it begins ("detect", "fit"); raises Cancelled to stop the job."""
@@ -106,33 +109,20 @@ class Fitter:
         otherwise to the picture turned upright. Returns the result and the picture in that frame. Raises ImageError,
         NoPersonFound, BodyFileError, WeightsFileError, DeviceError, Cancelled.
         """
-        subject = self.subject()  # a wrong file shows before the work starts
+        self.subject()  # a wrong file shows before the work starts
         stored = read_photo(request.image)
-        turns = stored.quarter_turns if request.K is not None else 0
         photo = stored if request.K is not None else stored.upright()
         width, height = photo.size
-        intrinsics = choose_intrinsics(
-            width, height, K=request.K, focal=request.focal, exif_focal=photo.exif_focal
-        )
+        intrinsics = choose_intrinsics(width, height, K=request.K, focal=request.focal, exif_focal=photo.exif_focal)
         if request.boxes_xywh is None:
-            self._step("detect")
-            found = self.detect(stored)
-            if not found:
-                raise NoPersonFound(f"Nobody was found in {request.image.name}.")
-            boxes = np.array([person.bbox_xywh for person in found], dtype=np.float64)
-            boxes = turn_boxes(boxes, turns, photo.size)
-            scores = np.array([person.score for person in found])
+            boxes, scores = self._found_boxes(photo)
         else:
             boxes = checked_boxes(request.boxes_xywh, photo)
             scores = np.ones(len(boxes))
-        people = self.fit(photo.pixels, boxes, intrinsics, roll=turns * np.pi / 2)
-        sound = np.isfinite(people.vertices).all(axis=(1, 2)) & np.isfinite(people.transl).all(axis=1)
-        if not sound.all():
-            if not sound.any():
-                raise RefitError(f"The network gave no usable body for {request.image.name}.")
-            self.say(f"{(~sound).sum()} of {len(sound)} people in {request.image.name} could not be fitted.")
-            people, boxes, scores = people[sound], boxes[sound], scores[sound]
-        subject = self.subject()  # again: the device may have changed
+        people = self.fit(photo.pixels, boxes, intrinsics, roll=photo.quarter_turns * np.pi / 2)
+        kept = self._usable(people, request.image.name)
+        people, boxes, scores = people[kept], boxes[kept], scores[kept]
+        subject = self.subject()
         result = ImageResult(
             image=str(request.image),
             image_size=np.array([width, height]),
@@ -162,13 +152,12 @@ class Fitter:
         Values of people that the network could not follow are not finite.
         """
         parts: list[People] = []
-        batch = MAX_BATCH[self.device.type]
-        while sum(len(part.betas) for part in parts) < len(boxes_xywh):
+        batch, start = MAX_BATCH[self.device.type], 0
+        while start < len(boxes_xywh):
             self._step("fit")
-            start = sum(len(part.betas) for part in parts)
-            chunk = boxes_xywh[start : start + batch]
             try:
-                parts.append(self._fit_batch(pixels, chunk, intrinsics, roll))
+                parts.append(self._fit_batch(pixels, boxes_xywh[start : start + batch], intrinsics, roll))
+                start += batch
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -180,6 +169,24 @@ class Fitter:
         if message not in self.messages:
             log.warning(message)
             self.messages.append(message)
+
+    def _found_boxes(self, photo: Photo) -> tuple[np.ndarray, np.ndarray]:
+        """Detected boxes [N,4] in the photo's own pixels, upright or not, and scores [N]. Raises NoPersonFound."""
+        self._step("detect")
+        found = self.detect(photo)
+        if not found:
+            raise NoPersonFound(f"Nobody was found in {photo.path.name}.")
+        boxes = np.array([person.bbox_xywh for person in found], dtype=np.float64)
+        return turn_boxes(boxes, photo.quarter_turns, photo.size), np.array([person.score for person in found])
+
+    def _usable(self, people: People, name: str) -> np.ndarray:
+        """Which people [N] have finite bodies; says how many have not. Raises RefitError if nobody has."""
+        sound = np.isfinite(people.vertices).all(axis=(1, 2)) & np.isfinite(people.transl).all(axis=1)
+        if not sound.any():
+            raise RefitError(f"The network gave no usable body for {name}.")
+        if not sound.all():
+            self.say(f"{(~sound).sum()} of {len(sound)} people in {name} could not be fitted.")
+        return sound
 
     def _fit_batch(self, pixels: np.ndarray, boxes: np.ndarray, intrinsics: Intrinsics, roll: float) -> People:
         subject = self.subject()
@@ -206,8 +213,9 @@ class Fitter:
         turned = []
         for crop, (hip, top), sure in zip(crops, landmarks.astype(np.float64), presence, strict=True):
             second = upright_crop(crop, intrinsics, hip, top)
-            moved = np.hypot(*(hip - 128)) / 256
-            believable = sure > 0.3 and moved < 0.6 and 0.35 < second.side / crop.side < 2.5
+            moved = float(np.hypot(*(hip / CROP_SIZE - 0.5)))
+            low, high = _SIDE_RATIO
+            believable = sure > _SURE and moved < _FAR and low < second.side / crop.side < high
             turned.append(second if believable else crop)
         return turned
 
