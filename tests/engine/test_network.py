@@ -250,11 +250,10 @@ def test_update_follows_the_parameters_until_it_is_frozen():
     assert not torch.equal(model(crops(), camera(), Stick(67))[-1].cam, before)
 
 
-def test_prepared_network_gives_the_same_result_in_any_place():
+def test_prepared_network_gives_the_same_result():
     model = build()
     nn.init.uniform_(model.backbone.bn1.running_mean)
     prepared = prepare_for_inference(copy.deepcopy(model))
-    assert isinstance(prepared.backbone.bn1, nn.Identity)
-    for network in (prepared, copy.deepcopy(prepared).to(torch.float64).to(torch.float32)):
-        theirs, ours = (m(crops(), camera(), Stick(67))[-1] for m in (model, network))
-        torch.testing.assert_close(ours.pose6d, theirs.pose6d, atol=1e-5, rtol=0)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in prepared.modules())
+    theirs, ours = (m(crops(), camera(), Stick(67))[-1] for m in (model, prepared))
+    torch.testing.assert_close(ours.pose6d, theirs.pose6d, atol=1e-5, rtol=0)

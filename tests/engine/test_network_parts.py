@@ -12,6 +12,7 @@ import torch
 from parity_rules import fill_by_rule, reference
 from refit_engine.body import BodyModel, load_body
 from refit_engine.network import CropCamera, ReFit, ReFitConfig
+from refit_engine.network.backbones.blazepose import Conv as BlazePoseConv
 from refit_engine.network.flip import mirror_camera, mirror_rotmats
 from refit_engine.network.geometry import (
     bbox_features,
@@ -26,6 +27,7 @@ from refit_engine.network.geometry import (
 from refit_engine.network.inference import prepare_for_inference
 from refit_engine.network.keypoints import KEYPOINT_COUNTS, dense_ids, farthest_points, keypoint_points
 from refit_engine.network.lookup import lookup, window_offsets
+from refit_engine.network.packed import PackedConv2d, can_pack, pack_convolutions
 from refit_engine.network.winograd import WinogradConv2d
 from torch import nn
 
@@ -192,7 +194,25 @@ def test_winograd_convolution_is_the_convolution(bias):
         torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
 
 
-def test_prepared_hrnet_gives_the_same_result():
+@pytest.mark.skipif(not can_pack(), reason="PyTorch without oneDNN")
+def test_packed_convolutions_do_what_they_replace():
+    torch.manual_seed(0)
+    convs = [
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, stride=2, padding=1, groups=16, bias=False),
+        nn.Conv2d(16, 4, 1),
+    ]
+    plain = nn.Sequential(*convs, BlazePoseConv(4, 4), BlazePoseConv(4, 4, linear=True)).eval()
+    packed = copy.deepcopy(plain)
+    with torch.inference_mode():
+        pack_convolutions(packed, lambda: packed(torch.zeros(1, 8, 16, 16)))
+        assert sum(isinstance(module, PackedConv2d) for module in packed.modules()) == 5
+        for maps in (torch.randn(1, 8, 16, 16), torch.randn(3, 8, 12, 20)):
+            torch.testing.assert_close(packed(maps), plain(maps), atol=1e-5, rtol=0)
+
+
+def test_prepared_hrnet_gives_the_same_result(camera):
     model = ReFit(ReFitConfig(backbone="hrnet_w32")).eval()
     start = {"init_pose": model.init_pose.numpy(), "init_shape": np.zeros((1, 10), np.float32)}
     fill_by_rule(model, {**reference(), **start})
@@ -202,10 +222,7 @@ def test_prepared_hrnet_gives_the_same_result():
 
     data = load_body()
     points = keypoint_points(BodyModel(data), data, "markers67")
-    camera = CropCamera(
-        torch.tensor([[420.0, 310.0]]), torch.tensor([270.0]), torch.tensor([1080.0]), torch.tensor([[450.0, 300.0]])
-    )
-    crop = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    crop = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         theirs, ours = (m(crop, camera, points)[-1] for m in (model, prepared))
     for a, b in zip(ours, theirs, strict=True):

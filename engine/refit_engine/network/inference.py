@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .geometry import CROP_SIZE
+from .packed import can_pack, pack_convolutions
 from .refit import ReFit
 from .winograd import WinogradConv2d
 
@@ -20,25 +22,33 @@ _WIDE = 192
 def prepare_for_inference(model: ReFit) -> ReFit:
     """Rearranges a trained network in place for the device that it is on; results stay the same to 1e-4.
 
-    Batch norms go into the convolutions before them, convolutions run with channels last, wide ones by
-    Winograd's algorithm on processors, and the update's weights stay packed. Returns the model, which can
-    no longer be trained.
+    Batch norms go into the convolutions before them, convolutions run with channels last, and the update's
+    weights stay packed. On processors, wide convolutions run by Winograd's algorithm and the others with
+    packed weights. Returns the model, which from now on can neither be trained nor moved.
     """
     model.eval().requires_grad_(False)
     _fold_batch_norms(model)
     model.backbone.to(memory_format=torch.channels_last)
+    model.freeze_update()
     if model.init_pose.device.type == "cpu":
         _use_winograd(model)
-    model.freeze_update()
+        if can_pack():
+            crop = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)
+            with torch.inference_mode():
+                pack_convolutions(model, lambda: model.encode(crop))
     return model
 
 
 def _fold_batch_norms(module: nn.Module) -> None:
     """A batch norm normalises what the convolution registered just before it gives."""
-    for (before_name, before), (name, child) in pairwise([("", None), *module.named_children()]):
+    children = [(name, child) for name, child in module.named_children()]
+    for (before_name, before), (name, child) in pairwise(children):
         if isinstance(child, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
             setattr(module, before_name, fuse_conv_bn_eval(before, child))
-            setattr(module, name, nn.Identity())
+            if isinstance(module, nn.Sequential):
+                delattr(module, name)
+            else:
+                setattr(module, name, nn.Identity())
     for child in module.children():
         _fold_batch_norms(child)
 

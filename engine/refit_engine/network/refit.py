@@ -196,12 +196,6 @@ class ReFit(nn.Module):
     def _fuse_update(self) -> FusedUpdate:
         return FusedUpdate(self.update_block.fuse(), self.regressor.fuse())
 
-    def _apply(self, fn, recurse=True):
-        super()._apply(fn, recurse)
-        if self._frozen_update is not None:  # follow the module to another device or type
-            self.freeze_update()
-        return self
-
     def _keypoint_mask(self, maps: Tensor) -> Tensor:
         """Drops whole keypoints' feedback in training, the same ones in all iterations: [B,K,1]."""
         return F.dropout(maps.new_ones(*maps.shape[:2], 1), self.config.keypoint_dropout, self.training)

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 TILE = 4
+# The transformed space is 2.25 times as large as the maps: more of it at once falls out of the cache.
+_CHANNELS_AT_ONCE = 256
 # fmt: off
 _INPUT = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
           [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
@@ -31,24 +33,32 @@ class WinogradConv2d(nn.Module):
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.bias = conv.bias
-        to_products = _both_axes(_INPUT).view(36, 1, 6, 6)
         filters = _both_axes(_FILTER) @ conv.weight.detach().double().flatten(2)[..., None]
-        self.register_buffer("to_products", to_products.float())
+        filters = filters[..., 0].permute(2, 0, 1).to(conv.weight.dtype)
+        self.filters = nn.ParameterList(part.contiguous() for part in filters.split(_CHANNELS_AT_ONCE, dim=2))
+        self.filters.requires_grad_(False)
+        self.register_buffer("to_products", _both_axes(_INPUT).float().view(36, 1, 6, 6))
         self.register_buffer("from_products", _both_axes(_OUTPUT).float())
-        self.register_buffer("filters", filters[..., 0].permute(2, 0, 1).to(conv.weight.dtype).contiguous())
 
     def forward(self, maps: Tensor) -> Tensor:
         """[B,C,H,W] to [B,O,H,W]."""
-        # Image by image: a wide map takes tens of megabytes in the transformed space.
-        result = torch.stack([self._one(image) for image in maps])
+        batch, _, height, width = maps.shape
+        rows, columns = height // TILE, width // TILE
+        result = maps.new_empty(batch, self.filters[0].shape[1], rows, TILE, columns, TILE)
+        for image, target in zip(maps, result, strict=True):
+            pixels = self.from_products @ self._products(image).flatten(1)
+            target.copy_(pixels.view(TILE, TILE, -1, rows, columns).permute(2, 3, 0, 4, 1))
+        result = result.view(batch, -1, height, width)
         return result if self.bias is None else result.add_(self.bias[:, None, None])
 
-    def _one(self, image: Tensor) -> Tensor:
-        tiles = F.conv2d(image[:, None], self.to_products, stride=TILE, padding=1)
-        channels, _, rows, columns = tiles.shape
-        products = torch.bmm(self.filters, tiles.flatten(2).transpose(0, 1))
-        pixels = (self.from_products @ products.flatten(1)).view(TILE, TILE, -1, rows, columns)
-        return pixels.permute(2, 3, 0, 4, 1).reshape(-1, TILE * rows, TILE * columns)
+    def _products(self, image: Tensor) -> Tensor:
+        """[C,H,W] to the output's tiles in the transformed space, [36,O,H·W/16]."""
+        total = None
+        for filters, channels in zip(self.filters, image.split(_CHANNELS_AT_ONCE), strict=True):
+            tiles = F.conv2d(channels[:, None], self.to_products, stride=TILE, padding=1)
+            tiles = tiles.flatten(2).transpose(0, 1)
+            total = torch.bmm(filters, tiles) if total is None else total.baddbmm_(filters, tiles)
+        return total
 
 
 def _both_axes(matrix: list[list[float]]) -> Tensor:
