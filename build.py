@@ -272,6 +272,8 @@ def engine_wheel() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with timed("building the engine's wheel"), tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
             build_engine_wheel(Path(unfinished, "wheel"))
+            for outdated in folder.parent.glob("*/*.whl"):
+                shutil.rmtree(outdated.parent)
             Path(unfinished, "wheel").rename(folder)
     return next(folder.glob("*.whl"))
 
@@ -533,9 +535,12 @@ def main() -> int:
             case "test":
                 return test(options.only, options.keyword)
             case "zip":
-                say(f"wrote {build_zip(platform_name=options.platform, with_wheels=options.with_wheels)}")
+                with cache_lock():
+                    target = build_zip(platform_name=options.platform, with_wheels=options.with_wheels)
+                say(f"wrote {target}")
             case "wheels":
-                fill_wheelhouse(options.platform, options.python_version)
+                with cache_lock():
+                    fill_wheelhouse(options.platform, options.python_version)
             case "bench":
                 with cache_lock():
                     engine = engine_environment(for_tests=False)
