@@ -41,7 +41,7 @@ def prepare_for_inference(model: ReFit) -> ReFit:
 
 def _fold_batch_norms(module: nn.Module) -> None:
     """A batch norm normalises what the convolution registered just before it gives."""
-    children = [(name, child) for name, child in module.named_children()]
+    children = list(module.named_children())
     for (before_name, before), (name, child) in pairwise(children):
         if isinstance(child, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
             setattr(module, before_name, fuse_conv_bn_eval(before, child))
