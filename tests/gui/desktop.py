@@ -39,7 +39,7 @@ def virtual_screen() -> Iterator[dict[str, str]]:
             process.wait()
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> object:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 180.0) -> object:
     """Poll until the condition gives something true and return that; fail with `what` when the time is over."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -78,7 +78,7 @@ class BlenderWindow:
         self.process.kill()
         self.process.wait()
 
-    def ask(self, code: str, seconds: float = 60.0) -> object:
+    def ask(self, code: str, seconds: float = 180.0) -> object:
         """Run statements in Blender and return what they leave in `answer` (JSON)."""
         question = self.channel / f"{next(self._numbers):05d}.py"
         unfinished = question.with_suffix(".draft")

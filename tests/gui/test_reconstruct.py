@@ -9,6 +9,14 @@ from desktop import SCREEN, wait_until
 from job import SAMPLE_PHOTO
 
 
+@pytest.fixture(scope="module", autouse=True)
+def the_cube_is_deleted(window):
+    """As everybody does first; the photo's camera would stand in it."""
+    over_the_viewport(window)
+    window.input("key", "Delete")
+    wait_until(lambda: window.ask("answer = 'Cube' not in bpy.data.objects"), "the cube was deleted", 60)
+
+
 @pytest.fixture(autouse=True)
 def photo_is_chosen(job):
     job.choose(SAMPLE_PHOTO)
@@ -33,7 +41,7 @@ def test_progress_is_shown_and_cancel_leaves_the_scene_as_it_was(window, job, un
         assert job.progress()
         window.picture("progress")
         window.click(cancel)
-    job.wait_for_end(20)
+    job.wait_for_end(60)
     assert "ancelled" in job.error()
     window.picture("cancelled")
     assert not rigs(window)
@@ -44,7 +52,7 @@ def test_escape_cancels_as_well(window, job, untouched):
     with job.held():
         over_the_viewport(window)
         window.input("key", "Escape")
-    job.wait_for_end(20)
+    job.wait_for_end(60)
     assert "ancelled" in job.error()
 
 
@@ -56,15 +64,15 @@ def test_reconstruct_puts_a_rigged_body_and_a_matching_camera_there_and_one_undo
     assert len(rigs(window)) >= 1
     window.picture("result")
     window.click(window.find_button("refit.look_through"))
-    wait_until(lambda: view(window) == "CAMERA", "the view went through the photo's camera", 10)
+    wait_until(lambda: view(window) == "CAMERA", "the view went through the photo's camera", 60)
     window.picture("result-through-its-camera")
 
     over_the_viewport(window)
     window.input("key", "ctrl+z")
-    wait_until(lambda: job.content() == before, "one undo took everything away", 10)
+    wait_until(lambda: job.content() == before, "one undo took everything away", 60)
     window.picture("undone")
     window.input("key", "ctrl+shift+z")
-    wait_until(lambda: rigs(window), "redo brought it back", 10)
+    wait_until(lambda: rigs(window), "redo brought it back", 60)
 
 
 def test_the_user_can_go_on_working_while_the_engine_works(window, job):
@@ -72,7 +80,7 @@ def test_the_user_can_go_on_working_while_the_engine_works(window, job):
     with job.held():
         over_the_viewport(window)
         window.input("key", "KP_7")
-        wait_until(lambda: view(window) == "ORTHO", "the view turned to the top", 10)
+        wait_until(lambda: view(window) == "ORTHO", "the view turned to the top", 60)
         assert job.running()
     job.wait_for_end()
     assert not job.error()
