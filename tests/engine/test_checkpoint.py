@@ -205,7 +205,13 @@ def test_values_that_are_not_numbers_are_refused(tmp_path, small):
 
 @pytest.mark.parametrize(
     "change",
-    [{"config": "{"}, {"body": "giraffe"}, {"config": '{"backbone": "vgg"}'}, {"config": '{"layers": 3}'}, {"version": "9"}],
+    [
+        {"config": "{"},
+        {"config": '{"backbone": "vgg"}'},
+        {"config": '{"layers": 3}'},
+        {"body": "giraffe"},
+        {"version": "9"},
+    ],
 )
 def test_metadata_of_an_unknown_network_is_refused(tmp_path, small, change):
     metadata = {"format": "refit-weights", "version": "1", "body": "smpl", "config": "{}"} | change

@@ -71,7 +71,12 @@ def load_refit(weights: Path | None = None, device: torch.device | str = "cpu") 
 
 
 def save_refit(
-    model: ReFit, path: Path, *, body: Literal["bundled", "smpl"], half: bool = False, notes: Mapping[str, str] | None = None
+    model: ReFit,
+    path: Path,
+    *,
+    body: Literal["bundled", "smpl"],
+    half: bool = False,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Writes a weights file that `load_refit` reads; `half` stores float16, `notes` go into its metadata.
 

@@ -223,7 +223,8 @@ def _landmark_residual(landmarks: Tensor, projected: Tensor) -> Tensor:
 
 def _map_head(kind: str, channels: int, keypoints: int) -> nn.Sequential:
     if kind == "conv1x1":
-        return nn.Sequential(nn.Conv2d(channels, _MAP_HEAD, 1), nn.ReLU(inplace=True), nn.Conv2d(_MAP_HEAD, keypoints, 1))
+        hidden = nn.Conv2d(channels, _MAP_HEAD, 1)
+        return nn.Sequential(hidden, nn.ReLU(inplace=True), nn.Conv2d(_MAP_HEAD, keypoints, 1))
     return nn.Sequential(
         nn.Conv2d(channels, 256, 3, padding=1, bias=False),
         nn.BatchNorm2d(256),
