@@ -41,7 +41,7 @@ class REFIT_PT_main(RefitPanel, bpy.types.Panel):
         if state.error:
             draw_text(layout.box(), state.error, icon="ERROR")
         elif state.report:
-            draw_text(layout, state.report, icon="CHECKMARK")
+            draw_text(layout, state.report, icon="INFO")
 
 
 def _draw_source(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -72,7 +72,14 @@ class REFIT_OT_look_through(bpy.types.Operator):
             self.report({"ERROR"}, f"Camera “{camera.name}” is no longer in the scene.")
             return {"CANCELLED"}
         context.scene.camera = camera
-        for area in context.screen.areas if context.screen else ():
-            if area.type == "VIEW_3D":
-                area.spaces.active.region_3d.view_perspective = "CAMERA"
+        for area in _viewports(context):
+            area.spaces.active.region_3d.view_perspective = "CAMERA"
         return {"FINISHED"}
+
+
+def _viewports(context: bpy.types.Context) -> list[bpy.types.Area]:
+    """The 3D viewport that the button is in; all of them where a script calls."""
+    if context.area and context.area.type == "VIEW_3D":
+        return [context.area]
+    areas = (area for window in context.window_manager.windows for area in window.screen.areas)
+    return [area for area in areas if area.type == "VIEW_3D"]

@@ -114,8 +114,12 @@ class REFIT_OT_reconstruct(bpy.types.Operator):
         return {"FINISHED"}
 
     def _give_up(self, error: RefitError) -> set[str]:
-        state.error = str(error)
-        self.report({"INFO"} if isinstance(error, Cancelled) else {"ERROR"}, str(error))
+        if isinstance(error, Cancelled):
+            state.report = str(error)
+            self.report({"INFO"}, str(error))
+        else:
+            state.error = str(error)
+            self.report({"ERROR"}, str(error))
         return {"CANCELLED"}
 
     def _stop_timer(self, context: bpy.types.Context) -> None:

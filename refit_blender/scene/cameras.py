@@ -187,9 +187,9 @@ def image_camera(
         by_height = (image_aspect > view_aspect) == (placement.method == "CROP")
         size = np.array([view_height * image_aspect, view_height] if by_height else [view_width, view_width / image_aspect])
     half = size / 2 * placement.scale
-    # Blender's offsets keep the meaning they had in 2.80, whence the aspects.
+    # An offset of 1 is the whole side; the aspects keep the meaning that offsets had in 2.80.
     centre = np.array(placement.offset) * [min(1.0, view_aspect), view_aspect / (max(1.0, view_aspect) * image_aspect)]
-    centre += 2 * np.array([lens.shift_x, lens.shift_y])
+    centre = 2 * (centre + [lens.shift_x, lens.shift_y])
     sensor = lens.sensor_height if lens.sensor_fit == "VERTICAL" else lens.sensor_width
     focal = 2 * lens.focal_mm / sensor
     # A point (x, y, 1) of the camera, Y up, is drawn at focal (x, y); in the image's turned axes it is

@@ -191,9 +191,6 @@ def image_points_in_view(camera, placement: Placement, width: int, height: int, 
     """Image pixels [N,2] on the camera's view plane [N,3], by the matrices with which Blender draws the image."""
     corners = [np.array(corner) for corner in camera.data.view_frame(scene=bpy.context.scene)]
     frame_width, frame_height = abs(corners[0][0] - corners[3][0]), abs(corners[0][1] - corners[1][1])
-    unit = max(frame_width, frame_height) / 2
-    if camera.data.sensor_fit != "AUTO":
-        unit = (frame_width if camera.data.sensor_fit == "HORIZONTAL" else frame_height) / 2
     frame_aspect, image_aspect = frame_width / frame_height, width / height
     size_x, size_y = frame_width, frame_height
     if placement.method == "CROP" and image_aspect > frame_aspect or placement.method == "FIT" and image_aspect <= frame_aspect:
@@ -204,7 +201,7 @@ def image_points_in_view(camera, placement: Placement, width: int, height: int, 
     scale = scale @ np.diag([-1 if placement.flip_x else 1, -1 if placement.flip_y else 1])
     angle = -placement.rotation
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    offset = np.array(placement.offset) * unit
+    offset = np.array(placement.offset)
     offset[0] *= min(1, frame_aspect)
     offset[1] /= max(1, frame_aspect) * (image_aspect / frame_aspect)
     offset += (corners[0] + corners[2])[:2] / 2

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Installing the engine from wheels: complete or not at all, and never into Blender's Python."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,8 @@ def write_wheel(folder: Path, name: str, version: str, modules: dict[str, str], 
 @pytest.fixture(scope="module")
 def fresh_environment(tmp_path_factory):
     """An environment with pip and nothing else, as the installation makes them."""
+    if importlib.util.find_spec("ensurepip") is None:
+        pytest.skip("this Python cannot make environments")
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     return folder
