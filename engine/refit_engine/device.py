@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal, get_args
 
 import torch
 
 from .errors import DeviceError
+
+log = logging.getLogger(__name__)
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DEVICE_NAMES: tuple[str, ...] = get_args(DeviceName)
@@ -16,11 +19,21 @@ DEVICE_NAMES: tuple[str, ...] = get_args(DeviceName)
 def available_devices() -> list[str]:
     """Names that `choose_device` accepts on this machine, best first; always ends with "cpu"."""
     found = []
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and _cuda_works():
         found.append("cuda")
     if torch.backends.mps.is_available():
         found.append("mps")
     return [*found, "cpu"]
+
+
+def _cuda_works() -> bool:
+    """Old cards are found, but have no kernels in a new PyTorch: that shows with the first of them only."""
+    try:
+        torch.zeros(1, device="cuda").add_(1)
+    except (RuntimeError, AssertionError) as error:
+        log.warning("CUDA is there but cannot be used: %s", error)
+        return False
+    return True
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -45,7 +58,8 @@ def describe_device(device: torch.device) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a failure means that the device's memory is full (Metal has no error class of its own)."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
-    )
+    """Whether a failure means that memory is full; Metal and the processor's allocator have no error class for it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
