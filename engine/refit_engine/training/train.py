@@ -3,7 +3,7 @@
 
     python -m refit_engine.training.train lift --poses poses.npz --out RUNS/initial --iterations 0
     python -m refit_engine.training.train lift --poses poses.npz --start RUNS/initial --out RUNS/lift
-    python -m refit_engine.training.train images --features FEATURES --start RUNS/lift --out RUNS/images
+    python -m refit_engine.training.train images --poses poses.npz --features FEATURES --start RUNS/lift --out RUNS/images
 
 A run continues its last.pt where there is one, so it can be stopped and started at any time.  Its log.jsonl gets a
 line of losses every hundred steps, refit_compact.safetensors the weights.
@@ -139,6 +139,12 @@ def image_batches(
         yield Batch(encode(trainer.network, seen), views)
 
 
+def alternate(first: Iterator[Batch], second: Iterator[Batch]) -> Iterator[Batch]:
+    """One of each in turn."""
+    for pair in zip(first, second):
+        yield from pair
+
+
 def encode(network: ReFit, seen: BackboneOutput) -> Encoding:
     """`encode_features` in bfloat16: three times faster on processors with matrix units, and no slower on others."""
     seen = seen._replace(features=seen.features.contiguous(memory_format=torch.channels_last))
@@ -201,7 +207,7 @@ def train(
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=["lift", "images"])
-    parser.add_argument("--poses", type=Path, help="pose library (stage lift)")
+    parser.add_argument("--poses", type=Path, help="pose library; stage images then lifts landmarks in every second step")
     parser.add_argument("--features", type=Path, help="folder of backbone outputs (stage images)")
     parser.add_argument("--held-out", type=Path, help="folder of backbone outputs to measure on")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
@@ -227,6 +233,8 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         store = FeatureStore(options.features)
         batches = image_batches(trainer, store, options.batch, rng, maps=options.iterations > 0)
+        if options.poses:
+            batches = alternate(batches, lifted_batches(trainer, PoseLibrary.load(options.poses), options.batch, rng))
     held_out = FeatureStore(options.held_out) if options.held_out else None
     train(trainer, batches, options.iterations, options.minutes, held_out)
 

@@ -73,7 +73,7 @@ def sample_views(rng: np.random.Generator, rotmats: np.ndarray, body: BodyData) 
     with torch.no_grad():
         points = BodyModel(body).subset(body.landmark_ids)(betas, rotmats)
 
-    pitch = as_tensor(np.radians(np.where(uniform(size=count) < 0.85, normal(count) * 12 - 5, normal(count) * 35)))
+    pitch = as_tensor(np.radians(np.where(uniform(size=count) < 0.7, normal(count) * 12 - 5, normal(count) * 40)))
     roll = as_tensor(np.radians(normal(count) * 4))
     turn = roma.euler_to_rotmat("ZX", torch.stack([roll, pitch], -1))
     camera_from_world = turn @ torch.diag(torch.tensor([1.0, -1.0, -1.0]))
