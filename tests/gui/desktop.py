@@ -162,15 +162,8 @@ def engine_processes() -> list[int]:
     return found
 
 
-@contextmanager
-def engine_frozen() -> Iterator[list[int]]:
-    """Hold the engine still, so that a job lasts as long as the test looks at it."""
-    workers = engine_processes()
-    for process in workers:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield workers
-    finally:
-        for process in workers:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGCONT)
+def signal_engine(number: signal.Signals) -> None:
+    """Send a signal to every worker, as to stop it in its tracks, let it go on, or kill it."""
+    for process in engine_processes():
+        with suppress(ProcessLookupError):
+            os.kill(process, number)

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from desktop import BlenderWindow, engine_frozen, engine_processes, wait_until
+from desktop import BlenderWindow, engine_processes, signal_engine, wait_until
 
 SAMPLE_PHOTO = Path(__file__).parents[2] / "docs" / "samples" / "balance.jpg"
 STATE = "from bl_ext.user_default.refit_blender.session import state\n"
@@ -51,12 +52,17 @@ class Job:
             self.window.let_it_work()
 
     @contextmanager
-    def held(self) -> Iterator[list[int]]:
-        """A job that was just started, its engine held still: gives the engine's process ids."""
+    def held(self) -> Iterator[None]:
+        """Press Reconstruct and hold the engine still, so that the job lasts as long as the test looks at it."""
+        signal_engine(signal.SIGSTOP)
+        self.click_reconstruct()
         wait_until(self.running, "the job was running")
         wait_until(engine_processes, "the engine was started")
-        with engine_frozen() as workers:
-            yield workers
+        signal_engine(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            signal_engine(signal.SIGCONT)
 
     def content(self) -> dict[str, list[str]]:
         """Names of everything in the file that a job could add."""

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What goes wrong gives one sentence in the panel and leaves the scene as it was; the next job works again."""
 
-import os
 import signal
 import subprocess
 
 import pytest
+from desktop import signal_engine
 from job import SAMPLE_PHOTO
 
 pytestmark = pytest.mark.usefixtures("untouched")
@@ -25,10 +25,8 @@ def fails(job, window, name):
 
 def test_an_engine_killed_in_mid_job(window, job):
     job.choose(SAMPLE_PHOTO)
-    job.click_reconstruct()
-    with job.held() as workers:
-        for process in workers:
-            os.kill(process, signal.SIGKILL)
+    with job.held():
+        signal_engine(signal.SIGKILL)
     job.wait_for_end(60)
     window.picture("engine-killed")
     assert "engine" in job.error()

@@ -35,7 +35,6 @@ def rigs(window):
 
 
 def test_progress_is_shown_and_cancel_leaves_the_scene_as_it_was(window, job, untouched):
-    job.click_reconstruct()
     with job.held():
         cancel = window.find_button("refit.cancel")
         assert job.progress()
@@ -48,7 +47,6 @@ def test_progress_is_shown_and_cancel_leaves_the_scene_as_it_was(window, job, un
 
 
 def test_escape_cancels_as_well(window, job, untouched):
-    job.click_reconstruct()
     with job.held():
         over_the_viewport(window)
         window.input("key", "Escape")
@@ -76,7 +74,6 @@ def test_reconstruct_puts_a_rigged_body_and_a_matching_camera_there_and_one_undo
 
 
 def test_the_user_can_go_on_working_while_the_engine_works(window, job):
-    job.click_reconstruct()
     with job.held():
         over_the_viewport(window)
         window.input("key", "KP_7")
