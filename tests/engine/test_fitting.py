@@ -14,13 +14,14 @@ from parity_rules import fake_smpl
 from refit_engine.body import BodyModel, load_body
 from refit_engine.body.transfer import transfer_betas
 from refit_engine.camera import Intrinsics, project
-from refit_engine.crop import roll_rotation
+from refit_engine.crop import Crop, crop_matrix, roll_rotation, transform
 from refit_engine.errors import BodyFileError, Cancelled, DeviceError, ImageError, NoPersonFound, RefitError
 from refit_engine.fitting import FitOptions, Fitter, ImageRequest, People
 from refit_engine.fitting.boxes import turn_boxes
 from refit_engine.fitting.output import write_output
 from refit_engine.fitting.single import unroll
 from refit_engine.images import write_image
+from refit_engine.network.geometry import project_to_crop
 from refit_engine.results import read_result
 from test_images import encoded, with_exif
 
@@ -54,6 +55,23 @@ def test_parameters_give_the_vertices_and_joints_even_after_a_rolled_crop(fitter
         output = posed(people, load_body())
         np.testing.assert_allclose(output.vertices, people.vertices, atol=2e-5)
         np.testing.assert_allclose(output.joints, people.joints, atol=2e-5)
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.7, -2.0])
+def test_network_and_result_agree_on_where_the_body_is_in_the_crop(fitter, roll):
+    """The network's reprojection into the rolled crop, and the result's pixels warped into it, are one."""
+    intrinsics = Intrinsics(np.array([[300.0, 0, 90], [0, 250, 130], [0, 0, 1]]), "scene")
+    crop = Crop(np.array([190.0, 110.0]), 170.0, roll)
+    camera = fitter._crop_camera([crop], intrinsics)
+    subject = fitter.subject()
+    with torch.inference_mode():
+        estimate = subject.estimate(fitter._patches(street(), [crop], intrinsics), camera)
+        marks = subject.landmark_points(estimate.betas, estimate.rotmats())
+        seen = project_to_crop(marks, estimate.cam, camera)[0]
+        people = unroll(People(*(value.numpy() for value in subject.pose(estimate, camera))), np.array([roll]))
+    points = people.vertices[0][load_body().landmark_ids].mean(axis=1).astype(np.float64)
+    pixels = transform(crop_matrix(crop, intrinsics), project(points, intrinsics.K))
+    np.testing.assert_allclose(pixels, seen, atol=0.01)
 
 
 def test_unroll_turns_bodies_with_the_camera():
