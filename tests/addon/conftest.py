@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The add-on, switched on in a clean scene for every test, with an engine that is played by a script."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ import synthetic_body
 from blender_helpers import write_launcher
 from refit_blender import engine, session
 from refit_blender.jobs import Limits
+
+
+EXIT_STATUS = pytest.StashKey[int]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,3 +82,17 @@ def install_fake(tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -
         return FakeEngine(folder, body, arrays)
 
     return install
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Blender 4.2 as a Python module leaks registered classes and then crashes in its exit handlers: end before them."""
+    if bpy.app.version < (4, 5):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash.get(EXIT_STATUS, 1))
