@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ReFit for scripts, the same functions that the buttons call.
 
-    from bl_ext.user_default.refit_blender import api
-    finished = api.reconstruct("photo.jpg", people="largest")
-    finished.outcome.bodies[0].rig.location.x += 1
+from bl_ext.user_default.refit_blender import api
+finished = api.reconstruct("photo.jpg", people="largest")
+finished.outcome.bodies[0].rig.location.x += 1
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import bpy
 
 from . import engine
 from .errors import RefitError
-from .jobs import EngineInfo, Progress
+from .jobs import EngineInfo
+from .progress import Progress
 from .reconstruction import Device, Finished, Gender, JobFolder, Options, People, Reconstruction
 from .scene.sources import Source, camera_source, file_source
 

@@ -11,7 +11,7 @@ import bpy
 
 from . import api
 from .errors import RefitError
-from .jobs import Progress
+from .progress import Progress
 
 COMMAND = "refit"
 
@@ -43,7 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
     command.add_argument("--keep", type=Path, metavar="DIR", help="folder for result.npz and overlay.png")
     command.add_argument("--people", choices=("all", "largest"), default="all", help="whom to take (default: all)")
-    command.add_argument("--bbox", type=_box, action="append", metavar="X,Y,W,H", help="a person's box in pixels; may be given more than once")
+    command.add_argument(
+        "--bbox",
+        type=_box,
+        action="append",
+        metavar="X,Y,W,H",
+        help="a person's box in pixels; may be given more than once",
+    )
     command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the photo)")
     command.add_argument("--body", type=Path, metavar="FILE", help="SMPL file (default: the bundled body)")
     command.add_argument("--gender", choices=("neutral", "male", "female"), default="neutral")

@@ -62,6 +62,11 @@ def resident() -> EngineProcess:
     return _process
 
 
+def running() -> bool:
+    """Whether there is an engine's process, ready or about to be."""
+    return _process is not None and _process.alive
+
+
 def running_info() -> EngineInfo | None:
     """What the running engine says of itself; None while there is none, or it has not said it yet."""
     return _process.info if _process and _process.failure is None else None

@@ -7,6 +7,7 @@ is removed then. Whatever interrupts it, the engine that worked before still doe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -23,7 +24,8 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import Cancelled, InstallError, RefitError
-from .jobs import Progress, engine_environment
+from .jobs import engine_environment
+from .progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ PYTORCH_INDEX = "https://download.pytorch.org/whl"
 CUDA_TAG = "cu128"
 CURRENT = "current.json"
 TAIL_LINES = 40
+# Percent of the whole at which a step begins.
+_FETCHING, _UNPACKING, _CHECKING = 8, 60, 95
 
 # What pip fetches and what it leaves on the disk, in megabytes: the CPU build as measured on Linux, the CUDA build by
 # the sizes of its packages.
@@ -79,7 +83,9 @@ def make_plan(root: Path, wheels: Path, accelerator: Accelerator, index_base: st
     """Decide how to install. Raises InstallError with what is in the way."""
     engine = sorted(wheels.glob("refit_engine-*.whl"))
     if not engine:
-        raise InstallError(f"The extension holds no engine ({wheels} has no refit_engine wheel): install its zip again.")
+        raise InstallError(
+            f"The extension holds no engine ({wheels} has no refit_engine wheel): install its zip again."
+        )
     if sys.platform == "darwin" and os.uname().machine == "x86_64":
         raise InstallError("PyTorch has no wheels for Macs with Intel processors.")
     kind = "CUDA" if accelerator == "CUDA" or (accelerator == "AUTO" and has_nvidia_gpu()) else "CPU"
@@ -110,6 +116,15 @@ def make_plan(root: Path, wheels: Path, accelerator: Accelerator, index_base: st
     if free < disk + download:
         raise InstallError(f"The disk of {root} has {_size(int(free))} free and {_size(disk + download)} are needed.")
     return Plan(python, root, wheels, offline, kind, index, download, disk)
+
+
+def _megabytes_in(folder: Path) -> int:
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += os.path.getsize(os.path.join(parent, name))
+    return size // 1_000_000
 
 
 def _existing(folder: Path) -> Path:
@@ -181,8 +196,9 @@ class InstallJob:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.progress = Progress("prepare", message="Preparing")
         self.error: RefitError | None = None
+        self._step_now = Progress("install", 0, 100, "Preparing")
+        self._downloads: Path | None = None
         self._cancelled = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._tail: list[str] = []
@@ -192,6 +208,19 @@ class InstallJob:
     @property
     def ended(self) -> bool:
         return not self._thread.is_alive()
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is; while packages are fetched, by what has arrived."""
+        step = self._step_now
+        if self._downloads is None or not self.plan.download_mb or not _FETCHING <= step.done < _UNPACKING:
+            return step
+        arrived = _megabytes_in(self._downloads)
+        share = min(arrived / self.plan.download_mb, 1.0) * (_UNPACKING - _FETCHING)
+        message = (
+            f"{step.message}: {_size(arrived)} of about {_size(self.plan.download_mb)}" if arrived else step.message
+        )
+        return Progress(step.stage, max(step.done, _FETCHING + int(share)), step.total, message)
 
     @property
     def last_line(self) -> str:
@@ -230,26 +259,31 @@ class InstallJob:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _install(self, folder: Path) -> None:
-        self._step(0, "Creating the environment")
+        self._step(2, "Creating the environment")
         self._create_environment(folder)
-        self._step(1, "Collecting packages")
+        self._step(_FETCHING, "Collecting packages")
+        # On the disk that has the room, and gone with the folder.
+        self._downloads = folder / "downloads"
+        self._downloads.mkdir()
         python = str(environment_python(folder))
         engine = sorted(self.plan.wheels.glob("refit_engine-*.whl"))[-1]
-        command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--only-binary=:all:"]
+        command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        command += ["--no-cache-dir", "--only-binary=:all:"]
         if self.plan.offline:
             command += ["--no-index", "--find-links", str(self.plan.wheels)]
         elif self.plan.index:
             # Torch alone from PyTorch's index, which also holds other versions of what PyPI has.
             self._run([*command, "--index-url", self.plan.index, "torch"], self._pip_hint)
         self._run([*command, str(engine)], self._pip_hint)
-        self._step(9, "Checking the engine")
+        shutil.rmtree(self._downloads)
+        self._step(_CHECKING, "Checking the engine")
         self._run([python, "-c", "import refit_engine.worker, torch, cv2"], self._check_hint)
 
     def _create_environment(self, folder: Path) -> None:
         self._run([str(self.plan.python), "-m", "venv", str(folder)], self._venv_hint)
 
     def _step(self, done: int, message: str) -> None:
-        self.progress = Progress("install", done, 10, message)
+        self._step_now = Progress("install", max(done, self._step_now.done), 100, message)
 
     def _run(self, command: list[str], hint: Callable[[], str]) -> None:
         if self._cancelled.is_set():
@@ -262,7 +296,7 @@ class InstallJob:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env=engine_environment(os.environ),
+            env=self._environment(),
             cwd=tempfile.gettempdir(),
             start_new_session=os.name == "posix",
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
@@ -277,6 +311,10 @@ class InstallJob:
         if code:
             raise InstallError(hint())
 
+    def _environment(self) -> dict[str, str]:
+        temporary = {name: str(self._downloads) for name in ("TMPDIR", "TEMP", "TMP")} if self._downloads else {}
+        return {**engine_environment(os.environ), **temporary}
+
     def _lines(self, process: subprocess.Popen[str]) -> Iterator[str]:
         assert process.stdout
         with process.stdout:
@@ -287,16 +325,16 @@ class InstallJob:
                     yield line
 
     def _show(self, line: str) -> None:
-        done = self.progress.done
-        if found := re.match(r"(?:Downloading|Processing) \S*?([A-Za-z0-9_.]+)-\d[^/ ]*(?: \(([^)]*)\))?$", line):
-            size = f" ({found[2]})" if found[2] else ""
-            self._step(min(done + 1, 6) if done < 6 else 6, f"Fetching {found[1]}{size}")
+        if found := re.match(r"(?:Collecting|Downloading|Processing) (?:\S*/)?([A-Za-z0-9_.]+)", line):
+            self._step(_FETCHING, f"Fetching {found[1]}")
         elif line.startswith("Installing collected packages"):
-            self._step(max(done, 7), "Unpacking (this takes a while)")
+            self._step(_UNPACKING, "Unpacking (this takes a while)")
 
     def _venv_hint(self) -> str:
         if any("ensurepip" in line or "python3-venv" in line for line in self._tail):
-            return f"{self.plan.python} cannot make environments: install its venv package (python3-venv), then try again."
+            return (
+                f"{self.plan.python} cannot make environments: install its venv package (python3-venv), then try again."
+            )
         return f"No environment could be made with {self.plan.python}: {self.last_line}"
 
     def _pip_hint(self) -> str:
@@ -335,9 +373,3 @@ def _end_tree(process: subprocess.Popen[str]) -> None:
             log.debug("The program had already ended.")
     else:
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)
-
-
-def remove(root: Path) -> None:
-    """Remove the installed engine. Raises OSError."""
-    if root.exists():
-        shutil.rmtree(root)

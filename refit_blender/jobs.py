@@ -32,6 +32,7 @@ from .errors import (
     EngineVersionError,
     RefitError,
 )
+from .progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -53,37 +54,6 @@ class Limits:
     start: float = 90.0
     silence: float = 300.0
     cancel: float = 5.0
-
-
-# The engine's stages in their order, and what they are called in the panel.
-STAGES = {
-    "start": "Starting the engine",
-    "load": "Loading the network",
-    "detect": "Finding people",
-    "fit": "Fitting the body",
-    "write": "Writing the result",
-    "done": "Building the body",
-}
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is: `done` of `total` things, and the stage in which the next one is."""
-
-    stage: str = "start"
-    done: int = 0
-    total: int = 0
-    message: str = ""
-
-    @property
-    def fraction(self) -> float:
-        """From 0 to 1, counting the stages of a thing as equal parts of it."""
-        stage = list(STAGES).index(self.stage) / len(STAGES) if self.stage in STAGES else 0.0
-        return min(max((self.done + stage) / max(self.total, 1), 0.0), 1.0)
-
-    def __str__(self) -> str:
-        count = f" {self.done + 1}/{self.total}" if self.total > 1 and self.done < self.total else ""
-        return f"{STAGES.get(self.stage, self.message)}{count}"
 
 
 @dataclass(frozen=True)
@@ -315,7 +285,10 @@ class EngineProcess:
         if method == "$/progress" and request:
             request.last_sign = time.monotonic()
             request.progress = Progress(
-                str(params["stage"]), int(params.get("done", 0)), int(params.get("total", 0)), str(params.get("message", ""))
+                str(params["stage"]),
+                int(params.get("done", 0)),
+                int(params.get("total", 0)),
+                str(params.get("message", "")),
             )
 
     def _answered(self, message: dict[str, Any]) -> None:
@@ -390,7 +363,9 @@ class EngineProcess:
         self._stderr_reader.join(1.0)
         last_words = next((line for line in reversed(self._stderr) if line.strip()), "")
         if self.info is None and "No module named" in last_words and "refit_engine" in last_words:
-            return EngineMissing(f"Python {self.command[0]} has no refit_engine: press Install Engine in the preferences.")
+            return EngineMissing(
+                f"Python {self.command[0]} has no refit_engine: press Install Engine in the preferences."
+            )
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         said = f", last message: “{last_words[:200]}”" if last_words else ""
         when = "while starting" if self.info is None else "unexpectedly"
@@ -416,7 +391,9 @@ class EngineProcess:
 
 def engine_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables for the engine's Python: without those by which Blender's Python, or the user's, would leak in."""
-    kept = {name: value for name, value in environment.items() if name not in ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")}
+    kept = {
+        name: value for name, value in environment.items() if name not in ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")
+    }
     return {**kept, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 
 

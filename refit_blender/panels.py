@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 
+from . import engine
 from .errors import SourceError
 from .preferences import draw_engine_status, draw_text
 from .results import BETAS
@@ -57,7 +58,9 @@ def _draw_source(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     else:
         empty = context.active_object
         shown = empty and empty.type == "EMPTY" and empty.data
-        column.label(text=empty.name if shown else "Select an empty with an image", icon="EMPTY_DATA" if shown else "ERROR")
+        column.label(
+            text=empty.name if shown else "Select an empty with an image", icon="EMPTY_DATA" if shown else "ERROR"
+        )
     column.prop(settings, "focal_mode")
     if settings.focal_mode == "MANUAL":
         column.prop(settings, "focal_mm")
@@ -162,3 +165,5 @@ class REFIT_PT_engine(RefitPanel, bpy.types.Panel):
             layout.operator("refit.cancel_install", icon="X")
         elif not draw_engine_status(layout):
             layout.operator("refit.show_preferences", icon="PREFERENCES")
+        elif not engine.running():
+            layout.operator("refit.start_engine", icon="PLAY")

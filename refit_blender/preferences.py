@@ -110,8 +110,10 @@ def draw_engine_status(layout: bpy.types.UILayout) -> bool:
     if info:
         device = info.device_name or info.device
         layout.label(text=f"Engine {info.engine_version} on {device}", icon="CHECKMARK")
+    elif engine.running():
+        layout.label(text="Engine starting", icon="SORTTIME")
     else:
-        layout.label(text="Engine ready, not started yet", icon="CHECKMARK")
+        layout.label(text="Engine installed, not started yet", icon="CHECKMARK")
     layout.label(text=f"Python ({python.chosen_by}): {python.path}")
     return True
 

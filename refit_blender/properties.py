@@ -21,12 +21,16 @@ class RefitSettings(bpy.types.PropertyGroup):
         items=(
             ("FILE", "Image File", "A picture from the disk; a camera that matches it is made", "FILE_IMAGE", 0),
             ("CAMERA", "Scene Camera", "The background image of the scene's active camera", "CAMERA_DATA", 1),
-            ("EMPTY", "Image Empty", "The picture of the active empty; a camera that matches it is made", "EMPTY_DATA", 2),
+            (
+                "EMPTY",
+                "Image Empty",
+                "The picture of the active empty; a camera that matches it is made",
+                "EMPTY_DATA",
+                2,
+            ),
         ),
     )
-    image_path: StringProperty(
-        name="Image", description="Picture with the people to reconstruct", subtype="FILE_PATH"
-    )
+    image_path: StringProperty(name="Image", description="Picture with the people to reconstruct", subtype="FILE_PATH")
     focal_mode: EnumProperty(
         name="Lens",
         description="How the focal length of the picture is found",

@@ -18,7 +18,9 @@ import bpy
 import numpy as np
 
 from . import engine
-from .jobs import Progress, Request
+from .errors import EngineProtocolError
+from .jobs import Request
+from .progress import Progress
 from .results import ImageResult, read_body, read_result
 from .scene.assemble import Outcome, assemble
 from .scene.sources import Source
@@ -113,8 +115,11 @@ class Reconstruction:
         """Build the bodies of a job that has ended. Raises a RefitError, and leaves the scene as it was then."""
         answer = self._request.result()
         building = time.perf_counter()
-        (entry,) = answer["results"]
-        npz = Path(entry["npz"])
+        try:
+            (entry,) = answer["results"]
+            npz = Path(entry["npz"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise EngineProtocolError("The engine's answer does not name its result.") from error
         result = read_result(npz)
         body = read_body(result.body_file)
         outcome = assemble(context, self.source, result, body, self._folder)

@@ -21,6 +21,7 @@ CLASSES: tuple[type, ...] = (
     reconstruct.REFIT_FH_picture,
     engine_operators.REFIT_OT_install_engine,
     engine_operators.REFIT_OT_cancel_install,
+    engine_operators.REFIT_OT_start_engine,
     engine_operators.REFIT_OT_show_preferences,
     body.REFIT_OT_joints_to_shape,
     body.REFIT_OT_toggle_correctives,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installing, checking and removing the engine."""
+"""Installing and starting the engine."""
 
 from __future__ import annotations
 
@@ -111,6 +111,50 @@ class REFIT_OT_cancel_install(bpy.types.Operator):
     def execute(self, _context: bpy.types.Context) -> set[str]:
         state.install.cancel()
         return {"FINISHED"}
+
+
+class REFIT_OT_start_engine(bpy.types.Operator):
+    """Start the engine now, so that the first reconstruction need not wait for it, and show its device"""
+
+    bl_idname = "refit.start_engine"
+    bl_label = "Start Engine"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        return state.install is None and not engine.running()
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        state.error = ""
+        try:
+            process = engine.resident()
+            if bpy.app.background:
+                process.wait_ready()
+                return {"FINISHED"}
+        except RefitError as error:
+            state.error = str(error)
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self._process = process
+        self._timer = context.window_manager.event_timer_add(POLL_SECONDS, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        self._process.pump()
+        if self._process.info is None and self._process.failure is None:
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        _redraw(context)
+        if self._process.failure:
+            state.error = str(self._process.failure)
+            self.report({"ERROR"}, state.error)
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        context.window_manager.event_timer_remove(self._timer)
 
 
 class REFIT_OT_show_preferences(bpy.types.Operator):

@@ -44,16 +44,13 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
     with _nothing_left_on_error():
         collection = bpy.data.collections.new(f"ReFit {source.name}")
         scene.collection.children.link(collection)
+        camera_to_world = _level_camera(result) if source.camera_to_world is None else source.camera_to_world
         frame = None
-        if camera is None:
+        if camera is None:  # none was there, or it was deleted in the meantime
             camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
             collection.objects.link(camera)
-            images.show_behind(camera, result.image, source.picture.name, pack=temporary in result.image.parents)
-        if source.camera_to_world is not None:
-            camera_to_world = source.camera_to_world
-        else:
-            camera_to_world = _level_camera(result)
             camera.matrix_world = _matrix_world(camera_to_world)
+            images.show_behind(camera, result.image, source.picture.name, pack=temporary in result.image.parents)
         bodies = []
         for index, person in enumerate(result.people):
             name = source.name if len(result.people) == 1 else f"{source.name} person {index + 1}"
@@ -128,9 +125,7 @@ def _nothing_left_on_error() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        made = [
-            block for kind in _KINDS for block in getattr(bpy.data, kind) if block.as_pointer() not in before[kind]
-        ]
+        made = [block for kind in _KINDS for block in getattr(bpy.data, kind) if block.as_pointer() not in before[kind]]
         bpy.data.batch_remove(made)
         bpy.context.view_layer.objects.active = active
         raise

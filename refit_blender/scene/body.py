@@ -95,7 +95,7 @@ def move_joints(rig: bpy.types.Object, joints: np.ndarray) -> None:
     """Put the rest joints [24,3] of a rig where its shape has them. The rig must be active, in Object mode."""
 
     def place(bones: bpy.types.ArmatureEditBones) -> None:
-        for name, head in zip(JOINT_NAMES, joints):
+        for name, head in zip(JOINT_NAMES, joints, strict=True):
             _place_bone(bones[name], head)
 
     _edit(rig, place)
@@ -193,7 +193,7 @@ def _add_weights(mesh: bpy.types.Object, weights: np.ndarray) -> None:
         ends = np.cumsum(np.bincount(inverse, minlength=len(values)))
         vertices = used[order].tolist()
         start = 0
-        for value, end in zip(values.tolist(), ends.tolist()):
+        for value, end in zip(values.tolist(), ends.tolist(), strict=True):
             group.add(vertices[start:end], value, "REPLACE")
             start = end
 

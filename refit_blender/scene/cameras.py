@@ -185,7 +185,9 @@ def image_camera(
     if placement.method != "STRETCH":
         # Crop fills the view, fit stays inside.
         by_height = (image_aspect > view_aspect) == (placement.method == "CROP")
-        size = np.array([view_height * image_aspect, view_height] if by_height else [view_width, view_width / image_aspect])
+        size = np.array(
+            [view_height * image_aspect, view_height] if by_height else [view_width, view_width / image_aspect]
+        )
     half = size / 2 * placement.scale
     # An offset of 1 is the whole side; the aspects keep the meaning that offsets had in 2.80.
     centre = np.array(placement.offset) * [min(1.0, view_aspect), view_aspect / (max(1.0, view_aspect) * image_aspect)]

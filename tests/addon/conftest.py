@@ -10,12 +10,12 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-import refit_blender
 import synthetic_body
 from blender_helpers import write_launcher
+
+import refit_blender
 from refit_blender import engine, session
 from refit_blender.jobs import Limits
-
 
 EXIT_STATUS = pytest.StashKey[int]()
 

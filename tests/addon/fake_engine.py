@@ -11,7 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-WRONG_REPLIES = {"garbage": b"Segmentation fault is not JSON\n", "not_an_object": b"[1, 2]\n", "binary": b"\xff\xfe\x00\n"}
+WRONG_REPLIES = {
+    "garbage": b"Segmentation fault is not JSON\n",
+    "not_an_object": b"[1, 2]\n",
+    "binary": b"\xff\xfe\x00\n",
+}
 
 
 def send(**message) -> None:
@@ -34,10 +38,13 @@ def initialize(behaviour: str, request: dict) -> None:
     if behaviour == "hang_at_start":
         sleep_until_killed()
     if behaviour == "crash_at_start":
-        print("ImportError: libtorch is broken", file=sys.stderr)
+        print("ImportError: no libtorch", file=sys.stderr)
         sys.exit(3)
     if behaviour == "no_engine":
-        print("python: Error while finding module specification (ModuleNotFoundError: No module named 'refit_engine')", file=sys.stderr)
+        print(
+            "python: Error while finding module specification (ModuleNotFoundError: No module named 'refit_engine')",
+            file=sys.stderr,
+        )
         sys.exit(1)
     if behaviour == "refuse":
         send(id=request["id"], error={"code": -32000, "message": "Too old.", "data": {"kind": "ProtocolMismatch"}})
@@ -76,9 +83,17 @@ def reconstruct(behaviour: str, folder: Path, request: dict) -> None:
     if request["params"]["overlay"]:
         overlay = npz.with_name("overlay.png")
         overlay.write_bytes(b"a picture")
-    entry = {"image": request["params"]["images"][0]["image"], "npz": str(npz), "overlay": str(overlay) if overlay else None, "people": 1}
+    entry = {
+        "image": request["params"]["images"][0]["image"],
+        "npz": str(npz),
+        "overlay": str(overlay) if overlay else None,
+        "people": 1,
+    }
     seconds = {"detect": 0.1, "total": 0.2}
-    send(id=request["id"], result={"results": [entry], "body_file": "", "device": "cpu", "seconds": seconds, "messages": []})
+    send(
+        id=request["id"],
+        result={"results": [entry], "body_file": "", "device": "cpu", "seconds": seconds, "messages": []},
+    )
 
 
 def main() -> None:

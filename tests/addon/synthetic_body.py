@@ -84,7 +84,9 @@ def random_rotations(rng: np.random.Generator, count: int, largest: float) -> np
     return np.eye(3) + np.sin(angles) * cross + (1 - np.cos(angles)) * cross @ cross
 
 
-def write_result(path: Path, body_file: Path, body: dict[str, np.ndarray], image: Path, *, people: int = 1, K=None, size=(640, 480)):
+def write_result(
+    path: Path, body_file: Path, body: dict[str, np.ndarray], image: Path, *, people: int = 1, K=None, size=(640, 480)
+):
     """A result.npz for `people` bodies in random poses in front of the camera."""
     rng = np.random.default_rng(7)
     facing_camera = np.diag([1.0, -1.0, -1.0])

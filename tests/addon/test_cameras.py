@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 import pytest
 from mathutils import Euler, Matrix
+
 from refit_blender.errors import SourceError
 from refit_blender.scene import cameras, images, sources
 from refit_blender.scene.cameras import Frame, Lens, Placement
@@ -193,7 +194,12 @@ def image_points_in_view(camera, placement: Placement, width: int, height: int, 
     frame_width, frame_height = abs(corners[0][0] - corners[3][0]), abs(corners[0][1] - corners[1][1])
     frame_aspect, image_aspect = frame_width / frame_height, width / height
     size_x, size_y = frame_width, frame_height
-    if placement.method == "CROP" and image_aspect > frame_aspect or placement.method == "FIT" and image_aspect <= frame_aspect:
+    if (
+        placement.method == "CROP"
+        and image_aspect > frame_aspect
+        or placement.method == "FIT"
+        and image_aspect <= frame_aspect
+    ):
         size_x = frame_height * image_aspect
     elif placement.method != "STRETCH":
         size_y = frame_width / image_aspect
@@ -225,9 +231,7 @@ def test_image_pixels_are_seen_where_blender_draws_them(camera, seed):
     )
     points = rng.uniform(0, 1, (6, 2)) * [width, height]
     scene = bpy.context.scene
-    seen = cameras.image_camera(
-        cameras.lens_of(camera, scene), cameras.frame_of(scene), placement, width, height
-    )
+    seen = cameras.image_camera(cameras.lens_of(camera, scene), cameras.frame_of(scene), placement, width, height)
     on_plane = image_points_in_view(camera, placement, width, height, points) * [1, -1, -1]
     projected = on_plane @ seen.turn.T @ seen.K.T
     projected = projected[:, :2] / projected[:, 2:]

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 import pytest
 from blender_helpers import evaluated_vertices
+
 from refit_blender import cli
 from refit_blender.scene import body as bodies
 
@@ -71,7 +72,9 @@ def test_place_that_cannot_be_written_is_named(photo, install_fake, tmp_path, ca
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [[], ["dance"], ["reconstruct"], ["reconstruct", "a.png", "--out", "b", "--bbox", "1,2"]])
+@pytest.mark.parametrize(
+    "words", [[], ["dance"], ["reconstruct"], ["reconstruct", "a.png", "--out", "b", "--bbox", "1,2"]]
+)
 def test_wrong_usage_has_exit_code_2(words, capsys):
     assert cli.main(words) == 2
     assert "usage: blender --command refit" in capsys.readouterr().err

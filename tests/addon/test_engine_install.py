@@ -11,6 +11,7 @@ from pathlib import Path
 
 import bpy
 import pytest
+
 from refit_blender import engine, engine_install
 from refit_blender.engine_install import InstallJob, make_plan, managed_python
 from refit_blender.errors import Cancelled, InstallError
@@ -20,7 +21,9 @@ INDEX = "https://example.org/whl"
 PYTHON_TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
 
 
-def write_wheel(folder: Path, name: str, version: str, modules: dict[str, str], tag: str = "py3", needs: str = "") -> None:
+def write_wheel(
+    folder: Path, name: str, version: str, modules: dict[str, str], tag: str = "py3", needs: str = ""
+) -> None:
     """A wheel with a few lines of Python."""
     info = f"{name}-{version}.dist-info"
     requirement = f"Requires-Dist: {needs}\n" if needs else ""
@@ -159,10 +162,10 @@ def test_pytorchs_own_index_is_for_what_pypi_lacks(root, wheels, monkeypatch, sy
     assert (index or "PyPI") in made.summary() and "to download" in made.summary()
 
 
-def test_automatic_takes_cuda_where_the_driver_is(root, wheels, monkeypatch):
-    for present in (True, False):
-        monkeypatch.setattr(engine_install, "has_nvidia_gpu", lambda: present)
-        assert plan(root, wheels, accelerator="AUTO").accelerator == ("CUDA" if present else "CPU")
+@pytest.mark.parametrize(("present", "build"), [(True, "CUDA"), (False, "CPU")])
+def test_automatic_takes_cuda_where_the_driver_is(root, wheels, monkeypatch, present, build):
+    monkeypatch.setattr(engine_install, "has_nvidia_gpu", lambda: present)
+    assert plan(root, wheels, accelerator="AUTO").accelerator == build
 
 
 def test_operator_installs_and_the_engine_is_found(quick, root, wheels, monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 import bpy
 import pytest
 from blender_helpers import scene_state
+
 from refit_blender import api, engine
 from refit_blender.errors import Cancelled, EngineHung, RefitError
 from refit_blender.jobs import Limits
@@ -17,7 +18,7 @@ from refit_blender.session import state
 
 SENTENCES = {
     "crash": "The engine stopped unexpectedly (signal 6, last message: “terminate called: out of memory”).",
-    "crash_at_start": "The engine stopped while starting (exit code 3, last message: “ImportError: libtorch is broken”).",
+    "crash_at_start": "The engine stopped while starting (exit code 3, last message: “ImportError: no libtorch”).",
     "no_engine": "has no refit_engine: press Install Engine in the preferences.",
     "garbage": "The engine sent something that is not its protocol: “Segmentation fault is not JSON”.",
     "not_an_object": "The engine sent something that is not its protocol: “[1, 2]”.",

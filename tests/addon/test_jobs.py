@@ -4,8 +4,10 @@
 import sys
 
 import pytest
+
 from refit_blender.errors import EngineFailure, EngineMissing
-from refit_blender.jobs import EngineProcess, Progress, engine_environment, worker_command
+from refit_blender.jobs import EngineProcess, engine_environment, worker_command
+from refit_blender.progress import Progress
 
 ECHO = """
 import json, sys

@@ -7,10 +7,12 @@ import bpy
 import numpy as np
 import pytest
 from blender_helpers import evaluated_vertices
+
 from refit_blender import api, engine
+from refit_blender.reconstruction import Options, Reconstruction
 from refit_blender.results import JOINT_NAMES
 from refit_blender.scene import body as bodies
-from refit_blender.scene import cameras
+from refit_blender.scene import cameras, sources
 
 LEVEL = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 
@@ -78,7 +80,9 @@ def test_mesh_has_shape_sliders_uvs_and_material(photo, install_fake):
     (rig,) = reconstruct(photo)
     mesh = bodies.body_mesh(rig)
     keys = mesh.data.shape_keys.key_blocks
-    np.testing.assert_allclose([keys[f"shape_{index}"].value for index in range(10)], fake.result["betas"][0], atol=1e-6)
+    np.testing.assert_allclose(
+        [keys[f"shape_{index}"].value for index in range(10)], fake.result["betas"][0], atol=1e-6
+    )
     assert (keys["shape_0"].slider_min, keys["shape_0"].slider_max) == (-5, 5)
     uv = np.empty(len(mesh.data.loops) * 2, dtype=np.float32)
     mesh.data.uv_layers[0].uv.foreach_get("vector", uv)
@@ -99,9 +103,7 @@ def test_second_run_adds_a_body_and_keeps_the_first(photo, install_fake):
 
 def test_settings_reach_the_engine(photo, install_fake):
     fake = install_fake()
-    reconstruct(
-        photo, people="BOX", box=(1, 2, 30, 40), focal_mode="MANUAL", focal_mm=36.0, iterations=7, device="CPU"
-    )
+    reconstruct(photo, people="BOX", box=(1, 2, 30, 40), focal_mode="MANUAL", focal_mm=36.0, iterations=7, device="CPU")
     asked = request(fake)
     assert asked["images"] == [{"image": str(photo), "bboxes_xywh": [[1, 2, 30, 40]], "K": None, "focal": 640.0}]
     assert (asked["iterations"], asked["device"], asked["people"], asked["body"]) == (7, "cpu", "all", None)
@@ -204,7 +206,34 @@ def test_look_through_makes_the_bodys_camera_active(photo, install_fake):
     assert bpy.context.scene.camera == rig["refit_camera"]
 
 
-def test_unregistering_ends_the_engine(photo, install_fake):
+def test_engine_can_be_started_ahead(install_fake):
+    install_fake()
+    assert engine.running_info() is None
+    assert bpy.ops.refit.start_engine() == {"FINISHED"}
+    assert engine.running_info().device_name == "Fake processor"
+    assert not bpy.ops.refit.start_engine.poll()
+
+
+def test_camera_deleted_while_the_job_ran_is_made_again(photo, install_fake, tmp_path):
+    fake = install_fake()
+    camera = bpy.data.objects.new("cam", bpy.data.cameras.new("cam"))
+    bpy.context.scene.collection.objects.link(camera)
+    bpy.context.scene.camera = camera
+    camera.location = (1, 2, 3)
+    camera.data.background_images.new().image = bpy.data.images.load(str(photo))
+    source = sources.camera_source(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), tmp_path)
+    job = Reconstruction(source, Options(), tmp_path)
+    bpy.data.objects.remove(camera)
+    job.wait()
+    made = job.finish(bpy.context).outcome
+    bpy.context.view_layer.update()
+    R, t = cameras.extrinsics(np.array(made.camera.matrix_world))
+    np.testing.assert_allclose(-R.T @ t, [1, 2, 3], atol=1e-6)
+    expected = (fake.result["vertices_cam"][0] - t) @ R
+    np.testing.assert_allclose(evaluated_vertices(made.bodies[0].mesh), expected, atol=5e-5)
+
+
+def test_shutdown_ends_the_engine(photo, install_fake):
     install_fake()
     reconstruct(photo)
     process = engine.resident()

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far a job is, for a bar and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# The engine's stages in their order, and what they are called in the panel.
+STAGES = {
+    "start": "Starting the engine",
+    "load": "Loading the network",
+    "detect": "Finding people",
+    "fit": "Fitting the body",
+    "write": "Writing the result",
+    "done": "Building the body",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is: `done` of `total` things, and the stage in which the next one is."""
+
+    stage: str = "start"
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """From 0 to 1, counting the stages of a thing as equal parts of it."""
+        stage = list(STAGES).index(self.stage) / len(STAGES) if self.stage in STAGES else 0.0
+        return min(max((self.done + stage) / max(self.total, 1), 0.0), 1.0)
+
+    def __str__(self) -> str:
+        count = f" {self.done + 1}/{self.total}" if self.total > 1 and self.done < self.total else ""
+        return f"{STAGES.get(self.stage, self.message)}{count}"
