@@ -37,10 +37,14 @@ def untrained_weights(tmp_path_factory) -> Path:
 
 
 class Found(NamedTuple):
-    """What a detector says of one person."""
+    """What a detector says of one person, who leans a little."""
 
     bbox_xywh: tuple[float, float, float, float]
     score: float
+
+    def circle(self) -> tuple[np.ndarray, np.ndarray]:
+        x, y, w, h = self.bbox_xywh
+        return np.array([x + w / 2, y + h / 2]), np.array([x + 0.6 * w, y])
 
 
 class ScriptedDetector:

@@ -14,7 +14,6 @@ import torch
 from ..body import BodyData, BodyModel, load_body
 from ..detect import PersonDetector
 from ..network import ReFit
-from ..network.backbones.blazepose import BlazePose, load_blazepose
 from ..network.checkpoint import load_refit
 from ..network.inference import prepare_for_inference
 
@@ -63,10 +62,6 @@ class Models:
 
     def detector(self, device: torch.device) -> PersonDetector:
         return self._keep("detector", device, lambda: PersonDetector(device))
-
-    def pose_finder(self, device: torch.device) -> BlazePose:
-        """The small landmark network that tells how to turn and centre an upright crop."""
-        return self._keep("pose_finder", device, lambda: load_blazepose("lite", device=device))
 
     def network(self, weights: Path | None, device: torch.device) -> Network:
         def load() -> Network:

@@ -16,7 +16,7 @@ import torch
 
 from ..body import SMPL_JOINT_NAMES
 from ..camera import Intrinsics, choose_intrinsics, project
-from ..crop import CROP_SIZE, Crop, box_crop, cut, roll_rotation, rolled_center, upright_crop
+from ..crop import Crop, box_crop, cut, roll_rotation, rolled_center
 from ..detect import Detection
 from ..device import choose_device, is_out_of_memory
 from ..errors import DeviceError, NoPersonFound, RefitError
@@ -26,15 +26,11 @@ from ..results import ImageResult
 from .boxes import MIN_BOX_SIDE, checked_boxes, turn_boxes
 from .models import FitOptions, Models
 from .subject import Subject, choose_subject
+from .upright import stand_up
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH = {"cpu": 8, "mps": 16, "cuda": 64}
-# The first look of the small landmark network: how much wider than the crop, how sure two looks have to be to be
-# believed at once, and below what, or how far off (in sides of the crop), or of what size they are not used at all.
-_FIRST_LOOK, _SURE, _POSSIBLE = 1.2, 0.9, 0.05
-_FAR, _SIDE_RATIO = 0.6, (0.35, 2.5)
-_QUARTER_TURNS = tuple(np.arange(4) * np.pi / 2)
 
 Step = Callable[[str], None]
 """Told the name of each step before it begins ("detect", "fit"); raises Cancelled to stop the job."""
@@ -195,7 +191,10 @@ class Fitter:
         with self._timed("crop"):
             crops = [box_crop(box, intrinsics, roll) for box in boxes]
             if subject.network.model.config.compact:
-                crops = self._stand_up(pixels, crops, intrinsics)
+                detector = self._models.detector(self.device)
+                crops = [
+                    stand_up(pixels, crop, box, intrinsics, detector) for crop, box in zip(crops, boxes, strict=True)
+                ]
             patches = self._patches(pixels, crops, intrinsics)
             camera = self._crop_camera(crops, intrinsics)
         with torch.inference_mode():
@@ -205,45 +204,6 @@ class Fitter:
             with self._timed("body"):
                 people = _to_people(*subject.pose(estimate, camera))
         return unroll(people, np.array([crop.roll for crop in crops]))
-
-    def _stand_up(self, pixels: np.ndarray, crops: list[Crop], intrinsics: Intrinsics) -> list[Crop]:
-        """Crops centred on the hips and turned upright, where the small landmark network shows how.
-
-        It was trained on upright people and does not see how far others are turned.  So its word is taken if it is as
-        sure of the person in the crop that it asks for; else all quarter turns are tried, and the surest one wins.
-        """
-        turned, sure = self._look_twice(pixels, crops, intrinsics)
-        unsure = [index for index, value in enumerate(sure) if value < _SURE]
-        if unsure:
-            turns = [replace(crops[index], roll=crops[index].roll + turn) for index in unsure for turn in _QUARTER_TURNS]
-            others, others_sure = self._look_twice(pixels, turns, intrinsics)
-            for row, index in enumerate(unsure):
-                best = len(_QUARTER_TURNS) * row + int(np.argmax(others_sure[row * 4 : row * 4 + 4]))
-                turned[index], sure[index] = others[best], others_sure[best]
-        return [new if value > 0 else old for old, new, value in zip(crops, turned, sure, strict=True)]
-
-    def _look_twice(
-        self, pixels: np.ndarray, crops: list[Crop], intrinsics: Intrinsics
-    ) -> tuple[list[Crop], np.ndarray]:
-        """The upright crops that two looks in turn ask for, and how sure [N] both are of a person; 0: not to be used."""
-        wide = [replace(crop, side=_FIRST_LOOK * crop.side) for crop in crops]
-        first, sure = self._look(pixels, wide, intrinsics)
-        second, sure_again = self._look(pixels, first, intrinsics)
-        sure = sure * sure_again
-        for index, (crop, new) in enumerate(zip(crops, second, strict=True)):
-            moved = float(np.hypot(*(new.center - crop.center))) / crop.side
-            low, high = _SIDE_RATIO
-            if sure[index] < _POSSIBLE or moved > _FAR or not low < new.side / crop.side < high:
-                sure[index] = 0
-        return second, sure
-
-    def _look(self, pixels: np.ndarray, crops: list[Crop], intrinsics: Intrinsics) -> tuple[list[Crop], np.ndarray]:
-        """For each crop the upright one that its landmarks ask for, and the probability [N] of a person."""
-        with torch.inference_mode():
-            seen = self._models.pose_finder(self.device).observe(self._patches(pixels, crops, intrinsics))
-        points = seen.landmarks[:, 33:35, :2].cpu().numpy().astype(np.float64)
-        asked = [upright_crop(crop, intrinsics, *pair) for crop, pair in zip(crops, points, strict=True)]
-        return asked, seen.presence.cpu().numpy().astype(np.float64)
 
     def _patches(self, pixels: np.ndarray, crops: list[Crop], intrinsics: Intrinsics) -> torch.Tensor:
         """RGB in 0..1, [B,3,256,256], channels last."""

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Upright crops: centred on the hips and turned until the trunk points up, as the compact network was trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..camera import Intrinsics
+from ..crop import Crop, crop_matrix, cut, transform, upright_crop
+from ..detect import Detection, PersonDetector
+
+WIDER = 1.5
+"""The detector sees this much more than the box's crop: it misses people who fill the picture."""
+QUARTER_TURNS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
+SURE = 0.3
+"""Score from which the first look is believed; below, the other quarter turns are tried."""
+SAME_PERSON = 0.2
+"""Least intersection over union of the given box with the box of whom the detector sees."""
+FAR, SIZES = 0.6, (0.35, 2.5)
+"""An upright crop whose middle is farther off, or whose side is another, in sides of the given crop, is a mistake."""
+
+
+def stand_up(
+    pixels: np.ndarray, crop: Crop, box_xywh: np.ndarray, intrinsics: Intrinsics, detector: PersonDetector
+) -> Crop:
+    """The crop that the joints of the person in a box ask for; the given crop where the detector sees nobody there.
+
+    pixels: [H,W,3] uint8 RGB; box_xywh: [4] source pixels, with the crop around it.
+    """
+    best, best_score = crop, 0.0
+    for turn in QUARTER_TURNS:
+        view = replace(crop, side=WIDER * crop.side, roll=crop.roll + turn)
+        person = _in_box(detector.detect(cut(pixels, view, intrinsics)), box_xywh, view, intrinsics)
+        if person is not None and person.score > best_score:
+            turned = upright_crop(view, intrinsics, *person.circle())
+            moved = float(np.hypot(*(turned.center - crop.center))) / crop.side
+            if moved < FAR and SIZES[0] < turned.side / crop.side < SIZES[1]:
+                best, best_score = turned, person.score
+        if best_score >= SURE:
+            break
+    return best
+
+
+def _in_box(people: list[Detection], box_xywh: np.ndarray, view: Crop, intrinsics: Intrinsics) -> Detection | None:
+    """Who, of the people seen in a crop, the box [4] of source pixels is about."""
+    if not people:
+        return None
+    x, y, w, h = box_xywh
+    corners = transform(crop_matrix(view, intrinsics), np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]))
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    overlaps = [_overlap(low, high, np.array(person.bbox_xywh)) for person in people]
+    best = int(np.argmax(overlaps))
+    return people[best] if overlaps[best] >= SAME_PERSON else None
+
+
+def _overlap(low: np.ndarray, high: np.ndarray, box_xywh: np.ndarray) -> float:
+    """Intersection over union of the box from `low` to `high` with another."""
+    start, end = box_xywh[:2], box_xywh[:2] + box_xywh[2:]
+    shared = np.prod(np.clip(np.minimum(high, end) - np.maximum(low, start), 0, None))
+    return float(shared / (np.prod(high - low) + np.prod(end - start) - shared + 1e-9))
