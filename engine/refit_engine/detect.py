@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .errors import WeightsFileError
@@ -25,8 +25,15 @@ __all__ = ["JOINT_NAMES", "Detection", "MoveNet", "PersonDetector"]
 WEIGHTS = Path(__file__).parent / "data" / "detector_movenet.safetensors"
 STRIDE = 32
 OUTPUT_STRIDE = 4
-LONG_SIDE = 256
-"""Pixels of the longer side that the network sees, as published; a multiple of STRIDE."""
+FIRST_LOOK = 256
+"""Pixels of the longer side that the network sees, as published; a multiple of STRIDE. Large people fall apart at
+higher resolutions."""
+SECOND_LOOK = 512
+"""The same for people who are small in the image; they have fewer pixels then than the network was made for."""
+SMALL = 0.4
+"""Long side of a small person's box, in long sides of the image."""
+PART = 0.7
+"""A small person with this share of the box inside another's is taken for a part of that one."""
 CANDIDATES = 32
 THRESHOLD = 0.15
 LIMB_ENDS = 1.08
@@ -55,7 +62,7 @@ class Detection:
 
     bbox_xywh: tuple[float, float, float, float]
     score: float
-    joints: np.ndarray | None = None
+    joints: np.ndarray
 
     def circle(self) -> tuple[np.ndarray, np.ndarray]:
         """Middle of the hips [2], and the point [2] where the circle around the body lies in the trunk's direction.
@@ -229,18 +236,26 @@ class PersonDetector:
             with safe_open(weights, framework="pt") as file:
                 state = {name: file.get_tensor(name).float() for name in file.keys()}
             self.network.load_state_dict(state)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise WeightsFileError(f"{weights.name} does not hold the weights of the person detector.") from error
         self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """People in an RGB image [H,W,3] uint8, the most certain first; boxes are clipped to the image."""
+        people = self.look(image, FIRST_LOOK)
+        if max(image.shape[:2]) > FIRST_LOOK:
+            limit = SMALL * max(image.shape[:2])
+            small = [one for one in self.look(image, SECOND_LOOK) if max(one.bbox_xywh[2:]) < limit]
+            people += [one for one in small if all(_share_inside(one, other) < PART for other in people)]
+        return sorted(people, key=lambda one: -one.score)
+
+    def look(self, image: np.ndarray, long_side: int) -> list[Detection]:
+        """One pass over the image, its longer side resized to that many pixels (a multiple of 32)."""
         height, width = image.shape[:2]
-        scale = LONG_SIDE / max(height, width)
+        scale = long_side / max(height, width)
         # Whole strides instead of a padded square: the slight change of proportions costs nothing, the padding time.
         target = [max(1, round(side * scale / STRIDE)) * STRIDE for side in (width, height)]
-        shrinks = target[0] < width
-        resized = cv2.resize(image, target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        resized = cv2.resize(image, target, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         batch = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None].float()
         with torch.inference_mode():
             boxes, joints, scores = decode(self.network(batch.contiguous(memory_format=torch.channels_last)))
@@ -253,3 +268,10 @@ class PersonDetector:
             Detection(tuple(map(float, boxes[i])), float(scores[i]), joints[i].astype(np.float32))
             for i in np.array(kept, dtype=int).reshape(-1)
         ]
+
+
+def _share_inside(one: Detection, other: Detection) -> float:
+    """Share of one's box that lies inside the other's."""
+    (x, y, w, h), (u, v, s, t) = one.bbox_xywh, other.bbox_xywh
+    shared = max(0.0, min(x + w, u + s) - max(x, u)) * max(0.0, min(y + h, v + t) - max(y, v))
+    return shared / (w * h)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Person detectors from free packages on the same photos: recall, false boxes, time.
 
-    python -m refit_engine.training.compare_detectors FOLDER --model yolov4-tiny
+    python -m refit_engine.training.compare_detectors FOLDER --model bundled
     python -m refit_engine.training.compare_detectors FOLDER --model movenet-multipose=package/models/movenet-multipose.json
 
 FOLDER holds photos and either `keypoints.json` (see `measure_landmarks`: one marked person a photo, others may be
 there too) or `people.json`, a list of {"image", "boxes": [[x, y, w, h], ...]} that names everybody. The candidates run
-as they were published: `tensorflow` is needed for those of TensorFlow.js, `ai-edge-litert` for BlazePose's.
+as they were published: `tensorflow` is needed for those of TensorFlow.js, `ai-edge-litert` for BlazePose's, OpenCV 4
+for YOLO's.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, np.ndarr
     return square, scale, offset
 
 
-def yolo_tiny(path: Path | None) -> Detector:
+def bundled(path: Path | None) -> Detector:
+    """The product's own, `refit_engine.detect`."""
     import torch
 
     from ..detect import WEIGHTS, PersonDetector
@@ -65,6 +67,20 @@ def yolo_tiny(path: Path | None) -> Detector:
     torch.set_num_threads(1)
     detector = PersonDetector(weights=path or WEIGHTS)
     return lambda image: np.array([(*one.bbox_xywh, one.score) for one in detector.detect(image)]).reshape(-1, 5)
+
+
+def yolo_tiny(path: Path) -> Detector:
+    network = cv2.dnn.readNetFromDarknet(str(path.with_suffix(".cfg")), str(path))
+
+    def detect(image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        network.setInput(cv2.dnn.blobFromImage(image, 1 / 255, (416, 416)))
+        found = np.concatenate(network.forward(network.getUnconnectedOutLayersNames()))
+        size = found[:, 2:4] * (width, height)
+        low = found[:, :2] * (width, height) - size / 2
+        return suppress(np.hstack([low, size, found[:, 5:6]]), 0.3)
+
+    return detect
 
 
 def blazepose(path: Path) -> Detector:
@@ -84,7 +100,7 @@ def blazepose(path: Path) -> Detector:
         interpreter.invoke()
         hip, rim = (interpreter.get_tensor(points)[0][:, k : k + 2] + anchors * size for k in (4, 6))
         radius = np.linalg.norm(rim - hip, axis=1, keepdims=True)
-        score = 1 / (1 + np.exp(-interpreter.get_tensor(scores)[0]))
+        score = 1 / (1 + np.exp(-interpreter.get_tensor(scores)[0].clip(-80, 80)))
         low = (hip - radius - offset) / scale
         return suppress(np.hstack([low, *[2 * radius / scale] * 2, score]), 0.5, 0.3)
 
@@ -136,7 +152,8 @@ def coco_ssd(path: Path) -> Detector:
     return detect
 
 
-DETECTORS: dict[str, Callable[[Path], Detector]] = {
+DETECTORS: dict[str, Callable[[Path | None], Detector]] = {
+    "bundled": bundled,
     "yolov4-tiny": yolo_tiny,
     "blazepose": blazepose,
     "movenet-multipose": movenet,
@@ -145,14 +162,10 @@ DETECTORS: dict[str, Callable[[Path], Detector]] = {
 }
 
 
-def tensorflow_js(path: Path, feed: str, fetches: list[str]) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Run a TensorFlow.js graph model with TensorFlow on one thread."""
-    import tensorflow as tf
-    from google.protobuf import json_format
-
-    model = json.loads(path.read_text())
-    weights: dict[str, np.ndarray] = {}
-    for group in model["weightsManifest"]:
+def read_tfjs_weights(path: Path) -> dict[str, np.ndarray]:
+    """Constants of a TensorFlow.js graph model by name; float16 is widened to float32."""
+    weights = {}
+    for group in json.loads(path.read_text())["weightsManifest"]:
         data, position = b"".join((path.parent / name).read_bytes() for name in group["paths"]), 0
         for entry in group["weights"]:
             kind = np.dtype(entry.get("quantization", entry)["dtype"])
@@ -160,9 +173,17 @@ def tensorflow_js(path: Path, feed: str, fetches: list[str]) -> Callable[[np.nda
             values = np.frombuffer(data, kind, count, position).astype(entry["dtype"])
             weights[entry["name"]] = values.reshape(entry["shape"])
             position += count * kind.itemsize
+    return weights
 
+
+def tensorflow_js(path: Path, feed: str, fetches: list[str]) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """Run a TensorFlow.js graph model with TensorFlow on one thread."""
+    import tensorflow as tf
+    from google.protobuf import json_format
+
+    weights = read_tfjs_weights(path)
     graph_def = tf.compat.v1.GraphDef()
-    for spec in model["modelTopology"]["node"]:
+    for spec in json.loads(path.read_text())["modelTopology"]["node"]:
         node = json_format.ParseDict(_with_base64(spec), tf.compat.v1.NodeDef())
         if node.op == "Const" and node.name in weights:
             kind = tf.as_dtype(node.attr["dtype"].type).as_numpy_dtype

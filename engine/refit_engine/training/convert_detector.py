@@ -16,11 +16,11 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from ..detect import WEIGHTS, Conv, MoveNet
+from .compare_detectors import read_tfjs_weights
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +33,6 @@ HEADS = {
     "joint_offset": ("kpt_offset_0", 8),
 }
 """Name of each head in the graph, and the number that Keras gave its separable convolution."""
-
-
-def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """Constants of a TensorFlow.js graph model by name; float16 is widened to float32."""
-    weights = {}
-    for group in json.loads(path.read_text())["weightsManifest"]:
-        data, position = b"".join((path.parent / name).read_bytes() for name in group["paths"]), 0
-        for entry in group["weights"]:
-            kind = np.dtype(entry.get("quantization", entry)["dtype"])
-            count = int(np.prod(entry["shape"], dtype=np.int64))
-            values = np.frombuffer(data, kind, count, position).astype(entry["dtype"])
-            weights[entry["name"]] = values.reshape(entry["shape"])
-            position += count * kind.itemsize
-    return weights
 
 
 def layers(network: MoveNet) -> Iterator[tuple[Conv, str]]:
@@ -75,7 +61,7 @@ def _separable(pair, suffix: str) -> Iterator[tuple[Conv, str]]:
 
 def convert(path: Path) -> MoveNet:
     """The network with the graph's weights. Raises ValueError where they differ."""
-    weights = read_weights(path)
+    weights = read_tfjs_weights(path)
     nodes = json.loads(path.read_text())["modelTopology"]["node"]
     network = MoveNet()
     for layer, ending in layers(network):

@@ -4,23 +4,29 @@
     python -m refit_engine.training.measure_landmarks FOLDER
 
 FOLDER holds photos and `keypoints.json`: a list of {"image", "keypoints": {name: [x, y]}} in pixels. The box of a
-person is the extent of the marked points; the crop and its second, upright pass are those of the product.
+person is the extent of the marked points. The detector's joints in that box turn and centre the upright crop.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..camera import choose_intrinsics
+from ..camera import Intrinsics, choose_intrinsics
 from ..crop import Crop, box_crop, crop_matrix, cut, invert, transform, upright_crop
+from ..detect import PersonDetector
 from ..images import read_photo
 from ..network.backbones.blazepose import LANDMARK_NAMES, LANDMARKS, BlazePose, load_blazepose
+from .compare_detectors import overlap
+
+WIDER = 1.5
+"""Around the box's crop for the detector, which misses people who fill the picture."""
 
 MARKED = tuple(
     f"{side}_{joint}"
@@ -45,23 +51,37 @@ def torso_length(points: dict[str, list[float]]) -> float:
 
 
 def find_landmarks(
-    image: np.ndarray, box_xywh: np.ndarray, first: BlazePose, second: BlazePose, upright: bool = True
+    image: np.ndarray, box_xywh: np.ndarray, network: BlazePose, detector: PersonDetector | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks [33,2] (source pixels, corner origin) and visibility [33] of the person in a box.
 
-    first: finds the upright crop in the box. second: finds the landmarks there, or in the plain box if not `upright`.
+    detector: finds the upright crop in a wider one around the box; None to read the landmarks in the plain box.
     """
     height, width = image.shape[:2]
     intrinsics = choose_intrinsics(width, height)
     crop = box_crop(box_xywh, intrinsics)
-    if upright:
-        middle, top = _landmarks39(first, image, crop, intrinsics)[[33, 34], :2]
-        crop = upright_crop(crop, intrinsics, middle, top)
-    landmarks = _landmarks39(second, image, crop, intrinsics)[:LANDMARKS]
+    if detector:
+        crop = stand_up(image, box_xywh, crop, intrinsics, detector)
+    landmarks = _landmarks39(network, image, crop, intrinsics)[:LANDMARKS]
     return transform(invert(crop_matrix(crop, intrinsics)), landmarks[:, :2]), landmarks[:, 3]
 
 
-def _landmarks39(network: BlazePose, image: np.ndarray, crop: Crop, intrinsics) -> np.ndarray:
+def stand_up(
+    image: np.ndarray, box_xywh: np.ndarray, crop: Crop, intrinsics: Intrinsics, detector: PersonDetector
+) -> Crop:
+    """The crop centred on the hips and turned upright, by the joints of whom the detector sees in the box."""
+    wide = replace(crop, side=WIDER * crop.side)
+    found = detector.detect(cut(image, wide, intrinsics))
+    if not found:
+        return crop
+    low, high = transform(crop_matrix(wide, intrinsics), np.stack([box_xywh[:2], box_xywh[:2] + box_xywh[2:]]))
+    shares = overlap(np.concatenate([low, high - low]), np.array([one.bbox_xywh for one in found]))
+    if shares.max() < 0.2:
+        return crop
+    return upright_crop(wide, intrinsics, *found[int(shares.argmax())].circle())
+
+
+def _landmarks39(network: BlazePose, image: np.ndarray, crop: Crop, intrinsics: Intrinsics) -> np.ndarray:
     pixels = torch.from_numpy(cut(image, crop, intrinsics)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         return network.landmarks39(pixels)[0].double().numpy()
@@ -70,7 +90,7 @@ def _landmarks39(network: BlazePose, image: np.ndarray, crop: Crop, intrinsics) 
 def measure(folder: Path, upright: bool = True) -> dict[str, float]:
     """PCK@0.2 and @0.1 of the torso, percent, over all photos of a folder, and @0.2 per joint."""
     samples = json.loads((folder / "keypoints.json").read_text())
-    first, second = load_blazepose("lite"), load_blazepose("heavy")
+    network, detector = load_blazepose("heavy"), PersonDetector() if upright else None
     columns = [LANDMARK_NAMES.index(name) for name in MARKED]
     found, marked, torso = [], [], []
     for sample in tqdm(samples, unit="photo"):
@@ -78,7 +98,7 @@ def measure(folder: Path, upright: bool = True) -> dict[str, float]:
         every = np.array(list(sample["keypoints"].values()))
         low, high = every.min(axis=0), every.max(axis=0)
         landmarks, _ = find_landmarks(
-            read_photo(folder / sample["image"]).pixels, np.concatenate([low, high - low]), first, second, upright
+            read_photo(folder / sample["image"]).pixels, np.concatenate([low, high - low]), network, detector
         )
         found.append(landmarks[columns])
         marked.append(points)
@@ -95,7 +115,7 @@ def measure(folder: Path, upright: bool = True) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--box", action="store_true", help="read the landmarks in the plain box, without a second pass")
+    parser.add_argument("--box", action="store_true", help="read the landmarks in the plain box, not in an upright crop")
     arguments = parser.parse_args()
     print(json.dumps({k: round(v, 1) for k, v in measure(arguments.folder, not arguments.box).items()}))
 

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ...errors import WeightsFileError
@@ -325,13 +325,20 @@ class BlazePose(nn.Module):
         maps, top = self.encoder(crop)
         features = self.decoder(maps, top)
         last = self.descending(features, maps, top)
-        landmarks = self.landmark_head(last).float().view(-1, POINTS, 5)
+        # Pixels need more than the 8 bits of bfloat16, whatever the rest of the network runs in.
+        with torch.autocast(last.device.type, enabled=False):
+            exact = last.float()
+            landmarks, world, presence = (
+                F.conv2d(exact, head.weight.float(), head.bias.float()).flatten(1)
+                for head in (self.landmark_head, self.world_head, self.presence_head)
+            )
+        landmarks = landmarks.view(-1, POINTS, 5)
         return BlazePoseOutput(
             features=features,
             vector=last.flatten(1),
             landmarks=torch.cat([landmarks[..., :3], landmarks[..., 3:].sigmoid()], dim=-1),
-            world=self.world_head(last).float().view(-1, POINTS, 3),
-            presence=self.presence_head(last).float().view(-1).sigmoid(),
+            world=world.view(-1, POINTS, 3),
+            presence=presence[:, 0].sigmoid(),
         )
 
     def landmarks39(self, crop: Tensor) -> Tensor:
@@ -372,6 +379,6 @@ def load_blazepose(
         with safe_open(path, framework="pt", device=str(device)) as file:
             state = {name: file.get_tensor(name).float() for name in file.keys()}
         model.to(device).load_state_dict(state)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsFileError(f"{path.name} does not hold the weights of BlazePose {variant}.") from error
     return model.eval().to(memory_format=torch.channels_last)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The converted pose network against recorded answers of the original (see record_references.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from record_references import DATA, feature_samples, sample_square
+from refit_engine.errors import WeightsFileError
+from refit_engine.network.backbones import BACKBONES
+from refit_engine.network.backbones.blazepose import LANDMARKS, load_blazepose, relu6_
+
+VARIANTS = ("heavy", "lite")
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return {variant: load_blazepose(variant) for variant in VARIANTS}
+
+
+def photo_batch(count: int = 1) -> torch.Tensor:
+    crop = torch.from_numpy(sample_square(256)).permute(2, 0, 1)[None].float() / 255
+    return crop.expand(count, -1, -1, -1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_output_is_that_of_the_original(networks, variant):
+    expected = np.load(DATA / f"blazepose_{variant}.npz")
+    with torch.inference_mode():
+        said = networks[variant].observe(photo_batch())
+    assert expected["presence"] > 0.9, "the recorded photo must show somebody"
+    # The photo's own decoding may differ by one grey level between OpenCV's builds.
+    landmarks = said.landmarks[0].numpy()
+    np.testing.assert_allclose(landmarks[:, :3], expected["landmarks"][:, :3], atol=0.3)
+    np.testing.assert_allclose(landmarks[:, 3:], expected["landmarks"][:, 3:], atol=0.01)
+    np.testing.assert_allclose(said.world[0].numpy(), expected["world"], atol=3e-3)
+    np.testing.assert_allclose(said.presence[0].numpy(), expected["presence"], atol=0.01)
+    np.testing.assert_allclose(said.vector[0, ::16].numpy(), expected["vector"], atol=0.03)
+    np.testing.assert_allclose(feature_samples(said.features[0].numpy()), expected["features"], atol=0.1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_backbone_output_has_the_promised_layout(networks, variant):
+    network = networks[variant]
+    with torch.inference_mode():
+        output, seen = network(photo_batch(2)), network.observe(photo_batch(2))
+    assert output.features.shape == (2, network.channels, 64, 64)
+    assert output.vector.shape == (2, network.vector_size)
+    landmarks = seen.landmarks[:, :LANDMARKS]
+    torch.testing.assert_close(output.landmarks, landmarks[..., [0, 1, 3]])
+    start = seen.vector.shape[1]
+    per_landmark = output.vector[:, start : start + 5 * LANDMARKS].view(2, LANDMARKS, 5)
+    torch.testing.assert_close(per_landmark[..., :2] * 128 + 128, landmarks[..., :2])
+    torch.testing.assert_close(per_landmark[..., 2] * 128, landmarks[..., 2])
+    torch.testing.assert_close(per_landmark[..., 3:], landmarks[..., 3:])
+    torch.testing.assert_close(output.vector[:, -1], seen.presence)
+
+
+def test_a_crop_does_not_depend_on_the_rest_of_its_batch(networks):
+    noise = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        alone = networks["lite"](photo_batch()).vector
+        together = networks["lite"](torch.cat([noise, photo_batch()])).vector[1:]
+    torch.testing.assert_close(alone, together, atol=1e-4, rtol=1e-4)
+
+
+def test_bfloat16_stays_close(networks):
+    with torch.inference_mode():
+        exact = networks["lite"].observe(photo_batch())
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = networks["lite"].observe(photo_batch())
+    assert rough.landmarks.dtype == torch.float32
+    assert (rough.landmarks[:, :LANDMARKS, :2] - exact.landmarks[:, :LANDMARKS, :2]).abs().mean() < 6
+    assert (rough.features - exact.features).abs().mean() < 0.06 * exact.features.abs().mean()
+
+
+def test_relu6_in_bfloat16_is_exact():
+    x = torch.cat([torch.linspace(-9, 9, 1001), torch.tensor([-0.0, 0.0, 6.0, 6.03125, 1e30, -1e30, 1e-30])])
+    x = x.bfloat16()
+    torch.testing.assert_close(relu6_(x.clone()), x.float().clamp(0, 6).bfloat16(), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["blazepose_heavy", "blazepose_full", "blazepose_lite"])
+def test_nothing_of_the_backbone_is_trained(name):
+    assert not any(parameter.requires_grad for parameter in BACKBONES[name]().parameters())
+
+
+def test_weights_of_another_variant_are_refused():
+    path = DATA.parents[1] / "engine" / "refit_engine" / "data" / "blazepose_lite.safetensors"
+    with pytest.raises(WeightsFileError, match="heavy"):
+        load_blazepose("heavy", path)
+
+
+def test_missing_weights_are_one_sentence(tmp_path):
+    with pytest.raises(WeightsFileError, match="lite"):
+        load_blazepose("lite", tmp_path / "missing.safetensors")
