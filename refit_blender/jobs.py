@@ -215,7 +215,7 @@ class EngineProcess:
             try:
                 self._process.wait(patience)
             except subprocess.TimeoutExpired:
-                log.warning("The engine did not end by itself.")
+                log.info("The engine did not end by itself.")
         self._fail(EngineCrashed("The engine was shut down."))
 
     # -- outgoing ----------------------------------------------------------------------------------------------

@@ -48,10 +48,14 @@ def register() -> None:
 
 
 def unregister() -> None:
+    global _command
     atexit.unregister(unregister)
+    if _command is None:  # Blender as a module gets here twice: at Python's end and at its own
+        return
     session.reset()
     engine.shutdown()
     bpy.utils.unregister_cli_command(_command)
+    _command = None
     del bpy.types.Scene.refit
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)
