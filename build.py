@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one entry point of this repository: run it, test it, pack it. Needs Python 3.11 or newer and nothing else.
 
-Everything that is downloaded or built goes to ~/.cache/refit-blender (or REFIT_CACHE) and is used again. A set-up
-step leaves a stamp when it is complete; what has no stamp, because it was interrupted, is made anew.
+Everything that is downloaded or built goes to ~/.cache/refit-blender (or REFIT_CACHE) and is used again. What
+was interrupted there is made anew by the next run.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import tempfile
 import threading
 import time
 import tomllib
-import xml.etree.ElementTree as ElementTree
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from tests import suites
 from tests.gui import debian
 
 ROOT = Path(__file__).resolve().parent
@@ -129,11 +129,11 @@ def apt_install(packages: Sequence[str], purpose: str) -> None:
     if not is_root():
         raise BuildError(f"{purpose} needs system libraries. Run this as root, then try again: {command}")
     say(f"{purpose} needs system packages: {' '.join(absent)}")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    call(["apt-get", "-qq", "update"], env=environment)
+    silent = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    call(["apt-get", "-qq", "update"], env=silent)
     call(
         ["apt-get", "-qq", "-y", "install", "--no-install-recommends", *absent],
-        env=environment,
+        env=silent,
         stdout=subprocess.DEVNULL,
     )
 
@@ -151,18 +151,24 @@ class Environment:
     def python(self) -> Path:
         return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
+    @property
+    def unfinished(self) -> Path:
+        """Is there while something is being made or installed, and afterwards where that was interrupted."""
+        return self.folder / ".unfinished"
+
     def pip(self, *arguments: object) -> None:
         call([self.python, "-m", "pip", "--disable-pip-version-check", *arguments])
 
     def install(self, name: str, *arguments: object, key: str) -> None:
-        """Run `pip install` once for a name and key; again where the key changed or the last try did not finish."""
+        """Run `pip install` once for a name and key, again where the key changed."""
         stamp = self.folder / f".installed-{name}"
         if stamp.exists() and stamp.read_text() == key:
             return
         with timed(f"installing {name} into {self.folder.name}"):
-            stamp.unlink(missing_ok=True)
+            self.unfinished.touch()
             self.pip("install", *arguments)
             stamp.write_text(key)
+            self.unfinished.unlink()
 
 
 def python_for_blender() -> str:
@@ -177,16 +183,18 @@ def python_for_blender() -> str:
 
 def environment(name: str, key: str, python: str) -> Environment:
     env = Environment(CACHE / "venvs" / f"{name}-{digest(key, python)}")
-    stamp = env.folder / ".created"
-    if not stamp.exists():
-        if env.folder.exists():
-            say(f"{env.folder.name} is incomplete, making it anew")
-            shutil.rmtree(env.folder)
-        try:
-            subprocess.run([python, "-m", "venv", str(env.folder)], check=True, capture_output=True, text=True)
-        except subprocess.CalledProcessError as error:
-            raise BuildError(f"No virtual environment could be made (python3-venv missing?): {error.stdout}") from None
-        stamp.touch()
+    if env.python.exists() and not env.unfinished.exists():
+        return env
+    if env.folder.exists():
+        say(f"{env.folder.name} is incomplete, making it anew")
+        shutil.rmtree(env.folder)
+    env.folder.mkdir(parents=True)
+    env.unfinished.touch()
+    try:
+        subprocess.run([python, "-m", "venv", str(env.folder)], check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise BuildError(f"No virtual environment could be made (python3-venv missing?): {error.stdout}") from None
+    env.unfinished.unlink()
     return env
 
 
@@ -359,9 +367,7 @@ def inside_blender(extension: Path, image: Path, out: Path) -> int:
     with timed("starting Blender"):
         import bpy
     with timed("installing the extension"):
-        bpy.ops.extensions.package_install_files(
-            filepath=str(extension), repo="user_default", enable_on_install=True
-        )
+        bpy.ops.extensions.package_install_files(filepath=str(extension), repo="user_default", enable_on_install=True)
     from bl_ext.user_default.refit_blender import cli
 
     scene, glb = (out / name for name in RESULTS[:2])
@@ -407,100 +413,52 @@ def interpreter_files(python: Path) -> list[Path]:
     return [prefix] if prefix != Path("/usr") else [python.resolve(), library]
 
 
-@dataclass(frozen=True)
-class Suite:
-    """One run of pytest in one interpreter."""
-
-    name: str
-    command: list[str]
-    settings: dict[str, str]
-    report: Path
-
-
-@dataclass
-class Tally:
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    remarks: list[str] = field(default_factory=list)
-
-    def add_report(self, suite: Suite, exit_code: int) -> None:
-        """Count a suite's JUnit report; a suite that died without one counts as one failure."""
-        if not suite.report.exists():
-            self.failed += 1
-            self.remarks.append(f"{suite.name}: ended with exit code {exit_code} and no report")
-            return
-        counts = ElementTree.parse(suite.report).getroot().find("testsuite").attrib
-        bad = int(counts["failures"]) + int(counts["errors"])
-        skipped = int(counts["skipped"])
-        self.failed += bad
-        self.skipped += skipped
-        self.passed += int(counts["tests"]) - bad - skipped
-        no_tests_left = exit_code == 5
-        if exit_code != 0 and not bad and not no_tests_left:
-            self.failed += 1
-            self.remarks.append(f"{suite.name}: its tests passed, then it ended with exit code {exit_code}")
-
-
-def pytest_arguments(folders: Sequence[str], report: Path, keyword: str | None) -> list[str]:
-    arguments = ["-m", "pytest", *(str(ROOT / "tests" / folder) for folder in folders), f"--junitxml={report}"]
-    return [*arguments, "-k", keyword] if keyword else arguments
-
-
 def test(only: str | None, keyword: str | None) -> int:
     """Set up and run every suite, print one overall line, and return the exit code."""
     start = time.monotonic()
-    tally = Tally()
-    suites: list[Suite] = []
     results = CACHE / "test-results"
+    runs: list[suites.Suite] = []
+    tally = suites.Tally()
     with cache_lock():
         shutil.rmtree(results, ignore_errors=True)
         results.mkdir(parents=True)
         window = WindowSetup() if only in (None, "gui") else None
         apt_install(BPY_LIBRARIES, "The test suite")
         engine = engine_environment(for_tests=True)
-        extension = build_zip(folder=results)
-        # One thread each: two suites share the machine's cores.
-        common = {
+        settings = {
             "REFIT_ENGINE_PYTHON": str(engine.python),
-            "REFIT_EXTENSION_ZIP": str(extension),
+            "REFIT_EXTENSION_ZIP": str(build_zip(folder=results)),
+            "REFIT_GUI_PICTURES": str(results),
+            # The machine's cores are few, and small arrays gain nothing from more threads.
             "OMP_NUM_THREADS": "1",
         }
+
+        def add(name: str, python: Path | str, folders: Sequence[str], wrap: Callable[[list[str]], list[str]]) -> None:
+            report = results / f"{name}.xml"
+            command = suites.pytest_command(python, [ROOT / "tests" / folder for folder in folders], report, keyword)
+            runs.append(suites.Suite(name, wrap(command), settings, report))
+
         if only in (None, "engine"):
-            report = results / "engine.xml"
-            suites.append(
-                Suite(
-                    "engine",
-                    [str(engine.python), *pytest_arguments(["engine", "packaging"], report, keyword)],
-                    common,
-                    report,
-                )
-            )
+            add("engine", engine.python, ["engine", "packaging"], wrap=list)
         for version in TEST_BLENDERS if only in (None, "addon") else ():
-            report = results / f"addon-{version}.xml"
-            command = [str(bpy_environment(version).python), *pytest_arguments(["addon"], report, keyword)]
-            suites.append(Suite(f"add-on in Blender {version}", command, common, report))
+            add(f"add-on in Blender {version}", bpy_environment(version).python, ["addon"], wrap=list)
         if window:
             window.finish()
-            if window.obstacle:
-                tally.skipped += 1
-                tally.remarks.append(f"add-on in a window: skipped, {window.obstacle}")
-            else:
-                report = results / "gui.xml"
-                inside = ["python3", *pytest_arguments(["gui"], report, keyword)]
-                visible = [ROOT, engine.folder, *interpreter_files(Path(python_for_blender()))]
-                settings = {**common, "REFIT_GUI_PICTURES": str(results)}
-                command = debian.command_inside(CHROOT, inside, settings, readable=visible, writable=[results])
-                suites.append(Suite("add-on in a window of Blender 5.2", command, {}, report))
-    for suite in suites:
+        if window and window.obstacle:
+            tally.skip(f"the add-on in a window, since {window.obstacle}")
+        elif window:
+            visible = [ROOT, engine.folder, *interpreter_files(Path(python_for_blender()))]
+            inside = functools.partial(
+                debian.command_inside, CHROOT, settings=settings, readable=visible, writable=[results]
+            )
+            add("add-on in a window of Blender 5.2", "python3", ["gui"], wrap=inside)
+    for suite in runs:
         with timed(suite.name):
-            done = subprocess.run(suite.command, cwd=ROOT, env={**os.environ, **suite.settings}, check=False)
-        tally.add_report(suite, done.returncode)
+            tally.add(suite, suite.run(ROOT))
     for remark in tally.remarks:
         say(remark)
     say(f"results and pictures: {results}")
-    took = time.monotonic() - start
-    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped in {took:.0f} s", flush=True)
+    print(f"{tally} in {time.monotonic() - start:.0f} s", flush=True)
     return 1 if tally.failed else 0
 
 
