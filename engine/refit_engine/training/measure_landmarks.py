@@ -4,14 +4,13 @@
     python -m refit_engine.training.measure_landmarks FOLDER
 
 FOLDER holds photos and `keypoints.json`: a list of {"image", "keypoints": {name: [x, y]}} in pixels. The box of a
-person is the extent of the marked points. The detector's joints in that box turn and centre the upright crop.
+person is the extent of the marked points; the crop is the product's, turned upright by the detector's joints.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +18,11 @@ import torch
 from tqdm import tqdm
 
 from ..camera import Intrinsics, choose_intrinsics
-from ..crop import Crop, box_crop, crop_matrix, cut, invert, transform, upright_crop
+from ..crop import Crop, box_crop, crop_matrix, cut, invert, transform
 from ..detect import PersonDetector
+from ..fitting.upright import stand_up
 from ..images import read_photo
 from ..network.backbones.blazepose import LANDMARK_NAMES, LANDMARKS, BlazePose, load_blazepose
-from .compare_detectors import overlap
-
-WIDER = 1.5
-"""Around the box's crop for the detector, which misses people who fill the picture."""
 
 MARKED = tuple(
     f"{side}_{joint}"
@@ -61,24 +57,9 @@ def find_landmarks(
     intrinsics = choose_intrinsics(width, height)
     crop = box_crop(box_xywh, intrinsics)
     if detector:
-        crop = stand_up(image, box_xywh, crop, intrinsics, detector)
+        crop = stand_up(image, crop, box_xywh, intrinsics, detector)
     landmarks = _landmarks39(network, image, crop, intrinsics)[:LANDMARKS]
     return transform(invert(crop_matrix(crop, intrinsics)), landmarks[:, :2]), landmarks[:, 3]
-
-
-def stand_up(
-    image: np.ndarray, box_xywh: np.ndarray, crop: Crop, intrinsics: Intrinsics, detector: PersonDetector
-) -> Crop:
-    """The crop centred on the hips and turned upright, by the joints of whom the detector sees in the box."""
-    wide = replace(crop, side=WIDER * crop.side)
-    found = detector.detect(cut(image, wide, intrinsics))
-    if not found:
-        return crop
-    low, high = transform(crop_matrix(wide, intrinsics), np.stack([box_xywh[:2], box_xywh[:2] + box_xywh[2:]]))
-    shares = overlap(np.concatenate([low, high - low]), np.array([one.bbox_xywh for one in found]))
-    if shares.max() < 0.2:
-        return crop
-    return upright_crop(wide, intrinsics, *found[int(shares.argmax())].circle())
 
 
 def _landmarks39(network: BlazePose, image: np.ndarray, crop: Crop, intrinsics: Intrinsics) -> np.ndarray:
