@@ -2,7 +2,7 @@
 """Person detectors from free packages on the same photos: recall, false boxes, time.
 
     python -m refit_engine.training.compare_detectors FOLDER --model bundled
-    python -m refit_engine.training.compare_detectors FOLDER --model movenet-multipose=package/models/movenet-multipose.json
+    python -m refit_engine.training.compare_detectors FOLDER --model movenet-multipose=movenet-multipose.json
 
 FOLDER holds photos and either `keypoints.json` (see `measure_landmarks`: one marked person a photo, others may be
 there too) or `people.json`, a list of {"image", "boxes": [[x, y, w, h], ...]} that names everybody. The candidates run

@@ -96,7 +96,7 @@ def measure(folder: Path, upright: bool = True) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--box", action="store_true", help="read the landmarks in the plain box, not in an upright crop")
+    parser.add_argument("--box", action="store_true", help="read them in the plain box")
     arguments = parser.parse_args()
     print(json.dumps({k: round(v, 1) for k, v in measure(arguments.folder, not arguments.box).items()}))
 
