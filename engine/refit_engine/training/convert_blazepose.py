@@ -86,7 +86,8 @@ class TfliteGraph:
         """Fill consecutive convolutions from the one path behind a tensor that has their shapes; returns its end."""
         path = self._path(tensor, layers)
         if path is None:
-            raise ValueError(f"nothing behind tensor {tensor} has the shapes {[tuple(layer.weight.shape) for layer in layers]}")
+            shapes = [tuple(layer.weight.shape) for layer in layers]
+            raise ValueError(f"nothing behind tensor {tensor} has the shapes {shapes}")
         for layer, operation in zip(layers, path, strict=True):
             layer.weight.data.copy_(torch.from_numpy(operation.weight.copy()))
             layer.bias.data.copy_(torch.from_numpy(operation.bias.copy()))
