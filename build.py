@@ -43,7 +43,7 @@ TEST_BLENDERS = ("4.2.23", RUN_BLENDER, "5.0.1")
 SETUPTOOLS = "setuptools==84.2.1"
 # Blender as a Python module links these even where no window is ever opened.
 BPY_LIBRARIES = (
-    "libegl1 libgl1 libgl1-mesa-dri libice6 libsm6 libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1"
+    "libegl1 libgl1 libgl1-mesa-dri libgomp1 libice6 libsm6 libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1"
     " libxxf86vm1"
 ).split()
 # Blender's platform names, and the wheel tags that each can install.
@@ -172,9 +172,12 @@ class Environment:
 
 
 def python_for_blender() -> str:
-    """The interpreter that bpy's wheels are made for: 3.11."""
+    """The interpreter that bpy's wheels are made for: 3.11.
+
+    Environments shall point at the program itself: a name like python3 means another version in another system.
+    """
     if sys.version_info[:2] == (3, 11):
-        return sys.executable
+        return str(Path(sys.executable).resolve())
     found = shutil.which("python3.11")
     if not found:
         raise BuildError("Blender's Python modules are made for Python 3.11: install it, then try again.")
