@@ -56,7 +56,8 @@ class Job:
         """Press Reconstruct and hold the engine still, so that the job lasts as long as the test looks at it."""
         signal_engine(signal.SIGSTOP)
         self.click_reconstruct()
-        wait_until(self.running, "the job was running")
+        wait_until(lambda: self.running() or self.error(), "the job was running")
+        assert self.running(), self.error()
         wait_until(engine_processes, "the engine was started")
         signal_engine(signal.SIGSTOP)
         try:
