@@ -33,6 +33,7 @@ from tests.gui import debian
 ROOT = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("REFIT_CACHE") or Path.home() / ".cache" / "refit-blender").resolve()
 ENGINE = ROOT / "engine"
+LOCK = ENGINE / "requirements-linux-py311.txt"
 WHEELHOUSE = ROOT / "wheels"
 CHROOT = CACHE / "sid"
 SAMPLE_PHOTO = ROOT / "docs" / "samples" / "balance.jpg"
@@ -48,7 +49,7 @@ BPY_LIBRARIES = (
 ).split()
 # Blender's platform names, and the wheel tags that each can install.
 WHEEL_TAGS = {
-    "linux-x64": ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
+    "linux-x64": ("manylinux2014_x86_64", *(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1))),
     "windows-x64": ("win_amd64",),
     "macos-arm64": ("macosx_14_0_arm64", "macosx_12_0_arm64", "macosx_11_0_arm64", "macosx_11_0_universal2"),
 }
@@ -207,10 +208,17 @@ def tools_environment() -> Environment:
     return env
 
 
+def own_platform() -> str:
+    """This system in Blender's words."""
+    system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
+    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}
+    return f"{system}-{machine.get(platform.machine().lower(), platform.machine().lower())}"
+
+
 def engine_requirements() -> list[str]:
-    """Arguments for pip: exact versions where they are known, else the ranges in the engine's pyproject.toml."""
-    if sys.platform == "linux" and platform.machine() == "x86_64":
-        return ["-r", str(ENGINE / "requirements-linux-py311.txt")]
+    """Arguments for pip: exact versions where they were tried, else the ranges in the engine's pyproject.toml."""
+    if own_platform() == "linux-x64":
+        return ["-r", str(LOCK)]
     return tomllib.loads((ENGINE / "pyproject.toml").read_text())["project"]["dependencies"]
 
 
@@ -329,15 +337,15 @@ def build_zip(*, platform_name: str | None = None, with_wheels: bool = False, fo
 def fill_wheelhouse(platform_name: str, python_version: str) -> None:
     """Download the engine's dependencies for a platform into wheels/, from the index that pip is configured for."""
     tools = tools_environment()
-    exact = (platform_name, python_version) == ("linux-x64", "3.11")
-    ranges = tomllib.loads((ENGINE / "pyproject.toml").read_text())["project"]["dependencies"]
-    requirements = ["-r", ENGINE / "requirements-linux-py311.txt"] if exact else ranges
     tags = [word for tag in WHEEL_TAGS[platform_name] for word in ("--platform", tag)]
+    requirements: list[object] = ["-r", LOCK]
+    if platform_name != own_platform():
+        # pip follows dependencies by this system's rules, not by the other's: name every package instead.
+        requirements += ["--no-deps", *(["colorama"] if platform_name.startswith("windows") else [])]
     for old in WHEELHOUSE.glob("*.whl"):
         old.unlink()
-    tools.pip(
-        "download", "--only-binary=:all:", "--python-version", python_version, *tags, "-d", WHEELHOUSE, *requirements
-    )
+    only_wheels = ["--only-binary=:all:", "--python-version", python_version, *tags]
+    tools.pip("download", *only_wheels, "-d", WHEELHOUSE, *requirements)
     say(f"{len(list(WHEELHOUSE.glob('*.whl')))} wheels for {platform_name}, Python {python_version} in {WHEELHOUSE}")
 
 
