@@ -151,17 +151,19 @@ class ReFit(nn.Module):
         landmark_points: PosePoints | None = None,
         iterations: int = 5,
         betas: Tensor | None = None,
+        keypoint_mask: Tensor | None = None,
     ) -> list[Estimate]:
         """The feedback-update loop: T+1 estimates, the initial one first.
 
         `points` poses the configured keypoints, `landmark_points` the landmarks (needed for landmark
         feedback). `betas` [B,10] fixes the shape: every update is then computed for that body.
+        `keypoint_mask` [B,K,1] weighs each keypoint's feedback, where training draws a mask by itself.
         """
         gru, regressor = self._frozen_update or self._fuse_update()
         bbox = bbox_features(camera)
         box_term = regressor.box_term(bbox)
         feedback_camera = camera if self.config.feedback_camera == "full" else crop_only(camera)
-        mask = self._keypoint_mask(encoding.keypoint_maps)
+        mask = self._keypoint_mask(encoding.keypoint_maps) if keypoint_mask is None else keypoint_mask
 
         vector = self.vector_head(encoding.vector) if self.config.compact else encoding.vector
         hidden = self.init_layer(vector).tanh()
