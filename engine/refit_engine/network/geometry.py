@@ -68,6 +68,14 @@ def translation(cam: Tensor, camera: CropCamera) -> Tensor:
     return torch.cat([cam[:, 1:] + middle, depth[:, None]], dim=1)
 
 
+def cam_from_translation(transl: Tensor, camera: CropCamera) -> Tensor:
+    """The inverse of `translation`: [B,3] metres to (s, tx, ty) [B,3]; bodies behind the camera are put before it."""
+    depth = transl[:, 2].clamp(min=_MIN_DEPTH)
+    scale = 2 * camera.focal / (camera.side * depth)
+    middle = (camera.center - camera.principal) * (depth / camera.focal)[:, None]
+    return torch.cat([scale[:, None], transl[:, :2] - middle], dim=1)
+
+
 def project(points: Tensor, cam: Tensor, camera: CropCamera) -> Tensor:
     """Body points [B,K,3] (metres, before translation) to full-image pixels [B,K,2]."""
     return _perspective(points, translation(cam, camera), camera.focal) + camera.principal[:, None]
@@ -77,6 +85,12 @@ def full_to_crop(pixels: Tensor, camera: CropCamera) -> Tensor:
     """Full-image pixels [B,K,2] to crop pixels, 0…256 inside the crop."""
     corner = camera.center - camera.side[:, None] / 2
     return (pixels - corner[:, None]) * (CROP_SIZE / camera.side)[:, None, None]
+
+
+def crop_to_full(pixels: Tensor, camera: CropCamera) -> Tensor:
+    """The inverse of `full_to_crop`."""
+    corner = camera.center - camera.side[:, None] / 2
+    return pixels * (camera.side / CROP_SIZE)[:, None, None] + corner[:, None]
 
 
 def project_to_crop(points: Tensor, cam: Tensor, camera: CropCamera) -> Tensor:

@@ -84,6 +84,10 @@ class Estimate(NamedTuple):
         return translation(self.cam, camera)
 
 
+Merge = Callable[[Estimate], Estimate]
+"""What crops of the same body agree on: the estimates of a batch to those that the loop goes on with."""
+
+
 class FusedUpdate(NamedTuple):
     """The update's weights, ready to run."""
 
@@ -152,13 +156,21 @@ class ReFit(nn.Module):
         iterations: int = 5,
         betas: Tensor | None = None,
         keypoint_mask: Tensor | None = None,
+        merge: Merge | None = None,
     ) -> list[Estimate]:
         """The feedback-update loop: T+1 estimates, the initial one first.
 
         `points` poses the configured keypoints, `landmark_points` the landmarks (needed for landmark
         feedback). `betas` [B,10] fixes the shape: every update is then computed for that body.
         `keypoint_mask` [B,K,1] weighs each keypoint's feedback, where training draws a mask by itself.
+        `merge` (multi-view ReFit) reconciles the crops after the initial estimate and after every update.
         """
+
+        def settle(state: Tensor) -> Tensor:
+            if merge is not None:
+                state = torch.cat(merge(_estimate(state)), dim=1)
+            return _with_betas(state, betas)
+
         gru, regressor = self._frozen_update or self._fuse_update()
         bbox = bbox_features(camera)
         box_term = regressor.box_term(bbox)
@@ -168,7 +180,7 @@ class ReFit(nn.Module):
         vector = self.vector_head(encoding.vector) if self.config.compact else encoding.vector
         hidden = self.init_layer(vector).tanh()
         mean = torch.cat([self.init_pose, self.init_shape, self.init_cam], dim=1)
-        state = _with_betas(mean + regressor(streams(hidden), box_term), betas)
+        state = settle(mean + regressor(streams(hidden), box_term))
         states = [state]
         hidden = gru.start(hidden)
         for _ in range(iterations):
@@ -187,7 +199,7 @@ class ReFit(nn.Module):
 
             # Sec. 3.3, update: every stream reads all the feedback and changes its own parameters.
             hidden = gru.step(hidden, torch.cat(x, dim=1))
-            state = _with_betas(state + regressor(streams(hidden), box_term), betas)
+            state = settle(state + regressor(streams(hidden), box_term))
             states.append(state)
         return [_estimate(state) for state in states]
 
