@@ -15,10 +15,11 @@ from pathlib import Path
 import bpy
 
 from . import engine
+from .engine_job import Device, Gender, JobFolder, Options, People
 from .errors import RefitError
 from .jobs import EngineInfo
 from .progress import Progress
-from .reconstruction import Device, Finished, Gender, JobFolder, Options, People, Reconstruction
+from .reconstruction import Finished, Reconstruction
 from .scene.sources import Source, camera_source, file_source
 
 __all__ = ["engine_info", "export_glb", "reconstruct", "reconstruct_from_camera"]

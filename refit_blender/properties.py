@@ -8,8 +8,8 @@ from pathlib import Path
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, IntVectorProperty, PointerProperty, StringProperty
 
+from .engine_job import Options
 from .errors import SourceError
-from .reconstruction import Options
 from .scene import sources
 from .scene.body import current_betas, is_rig
 

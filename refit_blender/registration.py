@@ -8,7 +8,7 @@ import atexit
 import bpy
 
 from . import cli, engine, panels, session
-from .operators import body, reconstruct
+from .operators import body, job, reconstruct
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
@@ -17,7 +17,7 @@ CLASSES: tuple[type, ...] = (
     RefitPreferences,
     RefitSettings,
     reconstruct.REFIT_OT_reconstruct,
-    reconstruct.REFIT_OT_cancel,
+    job.REFIT_OT_cancel,
     reconstruct.REFIT_FH_picture,
     engine_operators.REFIT_OT_install_engine,
     engine_operators.REFIT_OT_cancel_install,

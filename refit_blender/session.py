@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .engine_install import InstallJob
-    from .reconstruction import Reconstruction
+    from .engine_job import EngineJob
 
 
 @dataclass
 class State:
     """job, install: what is running; error, install_error: the last sentence for the user; report: the last success."""
 
-    job: Reconstruction | None = None
+    job: EngineJob | None = None
     error: str = ""
     report: str = ""
     install: InstallJob | None = None

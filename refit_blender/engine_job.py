@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all jobs share: a call to the engine under way, its options, its folder.
+
+The operators poll a job from a timer, scripts and the command line wait for it: the same object, the same code.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import bpy
+import numpy as np
+
+from . import engine
+from .jobs import Request
+from .progress import Progress
+
+log = logging.getLogger(__name__)
+
+People = Literal["all", "largest"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Gender = Literal["neutral", "male", "female"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the engine shall do with a picture, or with the pictures of several cameras.
+
+    people: whom to take, or boxes: [[x, y, w, h], ...] in pixels of a single picture. body: SMPL file, or None for
+    the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. overlay:
+    draw one, too.
+    """
+
+    people: People = "all"
+    boxes: Sequence[Sequence[float]] | None = None
+    body: Path | None = None
+    gender: Gender = "neutral"
+    weights: Path | None = None
+    betas: Sequence[float] | None = None
+    iterations: int = 5
+    device: Device = "auto"
+    overlay: bool = False
+
+    def parameters(self) -> dict[str, Any]:
+        """As the engine's methods want them; the boxes belong to a picture and are not among them."""
+        return {
+            "people": self.people,
+            "body": str(self.body.absolute()) if self.body else None,
+            "gender": self.gender,
+            "weights": str(self.weights.absolute()) if self.weights else None,
+            "betas": floats(self.betas),
+            "iterations": self.iterations,
+            "device": self.device,
+            "overlay": self.overlay,
+        }
+
+
+class Summary(ABC):
+    """What a job has done, for the operator and the command line.
+
+    seconds: per stage; messages: the engine's remarks.
+    """
+
+    seconds: dict[str, float]
+    messages: tuple[str, ...]
+
+    @abstractmethod
+    def summary(self) -> str:
+        """One sentence for the status line."""
+
+
+class JobFolder:
+    """A folder for one job's files, in Blender's temporary folder; gone when closed, with everything in it."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="refit-", dir=bpy.app.tempdir or None, ignore_cleanup_errors=True
+        )
+        self.path = Path(self._folder.name).resolve()
+
+    def close(self) -> None:
+        self._folder.cleanup()
+
+
+class EngineJob(ABC):
+    """A job under way. The folder is the caller's to close, after `finish`."""
+
+    def __init__(self, method: str, parameters: Mapping[str, Any], folder: Path) -> None:
+        self._folder = folder
+        self._started = time.perf_counter()
+        self._request: Request = engine.resident().call(method, {**parameters, "job_folder": str(folder)})
+
+    @property
+    def progress(self) -> Progress:
+        return self._request.progress or Progress()
+
+    def poll(self) -> bool:
+        """True when the engine has ended; never blocks."""
+        return self._request.poll()
+
+    def cancel(self) -> None:
+        self._request.cancel()
+
+    def wait(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+        """Block until the engine has ended. Raises what it ended with."""
+        self._request.wait(on_progress)
+
+    @abstractmethod
+    def finish(self, context: bpy.types.Context) -> Summary:
+        """Build what the engine has found. Raises a RefitError, and leaves the scene as it was then."""
+
+    def _seconds(self, answer: Mapping[str, Any], building: float) -> dict[str, float]:
+        """Times per stage; `building`: the clock's time at which the engine's part was over."""
+        now = time.perf_counter()
+        seconds = {f"engine: {name}": float(value) for name, value in (answer.get("seconds") or {}).items()}
+        return {**seconds, "building the bodies": now - building, "click to body": now - self._started}
+
+
+def messages_of(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """The engine's remarks."""
+    messages = tuple(str(message) for message in answer.get("messages") or ())
+    for message in messages:
+        log.info("%s", message)
+    return messages
+
+
+def floats(values: Any) -> list | None:
+    """An array as JSON has it."""
+    return None if values is None else np.asarray(values, dtype=np.float64).tolist()
+
+
+def counted(count: int, one: str, many: str) -> str:
+    return f"1 {one}" if count == 1 else f"{count} {many}"

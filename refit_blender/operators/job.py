@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running a job from a button: without freezing the window, or blocking where there is none; and Cancel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ..engine_job import EngineJob, JobFolder, Summary
+from ..errors import Cancelled, RefitError
+from ..session import state
+
+POLL_SECONDS = 0.04
+
+
+class JobOperator:
+    """An operator that asks the engine and builds what it answers, in one undo step."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    _timer: bpy.types.Timer | None = None
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if state.job:
+            cls.poll_message_set("A reconstruction is running")
+            return False
+        return context.scene is not None
+
+    def make_job(self, context: bpy.types.Context, folder: Path) -> EngineJob:
+        """Start the job that the settings ask for. Raises a RefitError where they are incomplete."""
+        raise NotImplementedError
+
+    def built(self, context: bpy.types.Context, finished: Summary) -> None:
+        """Called when the job's result is in the scene."""
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        return self.execute(context) if context.window is None else self.run_modal(context)
+
+    def run_modal(self, context: bpy.types.Context) -> set[str]:
+        try:
+            self._start(context)
+        except RefitError as error:
+            return self._give_up(error)
+        manager = context.window_manager
+        self._timer = manager.event_timer_add(POLL_SECONDS, window=context.window)
+        manager.modal_handler_add(self)
+        self._shown = state.job.progress
+        _redraw(context)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            self._start(context)
+            state.job.wait()
+            return self._finish(context)
+        except RefitError as error:
+            return self._give_up(error)
+        finally:
+            self._clean_up()
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type == "ESC" and event.value == "PRESS":
+            state.job.cancel()
+            return {"RUNNING_MODAL"}
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        if not state.job.poll():
+            if state.job.progress != self._shown:
+                self._shown = state.job.progress
+                _redraw(context)
+            return {"PASS_THROUGH"}
+        try:
+            return self._finish(context)
+        except RefitError as error:
+            return self._give_up(error)
+        finally:
+            self._stop_timer(context)
+            self._clean_up()
+            _redraw(context)
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Blender ends the operator: another file is loaded, or the window closes."""
+        if self._timer is None:  # it has not begun: a file browser was closed
+            return
+        state.job.cancel()
+        self._stop_timer(context)
+        self._clean_up()
+
+    def _start(self, context: bpy.types.Context) -> None:
+        state.error = state.report = ""
+        self._folder = JobFolder()
+        try:
+            state.job = self.make_job(context, self._folder.path)
+        except BaseException:
+            self._clean_up()
+            raise
+
+    def _finish(self, context: bpy.types.Context) -> set[str]:
+        finished = state.job.finish(context)
+        self.built(context, finished)
+        state.report = finished.summary()
+        for message in finished.messages:
+            self.report({"WARNING"}, message)
+        self.report({"INFO"}, state.report)
+        return {"FINISHED"}
+
+    def _give_up(self, error: RefitError) -> set[str]:
+        if isinstance(error, Cancelled):
+            state.report = str(error)
+            self.report({"INFO"}, str(error))
+        else:
+            state.error = str(error)
+            self.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+
+    def _stop_timer(self, context: bpy.types.Context) -> None:
+        context.window_manager.event_timer_remove(self._timer)
+
+    def _clean_up(self) -> None:
+        state.job = None
+        self._folder.close()
+
+
+class REFIT_OT_cancel(bpy.types.Operator):
+    """Stop the running job; the scene stays as it is"""
+
+    bl_idname = "refit.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        return state.job is not None
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        state.job.cancel()
+        return {"FINISHED"}
+
+
+def _redraw(context: bpy.types.Context) -> None:
+    """The sidebars only: drawing whole viewports over and over would slow down the user's own work."""
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            for region in area.regions if area.type == "VIEW_3D" else ():
+                if region.type == "UI":
+                    region.tag_redraw()
