@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pinhole intrinsics of a photo, and lens distortion.
+"""Pinhole intrinsics of a photo.
 
 Frames: X right, Y down, Z forward, metres. Pixels: the origin is the corner of the first pixel, so that its centre
-is at (0.5, 0.5) and the centre of a w x h image at (w/2, h/2). OpenCV's own functions put the origin at the centre of
-the first pixel; whatever calls them here shifts by half a pixel.
+is at (0.5, 0.5) and the centre of a w x h image at (w/2, h/2).
 """
 
 from __future__ import annotations
@@ -11,14 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from .errors import ImageError
 
 FocalSource = Literal["scene", "exif", "default", "user"]
-
-_HALF_PIXEL = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
 
 
 @dataclass(frozen=True)
@@ -99,36 +95,3 @@ def project(points: np.ndarray, K: np.ndarray) -> np.ndarray:
     depth = points[..., 2:]
     depth = np.where(depth > 1e-6, depth, np.nan)
     return points[..., :2] / depth * K[[0, 1], [0, 1]] + K[:2, 2]
-
-
-def undistort_image(image: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
-    """The image [H,W,3] as a lens without distortion would have taken it with the same K, at the same size.
-
-    dist: OpenCV's (k1, k2, p1, p2, k3 ...).
-    """
-    return cv2.undistort(image, K - _HALF_PIXEL, np.asarray(dist, dtype=np.float64))
-
-
-def undistort_points(points: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
-    """Where pixels [N,2] of the taken image lie in the undistorted one [N,2]; corner origin in both."""
-    K = np.asarray(K, dtype=np.float64)
-    points = np.asarray(points, dtype=np.float64).reshape(-1, 1, 2)
-    return cv2.undistortPoints(points, K, np.asarray(dist, dtype=np.float64), P=K).reshape(-1, 2)
-
-
-def distort_points(points: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
-    """Where pixels [N,2] of the undistorted image lie in the taken one [N,2]; corner origin in both."""
-    rays = np.linalg.solve(K, np.concatenate([points, np.ones((len(points), 1))], axis=1).T).T
-    pixels, _ = cv2.projectPoints(rays.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), K, np.asarray(dist, np.float64))
-    return pixels.reshape(-1, 2)
-
-
-def undistort_box(box_xywh: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
-    """The box (x, y, w, h) around what a box of the taken image becomes in the undistorted one."""
-    x, y, w, h = box_xywh
-    steps = np.linspace(0.0, 1.0, 9)
-    border = [(x + s * w, y + e * h) for s in steps for e in (0.0, 1.0)]
-    border += [(x + e * w, y + s * h) for s in steps for e in (0.0, 1.0)]
-    moved = undistort_points(np.array(border), K, dist)
-    low, high = moved.min(axis=0), moved.max(axis=0)
-    return np.concatenate([low, high - low])

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from .body import SMPL_JOINT_NAMES
-from .camera import choose_intrinsics, distort_points, project, undistort_box, undistort_image
+from .camera import choose_intrinsics, project
+from .distortion import Distortion, distort_points, undistort_box, undistort_image
 from .errors import ImageError, RefitError
 from .fitting import Fitter
 from .fitting.boxes import checked_boxes
@@ -73,15 +74,15 @@ def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[np.n
     dist = _numbers(record, "dist", (-1,)) if record.get("dist") is not None else None
     intrinsics = choose_intrinsics(*photo.size, K=K, exif_focal=photo.exif_focal)
     pixels = photo.pixels
-    distorted = K is not None and dist is not None and np.any(dist != 0)
-    if distorted:
-        pixels, box = undistort_image(pixels, K, dist), undistort_box(box, K, dist)
+    lens = Distortion.opencv(dist) if K is not None and dist is not None else None
+    if lens:
+        (pixels, _), box = undistort_image(pixels, K, lens), undistort_box(box, K, lens)
     people = fitter.fit(pixels, box[None], intrinsics, roll=photo.quarter_turns * np.pi / 2)
     joints = people.joints[0, _INDICES]
     projected = project(joints, intrinsics.K)
     if not np.isfinite(projected).all():
         raise RefitError("The network gave no usable body.")
-    return joints, distort_points(projected, K, dist) if distorted else projected
+    return joints, distort_points(projected, K, lens) if lens else projected
 
 
 def _in_frame(photo: Photo, size: tuple[int, int] | None) -> Photo:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import refit_engine.fitting
 from conftest import ScriptedDetector, ScriptedModels, street
-from refit_engine.camera import project, undistort_image
+from refit_engine.camera import project
+from refit_engine.distortion import Distortion, undistort_image
 from refit_engine.cli import main
 from refit_engine.evaluate import JOINTS, DatasetError, predictions, read_dataset
 from refit_engine.fitting import FitOptions, Fitter
@@ -68,7 +69,7 @@ def test_camera_is_assumed_where_none_is_given(record, tmp_path, fitter):
 
 def test_distorted_picture_gives_the_body_of_the_undistorted_one_and_pixels_of_its_own(record, tmp_path, fitter):
     distorted = predict({**record, "dist": DIST}, tmp_path, fitter)
-    write_image(tmp_path / "flat.png", undistort_image(street(), np.array(K), np.array(DIST)))
+    write_image(tmp_path / "flat.png", undistort_image(street(), np.array(K), Distortion.opencv(DIST))[0])
     flat = predict({**record, "image": "flat.png"}, tmp_path, fitter)
     (joints, pixels), (flat_joints, _) = arrays(distorted), arrays(flat)
     # The box grows a little when it is undistorted, so the bodies agree but roughly.
