@@ -12,7 +12,7 @@ division    k1, k2: (x, y) / (1 + k1 r² + k2 r⁴)
 nuke        k1, k2, the other way round: the ideal point is (x, y) / (1 + k1 s² + k2 s⁴) of the taken one, where s is
             its distance from the principal point in halves of the picture's longer side
 brown       k1, k2, k3, k4, p1, p2: (x, y) (1 + k1 r² + k2 r⁴ + k3 r⁶ + k4 r⁸) +
-            (p1 (r² + 2 x²) + 2 p2 x y, p2 (r² + 2 y²) + 2 p1 x y) with y up, as in Blender
+            (p1 (r² + 2 x²) + 2 p2 x y, p2 (r² + 2 y²) + 2 p1 x y); Blender counts y upwards, so its p2 is minus this
 
 Sources: OpenCV's page "Camera Calibration and 3D Reconstruction"; Blender's libmv, `distortion_models.h`.
 """
@@ -92,7 +92,7 @@ def undistort_image(image: np.ndarray, K: np.ndarray, distortion: Distortion) ->
 
 
 def undistort_points(points: np.ndarray, K: np.ndarray, distortion: Distortion) -> np.ndarray:
-    """Where pixels [N,2] of the taken picture lie in the undistorted one [N,2]; the nearest where nothing lies there."""
+    """Where pixels [N,2] of the taken picture lie in the undistorted one [N,2], or the nearest to that there is."""
     backward = distortion.model == "nuke"
     function = _function(K, distortion)
     points = _normalised(points, K)
@@ -138,8 +138,7 @@ def _function(K: np.ndarray, distortion: Distortion) -> Callable[[np.ndarray], n
         case "division":
             return lambda points: _bend(points, (), c)
         case "brown":
-            # Turning y over turns the sign of what is not symmetric about the x axis.
-            return lambda points: _bend(points, c[:4], (), (c[4], -c[5]))
+            return lambda points: _bend(points, c[:4], (), c[4:])
         case "nuke":
             return lambda points: _bend(points, (), _nuke_coefficients(K, distortion))
 
@@ -158,7 +157,7 @@ def _bend(
     points: np.ndarray,
     numerator: Sequence[float],
     denominator: Sequence[float] = (),
-    tangential: tuple[float, float] = (0.0, 0.0),
+    tangential: Sequence[float] = (0.0, 0.0),
 ) -> np.ndarray:
     """points [N,2] times a fraction of two polynomials in r² (without their constant 1), plus the tangential part.
 

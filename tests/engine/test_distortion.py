@@ -52,6 +52,8 @@ def test_blenders_models_are_blenders():
     with np.load(DATA / "blender_lenses.npz") as recorded:
         for index, model in enumerate(recorded["models"]):
             coefficients = recorded["coefficients"][index, : recorded["counts"][index]]
+            if model == "brown":
+                coefficients[5] *= -1  # Blender counts y upwards
             lens = Distortion(str(model), tuple(coefficients), tuple(recorded["size"]))
             found = distort_points(recorded["undistorted"], recorded["K"][index], lens)
             taken = recorded["taken"][index]
