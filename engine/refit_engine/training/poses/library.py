@@ -21,7 +21,7 @@ __all__ = ["PoseLibrary"]
 
 log = logging.getLogger(__name__)
 
-_FORMAT, _VERSION = "refit-poses", 1
+_FORMAT, _VERSION = "refit-poses", 2
 _KEPT_RATE = 30.0  # frames a second looked at; neighbours at the capture rate are the same pose
 _DISTINCT = 12_000
 _SAME_POSE = 0.035  # metres, root mean square over joints: closer poses are one
@@ -32,10 +32,14 @@ _WILD = np.radians(20)
 
 @dataclass(frozen=True)
 class PoseLibrary:
-    """Poses [N,24,4] unit quaternions (x, y, z, w), joint 0 in a world with Y up; weights [N] sum to 1."""
+    """Poses [N,24,4] unit quaternions (x, y, z, w), joint 0 in a world with Y up; weights [N] sum to 1.
+
+    clips: [N] number of the clip that each comes from.
+    """
 
     quaternions: np.ndarray
     weights: np.ndarray
+    clips: np.ndarray
 
     @classmethod
     def build(cls, mocap_dir: Path) -> "PoseLibrary":
@@ -43,7 +47,7 @@ class PoseLibrary:
 
         Takes a few minutes. Raises FileNotFoundError where the folder holds no motion that can be read.
         """
-        clips = []
+        clips: list[np.ndarray] = []
         for motion in read_sources(Path(mocap_dir)):
             step = max(1, round(motion.frame_rate / _KEPT_RATE))
             clips.append(_cleaned(retarget(motion.every(step))))
@@ -51,11 +55,12 @@ class PoseLibrary:
         if not clips:
             raise FileNotFoundError(f"No motion capture (cmu_expmap.npz, *.amc.xz, *.bvh) under {mocap_dir}.")
         poses = np.concatenate(clips)
+        origin = np.repeat(np.arange(len(clips)), [len(clip) for clip in clips])
         shapes = _shapes(poses)
         chosen = _farthest_points(shapes, _DISTINCT, _SAME_POSE)
         log.info("%d distinct poses of %d", len(chosen), len(poses))
         quaternions = canonical(roma.rotmat_to_unitquat(torch.from_numpy(poses[chosen]))).numpy()
-        return cls(quaternions, _rarity(shapes[chosen]))
+        return cls(quaternions, _rarity(shapes[chosen]), origin[chosen])
 
     @classmethod
     def load(cls, path: Path) -> "PoseLibrary":
@@ -65,13 +70,25 @@ class PoseLibrary:
                 raise ValueError(f"{path} is not a pose library of this version.")
             packed = torch.from_numpy(archive["quaternions"].astype(np.float32))
             weights = archive["weights"].astype(np.float64)
-        return cls(torch.nn.functional.normalize(packed, dim=-1).numpy(), weights / weights.sum())
+            clips = archive["clips"]
+        return cls(torch.nn.functional.normalize(packed, dim=-1).numpy(), weights / weights.sum(), clips)
+
+    def part(self, held_out: bool) -> "PoseLibrary":
+        """The poses of the clips kept for testing, every sixth, or of the others."""
+        rows = (self.clips % 6 == 5) == held_out
+        weights = self.weights[rows]
+        return PoseLibrary(self.quaternions[rows], weights / weights.sum(), self.clips[rows])
 
     def save(self, path: Path) -> None:
         """Write the library: 16 bits a number, a few megabytes."""
         packed = np.rint(self.quaternions * 32767).astype(np.int16)
         np.savez_compressed(
-            path, format=_FORMAT, version=_VERSION, quaternions=packed, weights=self.weights.astype(np.float32)
+            path,
+            format=_FORMAT,
+            version=_VERSION,
+            quaternions=packed,
+            weights=self.weights.astype(np.float32),
+            clips=self.clips.astype(np.int16),
         )
 
     def __len__(self) -> int:

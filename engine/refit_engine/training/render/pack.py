@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -97,6 +97,23 @@ class AssetPack:
             for index, item in enumerate(self.attachments)
             if item.kind == kind and (wearer == "any" or item.wearer in ("any", wearer))
         ]
+
+    def part(self, held_out: bool) -> AssetPack:
+        """The skins, clothes, hair and panoramas kept for testing, a fifth of each kind, or the others."""
+        kinds: dict[str, list[str]] = {}
+        for item in self.attachments:
+            kinds.setdefault(f"{item.kind} {item.wearer}", []).append(item.name)
+        for key in self.images:
+            if key.startswith(("skin/", "panorama/")):
+                wearer = "female" if "female" in key else "male"
+                kinds.setdefault(f"{key.split('/')[0]} {wearer}", []).append(key)
+        tested = {name for names in kinds.values() for name in sorted(names)[2::5]}
+        dropped = {name for names in kinds.values() for name in names if (name in tested) != held_out}
+        return replace(
+            self,
+            attachments=tuple(item for item in self.attachments if item.name not in dropped),
+            images={key: data for key, data in self.images.items() if key not in dropped},
+        )
 
     def save(self, path: Path) -> None:
         """Write the pack as a compressed npz."""
