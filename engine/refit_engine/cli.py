@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument("--out", required=True, type=Path, metavar="DIR", help="of several images, one in it each")
     reconstruct.add_argument("--bbox", action="append", type=_box, metavar="x,y,w,h", help="a person's box; may repeat")
     reconstruct.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
+    reconstruct.add_argument(
+        "--no-confidence", action="store_true", help="do not estimate the joints' standard deviations"
+    )
     _add_people(reconstruct)
     _add_solve(reconstruct)
     reconstruct.set_defaults(command=_reconstruct)
@@ -189,6 +192,7 @@ def _fit_options(options: argparse.Namespace):
         gender=options.gender,
         weights=options.weights,
         iterations=options.iterations,
+        confidence=not getattr(options, "no_confidence", True),
     )
 
 

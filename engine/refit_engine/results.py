@@ -7,6 +7,7 @@ import io
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from .errors import RefitError
 from .images import write_atomically
 
 FORMAT, VERSION = "refit-result", 1
+
+ConfidenceKind = Literal["calibrated", "uncalibrated", "off"]
+"""Whether standard deviations are what one can expect, too small and good for comparing joints only, or NaN."""
 
 
 class ResultFileError(RefitError):
@@ -34,6 +38,9 @@ class ImageResult:
     boxes_xywh: [N,4] pixels; scores: [N] detector's score, 1 for a given box.
     betas: [N,10]; rotmats: [N,24,3,3], the first in the camera frame; transl: [N,3].
     joints_cam: [N,24,3]; joints2d: [N,24,2] pixels, NaN where behind the camera; vertices_cam: [N,V,3].
+    joint_std_mm: [N,24] root mean square error to expect of each joint's position relative to the pelvis, in the camera's
+    orientation, millimetres; joint_std_deg: [N,24] of each joint's rotation relative to its parent (of the pelvis:
+    relative to the camera), degrees. confidence: what they are worth; NaN where it is "off".
     body_file: the file that the body can be built from; weights_name; iterations: updates after the first estimate.
     """
 
@@ -49,6 +56,9 @@ class ImageResult:
     joints_cam: np.ndarray
     joints2d: np.ndarray
     vertices_cam: np.ndarray
+    joint_std_mm: np.ndarray
+    joint_std_deg: np.ndarray
+    confidence: ConfidenceKind
     joint_names: tuple[str, ...]
     body_name: str
     body_kind: str
@@ -62,7 +72,7 @@ class ImageResult:
         return len(self.betas)
 
 
-_STRINGS = {"image", "focal_source", "body_name", "body_kind", "body_file", "weights_name", "engine_version"}
+_STRINGS = {"image", "focal_source", "confidence", "body_name", "body_kind", "body_file", "weights_name", "engine_version"}
 
 
 def write_result(path: Path, result: ImageResult) -> None:

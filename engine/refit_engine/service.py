@@ -162,6 +162,7 @@ def _reconstruct_params(params: dict[str, Any]) -> tuple[list[ImageRequest], Fit
         weights=Path(weights) if weights else None,
         betas=betas,
         iterations=values.integer("iterations", 5, 0, MAX_ITERATIONS),
+        confidence=values.boolean("confidence", True),
     )
     device = values.choice("device", DEVICE_NAMES)
     overlay = values.boolean("overlay", False)

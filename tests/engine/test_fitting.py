@@ -43,6 +43,12 @@ def with_options(fitter, **changes):
     return Fitter(fitter._models, replace(fitter._options, **changes), "cpu")
 
 
+def as_people(betas, *others):
+    """People of whose confidence nothing is known."""
+    unknown = np.full((len(betas), 24), np.nan)
+    return People(betas, *others, unknown, unknown)
+
+
 def posed(result, body):
     """The result's vertices again, from its parameters alone."""
     tensors = (torch.tensor(np.asarray(a), dtype=torch.float32) for a in (result.betas, result.rotmats, result.transl))
@@ -68,7 +74,7 @@ def test_network_and_result_agree_on_where_the_body_is_in_the_crop(fitter, roll)
         estimate = subject.estimate(fitter._patches(street(), [crop], intrinsics), camera)
         marks = subject.landmark_points(estimate.betas, estimate.rotmats())
         seen = project_to_crop(marks, estimate.cam, camera)[0]
-        people = unroll(People(*(value.numpy() for value in subject.pose(estimate, camera))), np.array([roll]))
+        people = unroll(as_people(*(value.numpy() for value in subject.pose(estimate, camera))), np.array([roll]))
     points = people.vertices[0][load_body().landmark_ids].mean(axis=1).astype(np.float64)
     pixels = transform(crop_matrix(crop, intrinsics), project(points, intrinsics.K))
     np.testing.assert_allclose(pixels, seen, atol=0.01)
@@ -90,7 +96,7 @@ def _some_people():
     betas, transl = rng.normal(size=(2, 10)), rng.normal(size=(2, 3)) + (0, 0, 4)
     tensors = (torch.tensor(a, dtype=torch.float32) for a in (betas, rotmats, transl))
     output = BodyModel(load_body())(*tensors)
-    return People(betas, rotmats, transl, output.joints.numpy(), output.vertices.numpy())
+    return as_people(betas, rotmats, transl, output.joints.numpy(), output.vertices.numpy())
 
 
 def test_picture_lying_on_its_side_gives_the_same_body_on_its_side(fitter):
@@ -132,7 +138,8 @@ def test_result_of_a_picture_is_complete_and_consistent(fitter, photo_file):
     assert (result.vertices_cam[..., 2] > 0).all()
     np.testing.assert_allclose(project(result.joints_cam, result.K), result.joints2d)
     assert result.body_file.endswith("body.npz") and result.weights_name == "untrained"
-    assert {stage for stage, seconds in fitter.seconds.items() if seconds > 0} == {"detect", "crop", "network", "body"}
+    stages = {"detect", "crop", "network", "confidence", "body"}
+    assert {stage for stage, seconds in fitter.seconds.items() if seconds > 0} == stages
 
 
 def test_people_fitted_together_or_alone_are_the_same(fitter):

@@ -14,8 +14,9 @@ import torch
 from ..body import BodyData, BodyModel, load_body
 from ..detect import PersonDetector
 from ..network import ReFit
-from ..network.checkpoint import load_refit
+from ..network.checkpoint import BUNDLED_WEIGHTS, load_refit
 from ..network.inference import prepare_for_inference
+from .confidence_model import Calibration, calibration_for
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class FitOptions:
     weights: a ReFit weights file, None for the bundled ones.
     betas: [10] a known shape of that body, kept at every iteration; None to estimate it.
     iterations: updates after the initial estimate.
+    confidence: whether each joint's standard deviation is estimated, which runs the updates several times more.
     """
 
     people: Literal["all", "largest"] = "all"
@@ -34,6 +36,7 @@ class FitOptions:
     weights: Path | None = None
     betas: np.ndarray | None = None
     iterations: int = 5
+    confidence: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,12 @@ class Body:
 
 @dataclass(frozen=True)
 class Network:
-    """A ReFit ready to run, and the body that it was trained with (None where the user must bring SMPL)."""
+    """A ReFit ready to run, the body that it was trained with, and what its confidence is calibrated with, if it is."""
 
     model: ReFit
     name: str
     trained_on: Literal["bundled", "smpl"]
+    calibration: Calibration | None = None
 
 
 class Models:
@@ -66,7 +70,8 @@ class Models:
     def network(self, weights: Path | None, device: torch.device) -> Network:
         def load() -> Network:
             model, info = load_refit(weights, device)
-            return Network(prepare_for_inference(model), info.name, info.body)
+            calibration = calibration_for(weights or BUNDLED_WEIGHTS)
+            return Network(prepare_for_inference(model), info.name, info.body, calibration)
 
         return self._keep("network", (_stamp(weights), device), load)
 

@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,10 @@ from ..detect import Detection
 from ..device import choose_device, is_out_of_memory
 from ..errors import DeviceError, NoPersonFound, RefitError
 from ..images import Photo, read_photo
-from ..network import CropCamera
-from ..results import ImageResult
+from ..network import CropCamera, Encoding, Estimate
+from ..results import ConfidenceKind, ImageResult
 from .boxes import MIN_BOX_SIDE, checked_boxes, turn_boxes
+from .confidence import Confidence
 from .models import FitOptions, Models
 from .subject import Subject, choose_subject
 from .upright import stand_up
@@ -55,6 +56,7 @@ class People:
     """Bodies in the frame of one camera (X right, Y down, Z forward, metres); N people.
 
     betas: [N,10]; rotmats: [N,24,3,3]; transl: [N,3]; joints: [N,24,3]; vertices: [N,V,3].
+    joint_std_mm, joint_std_deg: [N,24], see `confidence`; NaN where they were not asked for.
     """
 
     betas: np.ndarray
@@ -62,6 +64,8 @@ class People:
     transl: np.ndarray
     joints: np.ndarray
     vertices: np.ndarray
+    joint_std_mm: np.ndarray
+    joint_std_deg: np.ndarray
 
     def __getitem__(self, index: np.ndarray) -> People:
         return People(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
@@ -71,7 +75,7 @@ class Fitter:
     """Fits the people of image after image with the same options; memory does not grow with their number.
 
     Models stay in `models` for the next fitter. `messages` collects what the user should know (each once),
-    `seconds` the time spent per stage: detect, crop, network, body.
+    `seconds` the time spent per stage: detect, crop, network, confidence, body.
     """
 
     def __init__(self, models: Models, options: FitOptions, device: str = "auto", step: Step = lambda _: None) -> None:
@@ -80,7 +84,9 @@ class Fitter:
         self._step = step
         self.device = choose_device(device)
         self.messages: list[str] = []
-        self.seconds: Counter[str] = Counter(detect=0.0, crop=0.0, network=0.0, body=0.0)
+        self.seconds: Counter[str] = Counter(
+            detect=0.0, crop=0.0, network=0.0, confidence=0.0, body=0.0
+        )
         self._subject: Subject | None = None
 
     def subject(self) -> Subject:
@@ -134,6 +140,9 @@ class Fitter:
             joints_cam=people.joints,
             joints2d=project(people.joints, intrinsics.K),
             vertices_cam=people.vertices,
+            joint_std_mm=people.joint_std_mm,
+            joint_std_deg=people.joint_std_deg,
+            confidence=self.confidence_kind(),
             joint_names=tuple(SMPL_JOINT_NAMES),
             body_name=subject.result_body.data.name,
             body_kind=subject.result_body.data.kind,
@@ -161,6 +170,12 @@ class Fitter:
                     raise
                 batch = self._make_room(batch)
         return People(*(np.concatenate(values) for values in zip(*map(_fields, parts), strict=True)))
+
+    def confidence_kind(self) -> ConfidenceKind:
+        """What this job's standard deviations are worth."""
+        if not self._options.confidence:
+            return "off"
+        return "calibrated" if self.subject().network.calibration else "uncalibrated"
 
     def say(self, message: str) -> None:
         """Tell the user, once."""
@@ -199,11 +214,23 @@ class Fitter:
             camera = self._crop_camera(crops, intrinsics)
         with torch.inference_mode():
             with self._timed("network"):
-                estimate = subject.estimate(patches, camera)
+                encoding = subject.network.model.encode(patches)
+                estimates = subject.follow(encoding, camera)
+                self._wait()
+            with self._timed("confidence"):
+                confidence = self._confidence(encoding, camera, estimates)
                 self._wait()
             with self._timed("body"):
-                people = _to_people(*subject.pose(estimate, camera))
+                people = _to_people(*subject.pose(estimates[-1], camera), *confidence)
         return unroll(people, np.array([crop.roll for crop in crops]))
+
+    def _confidence(self, encoding: Encoding, camera: CropCamera, estimates: list[Estimate]) -> Confidence:
+        count = len(encoding.vector)
+        if not self._options.confidence:
+            unknown = encoding.vector.new_full((count, len(SMPL_JOINT_NAMES)), np.nan)
+            return Confidence(unknown, unknown)
+        subject = self.subject()
+        return subject.confidence(encoding, camera, estimates, subject.expanded_betas(count))
 
     def _patches(self, pixels: np.ndarray, crops: list[Crop], intrinsics: Intrinsics) -> torch.Tensor:
         """RGB in 0..1, [B,3,256,256], channels last."""
@@ -261,7 +288,7 @@ class Fitter:
 
 
 def _fields(people: People) -> tuple[np.ndarray, ...]:
-    return people.betas, people.rotmats, people.transl, people.joints, people.vertices
+    return tuple(getattr(people, field.name) for field in fields(people))
 
 
 def _to_people(*tensors: torch.Tensor) -> People:

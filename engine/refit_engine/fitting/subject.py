@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..body.transfer import transfer_betas
 from ..errors import BodyFileError
-from ..network import CropCamera, Estimate
+from ..network import CropCamera, Encoding, Estimate
 from ..network.keypoints import keypoint_points
 from ..network.refit import PosePoints
+from .confidence import ConfidenceEstimator
 from .models import Body, FitOptions, Models, Network
 
 
@@ -32,11 +33,22 @@ class Subject:
     given_betas: Tensor | None
     loop_betas: Tensor | None
     iterations: int
+    confidence: ConfidenceEstimator
 
     def estimate(self, patches: Tensor, camera: CropCamera) -> Estimate:
         """The last estimate for RGB crops [B,3,256,256] in 0..1."""
-        betas = None if self.loop_betas is None else self.loop_betas.expand(len(patches), -1)
-        return self.network.model(patches, camera, self.points, self.landmark_points, self.iterations, betas)[-1]
+        return self.follow(self.network.model.encode(patches), camera)[-1]
+
+    def follow(self, encoding: Encoding, camera: CropCamera) -> list[Estimate]:
+        """All T+1 estimates for B encoded crops."""
+        betas = self.expanded_betas(len(encoding.vector))
+        return self.network.model.refine(
+            encoding, camera, self.points, self.landmark_points, self.iterations, betas
+        )
+
+    def expanded_betas(self, count: int) -> Tensor | None:
+        """The known shape of the followed body for each of B people, [B,10], or None."""
+        return None if self.loop_betas is None else self.loop_betas.expand(count, -1)
 
     def pose(self, estimate: Estimate, camera: CropCamera) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The result's body in the crops' camera frame.
@@ -73,15 +85,20 @@ def choose_subject(models: Models, options: FitOptions, device: torch.device) ->
     if options.betas is not None:
         given = torch.as_tensor(options.betas, dtype=torch.float32, device=device).reshape(1, -1)
     config = network.model.config
+    points = keypoint_points(loop_body.model, loop_body.data, config.keypoints)
+    landmark_points = loop_body.model.subset(loop_body.data.landmark_ids) if config.landmark_feedback else None
     return Subject(
         network=network,
         loop_body=loop_body,
         result_body=result_body,
-        points=keypoint_points(loop_body.model, loop_body.data, config.keypoints),
-        landmark_points=loop_body.model.subset(loop_body.data.landmark_ids) if config.landmark_feedback else None,
+        points=points,
+        landmark_points=landmark_points,
         given_betas=given,
         loop_betas=given if given is None or same else _transferred(given, result_body, loop_body),
         iterations=options.iterations,
+        confidence=ConfidenceEstimator(
+            network.model, loop_body.model, points, landmark_points, network.calibration
+        ),
     )
 
 
