@@ -71,9 +71,12 @@ class Reconstruction(EngineJob):
 
 def image_parameters(source: Source, options: Options) -> dict[str, Any]:
     """A picture and what is known of its camera, as the engine wants it."""
-    return {
+    image = {
         "image": str(source.picture),
         "bboxes_xywh": floats(options.boxes),
         "K": floats(source.K),
         "focal": source.focal,
     }
+    if source.distortion:
+        image["distortion"] = source.distortion.parameters()
+    return image

@@ -20,6 +20,9 @@ from .sources import Source
 # A level camera that looks along the world's +Y: its X is the world's X, its down is the world's -Z.
 LEVEL = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 
+# Marks cameras that were made for a single picture.
+PHOTO_CAMERA = "refit_photo_camera"
+
 _KINDS = ("objects", "meshes", "armatures", "cameras", "images", "materials", "collections")
 
 
@@ -40,8 +43,9 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
     if context.mode != "OBJECT":
         bpy.ops.object.mode_set(mode="OBJECT")
     scene = context.scene
+    unit = cameras.metres_per_unit(scene)
     camera = scene.objects.get(source.camera) if source.camera else None
-    with _nothing_left_on_error():
+    with nothing_left_on_error():
         collection = bpy.data.collections.new(f"ReFit {source.name}")
         scene.collection.children.link(collection)
         camera_to_world = _level_camera(result) if source.camera_to_world is None else source.camera_to_world
@@ -49,18 +53,20 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
         if camera is None:  # none was there, or it was deleted in the meantime
             camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
             collection.objects.link(camera)
-            camera.matrix_world = _matrix_world(camera_to_world)
+            camera.matrix_world = _matrix_world(camera_to_world, unit)
+            # Fit from Cameras shall not take it for one whose place is known.
+            camera[PHOTO_CAMERA] = True
             images.show_behind(camera, result.image, source.picture.name, pack=temporary in result.image.parents)
         bodies = []
         for index, person in enumerate(result.people):
             name = source.name if len(result.people) == 1 else f"{source.name} person {index + 1}"
-            made = build_body(name, body, _pose(person, camera_to_world), collection)
+            made = build_body(name, body, _pose(person, camera_to_world, unit), collection)
             _note_parameters(made.rig, person, source, result, camera)
             bodies.append(made)
     if frame:
         cameras.set_frame(scene, frame)
         scene.camera = camera
-    _select(context, [made.rig for made in bodies])
+    select_bodies(context, [made.rig for made in bodies])
     return Outcome(collection, camera, tuple(bodies))
 
 
@@ -72,17 +78,20 @@ def _level_camera(result: ImageResult) -> np.ndarray:
     return matrix
 
 
-def _matrix_world(camera_to_world: np.ndarray) -> Matrix:
+def _matrix_world(camera_to_world: np.ndarray, unit: float) -> Matrix:
     R = camera_to_world[:3, :3].T
-    return Matrix(cameras.camera_matrix_world(R, -R @ camera_to_world[:3, 3]))
+    return Matrix(cameras.camera_matrix_world(R, -R @ camera_to_world[:3, 3] / unit))
 
 
-def _pose(person: Person, camera_to_world: np.ndarray) -> Pose:
-    """The pose, with the rig's origin on the ground under the body."""
+def _pose(person: Person, camera_to_world: np.ndarray, unit: float) -> Pose:
     vertices = person.vertices_cam @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
+    return Pose(person.betas, person.rotmats, person.transl, camera_to_world, ground_under(vertices), unit)
+
+
+def ground_under(vertices: np.ndarray) -> np.ndarray:
+    """The place [3] on the ground under the middle of a body's vertices [V,3], Z up."""
     low, high = vertices.min(axis=0), vertices.max(axis=0)
-    ground = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
-    return Pose(person.betas, person.rotmats, person.transl, camera_to_world, ground)
+    return np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
 
 
 def _note_parameters(
@@ -109,7 +118,7 @@ def _note_parameters(
         rig[f"refit_{name}"] = value
 
 
-def _select(context: bpy.types.Context, rigs: list[bpy.types.Object]) -> None:
+def select_bodies(context: bpy.types.Context, rigs: list[bpy.types.Object]) -> None:
     for selected in context.selected_objects:
         selected.select_set(False)
     for rig in rigs:
@@ -118,7 +127,7 @@ def _select(context: bpy.types.Context, rigs: list[bpy.types.Object]) -> None:
 
 
 @contextlib.contextmanager
-def _nothing_left_on_error() -> Iterator[None]:
+def nothing_left_on_error() -> Iterator[None]:
     """Remove the data blocks that were made inside, if it raises; make the active object active again."""
     active = bpy.context.view_layer.objects.active
     before = {kind: {block.as_pointer() for block in getattr(bpy.data, kind)} for kind in _KINDS}

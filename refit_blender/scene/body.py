@@ -40,7 +40,8 @@ class BodyObjects:
 class Pose:
     """betas [10]; rotmats [24,3,3], rotmats[0] in the camera frame; transl [3]; camera_to_world [4,4] (OpenCV axes).
 
-    ground [3]: where the rig's origin goes, in world coordinates.
+    ground [3]: where the rig's origin goes, in world coordinates. All in metres, of which a scene's unit has
+    `metres_per_unit`.
     """
 
     betas: np.ndarray
@@ -48,6 +49,7 @@ class Pose:
     transl: np.ndarray
     camera_to_world: np.ndarray
     ground: np.ndarray
+    metres_per_unit: float = 1.0
 
 
 def build_body(name: str, body: Body, pose: Pose, collection: bpy.types.Collection) -> BodyObjects:
@@ -147,7 +149,7 @@ def _pose_rig(rig: bpy.types.Object, joints: np.ndarray, pose: Pose) -> None:
     matrix = np.eye(4)
     matrix[:3, :3] = REST_TO_WORLD
     matrix[:3, 3] = pose.ground
-    rig.matrix_world = Matrix(matrix)
+    rig.matrix_world = Matrix.Scale(1 / pose.metres_per_unit, 4) @ Matrix(matrix)
     pelvis_world = pose.camera_to_world[:3, :3] @ (joints[0] + pose.transl) + origin
     for index, name in enumerate(JOINT_NAMES):
         bone = rig.pose.bones[name]

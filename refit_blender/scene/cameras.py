@@ -19,6 +19,8 @@ from ..errors import SourceError
 # Blender's camera looks along -Z with Y up.
 BLENDER_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
 DEFAULT_SENSOR_MM = 36.0
+# Cosine of the angle between a camera's axes that still counts as rounding.
+MAX_SHEAR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,16 @@ def lens_from_intrinsics(K: np.ndarray, width: int, height: int) -> tuple[Lens, 
     return lens, frame
 
 
-def extrinsics(matrix_world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """R [3,3], t [3] (world to OpenCV camera) of a camera object with this matrix [4,4]; its scale does not count."""
+def extrinsics(matrix_world: np.ndarray, name: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """R [3,3], t [3] (world to OpenCV camera) of a camera object with this matrix [4,4]; its scale does not count.
+
+    Raises SourceError, with the camera's name, where parents mirror or shear the camera, so that it has no rotation.
+    """
     axes = matrix_world[:3, :3] / np.linalg.norm(matrix_world[:3, :3], axis=0)
+    if np.linalg.det(axes) < 0:
+        raise SourceError(f"Camera “{name}” is mirrored by a negative scale.")
+    if not np.abs(axes.T @ axes - np.eye(3)).max() < MAX_SHEAR:
+        raise SourceError(f"Camera “{name}” is sheared: its parents have different scales on their axes.")
     R = BLENDER_TO_OPENCV @ axes.T
     return R, -R @ matrix_world[:3, 3]
 
@@ -102,6 +111,18 @@ def frame_of(scene: bpy.types.Scene) -> Frame:
     )
 
 
+def drawn_frame(scene: bpy.types.Scene) -> Frame:
+    """The frame in which Blender draws background images: the percentage does not count."""
+    render = scene.render
+    return Frame(render.resolution_x, render.resolution_y, render.pixel_aspect_y / render.pixel_aspect_x)
+
+
+def metres_per_unit(scene: bpy.types.Scene) -> float:
+    """How long one of the scene's units is."""
+    units = scene.unit_settings
+    return 1.0 if units.system == "NONE" else units.scale_length
+
+
 def lens_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> Lens:
     """The lens of a perspective camera. Raises SourceError for projections that have no K."""
     data = camera.data
@@ -109,7 +130,9 @@ def lens_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> Lens:
         kind = {"ORTHO": "orthographic", "PANO": "panoramic"}.get(data.type, "custom")
         raise SourceError(f"Camera “{camera.name}” is {kind}: a perspective camera is needed.")
     if scene.render.use_border:
-        raise SourceError("The scene renders a region only: switch Render Region off, so that camera and image agree.")
+        raise SourceError(
+            f"Camera “{camera.name}” cannot be used while the scene renders a region only: switch Render Region off."
+        )
     return Lens(data.lens, data.sensor_width, data.sensor_height, data.sensor_fit, data.shift_x, data.shift_y)
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,19 +25,40 @@ _SUFFIXES = {
 }
 
 
+_FORMATS = {".png": "PNG", ".bmp": "BMP"}
+
+
 @dataclass(frozen=True)
 class Background:
-    """The picture behind a camera and how it lies there."""
+    """The picture behind a camera, as Blender shows it at a frame of the scene, and how it lies there.
 
-    image: bpy.types.Image
+    image_user: which frame of a movie or sequence an image shows; a movie clip says that itself.
+    """
+
+    picture: bpy.types.Image | bpy.types.MovieClip
+    image_user: bpy.types.ImageUser | None
     placement: Placement
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels; zeros where the file cannot be read."""
+        return self.picture.size[0], self.picture.size[1]
+
+    @property
+    def display_aspect(self) -> float:
+        """How wide a pixel is shown, in its height."""
+        aspect = self.picture.display_aspect[0] / self.picture.display_aspect[1]
+        if isinstance(self.picture, bpy.types.MovieClip):
+            aspect *= self.picture.tracking.camera.pixel_aspect
+        return aspect
 
 
 def camera_background(camera: bpy.types.Object) -> Background:
-    """The first visible background image of a camera. Raises SourceError where there is none."""
-    shown = [background for background in camera.data.background_images if background.show_background_image]
-    for background in shown:
-        if background.source == "IMAGE" and background.image:
+    """The first visible background image or movie clip of a camera. Raises SourceError where there is none."""
+    for background in camera.data.background_images:
+        is_clip = background.source == "MOVIE_CLIP"
+        picture = background.clip if is_clip else background.image
+        if background.show_background_image and picture:
             placement = Placement(
                 method=background.frame_method,
                 scale=background.scale,
@@ -44,9 +67,7 @@ def camera_background(camera: bpy.types.Object) -> Background:
                 flip_x=background.use_flip_x,
                 flip_y=background.use_flip_y,
             )
-            return Background(background.image, placement)
-    if any(background.source == "MOVIE_CLIP" and background.clip for background in shown):
-        raise SourceError(f"The background of camera “{camera.name}” is a movie clip: a still image is needed.")
+            return Background(picture, None if is_clip else background.image_user, placement)
     raise SourceError(f"Camera “{camera.name}” has no background image.")
 
 
@@ -79,17 +100,31 @@ def image_file(image: bpy.types.Image, folder: Path) -> Path:
         copy = folder / f"packed{_SUFFIXES.get(image.file_format, path.suffix or '.png')}"
         copy.write_bytes(image.packed_file.data)
         return copy
-    return _write_pixels(_pixels(image), folder)
+    return write_pixels(pixels_of(image), folder / "pixels.png")
 
 
-def mirrored_file(image: bpy.types.Image, folder: Path, flip_x: bool, flip_y: bool) -> Path:
-    """A file in `folder` with the image mirrored. Raises SourceError for an image without pixels."""
-    pixels = _pixels(image)
-    return _write_pixels(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1], folder)
+def mirrored_file(path: Path, folder: Path, flip_x: bool, flip_y: bool) -> Path:
+    """A file in `folder` with the picture mirrored. Raises SourceError for one that Blender cannot read."""
+    with loaded(path) as image:
+        pixels = pixels_of(image)
+    return write_pixels(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1], folder / "mirrored.png")
 
 
-def _pixels(image: bpy.types.Image) -> np.ndarray:
-    """[H,W,4] float32, bottom row first, encoded as in the file."""
+@contextlib.contextmanager
+def loaded(path: Path) -> Iterator[bpy.types.Image]:
+    """A picture or movie as an image that nobody else sees, for a moment. Raises SourceError."""
+    try:
+        image = bpy.data.images.load(str(path), check_existing=False)
+    except RuntimeError as error:
+        raise SourceError(f"{path} cannot be read.") from error
+    try:
+        yield image
+    finally:
+        bpy.data.images.remove(image)
+
+
+def pixels_of(image: bpy.types.Image) -> np.ndarray:
+    """[H,W,4] float32, bottom row first, encoded as in the file. Raises SourceError for an image without pixels."""
     width, height = image.size
     if not width or not height:
         raise SourceError(f"Image “{image.name}” has no pixels: its file is missing or damaged.")
@@ -98,14 +133,14 @@ def _pixels(image: bpy.types.Image) -> np.ndarray:
     return pixels.reshape(height, width, 4)
 
 
-def _write_pixels(pixels: np.ndarray, folder: Path) -> Path:
+def write_pixels(pixels: np.ndarray, path: Path) -> Path:
+    """Write [H,W,4] float32, bottom row first, as a PNG or BMP file."""
     height, width = pixels.shape[:2]
-    path = folder / "pixels.png"
     copy = bpy.data.images.new("refit-copy", width, height, alpha=True)
     try:
         copy.pixels.foreach_set(np.ascontiguousarray(pixels).ravel())
         copy.filepath_raw = str(path)
-        copy.file_format = "PNG"
+        copy.file_format = _FORMATS[path.suffix]
         copy.save()
     finally:
         bpy.data.images.remove(copy)

@@ -11,21 +11,23 @@ import numpy as np
 
 from ..errors import SourceError
 from . import cameras, images
+from .views import LensDistortion, camera_view
 
 
 @dataclass(frozen=True)
 class Source:
     """A picture and what is known of its camera.
 
-    name: for the new objects; K [3,3] for the picture's pixels, or focal in pixels, or neither.
-    camera: name of the scene's camera that took it, with camera_to_world [4,4] (OpenCV axes); without one, the job
-    makes a camera that matches the picture.
+    name: for the new objects; K [3,3] for the picture's pixels, or focal in pixels, or neither; distortion of the lens.
+    camera: name of the scene's camera that took it, with camera_to_world [4,4] (OpenCV axes, metres); without one, the
+    job makes a camera that matches the picture.
     """
 
     picture: Path
     name: str
     K: np.ndarray | None = None
     focal: float | None = None
+    distortion: LensDistortion | None = None
     camera: str | None = None
     camera_to_world: np.ndarray | None = None
 
@@ -52,21 +54,15 @@ def camera_source(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, folder
     camera = scene.camera
     if camera is None:
         raise SourceError("The scene has no active camera.")
-    lens = cameras.lens_of(camera, scene)
-    background = images.camera_background(camera)
-    image = background.image
-    picture = images.image_file(image, folder)
-    seen = cameras.image_camera(
-        lens,
-        cameras.frame_of(scene),
-        background.placement,
-        *image.size,
-        display_aspect=image.display_aspect[0] / image.display_aspect[1],
-    )
-    if seen.flip_x or seen.flip_y:
-        picture = images.mirrored_file(image, folder, seen.flip_x, seen.flip_y)
-    R, t = cameras.extrinsics(cameras.world_matrix(camera, depsgraph))
+    view = camera_view(camera, scene, depsgraph, folder)
     camera_to_world = np.eye(4)
-    camera_to_world[:3, :3] = R.T @ seen.turn.T
-    camera_to_world[:3, 3] = -R.T @ t
-    return Source(picture=picture, name=camera.name, K=seen.K, camera=camera.name, camera_to_world=camera_to_world)
+    camera_to_world[:3, :3] = view.R.T
+    camera_to_world[:3, 3] = -view.R.T @ view.t
+    return Source(
+        picture=view.picture,
+        name=camera.name,
+        K=view.K,
+        distortion=view.distortion,
+        camera=camera.name,
+        camera_to_world=camera_to_world,
+    )
