@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import SourceError
 from . import cameras, frames, images
 
-# On a camera's data: OpenCV's coefficients k1, k2, p1, p2[, k3[, k4, k5, k6]] of the lens that took its background.
+# On a camera's data: {"model": "opencv", "coefficients": k1, k2, p1, p2[, k3[, k4, k5, k6]]} of the lens that took its
+# background.
 LENS_PROPERTY = "refit_distortion"
 # Of the longer side of the picture: how far a clip's optical centre may lie from the camera's.
 CENTRE_TOLERANCE = 0.02
@@ -109,22 +110,29 @@ def _lens_distortion(camera: bpy.types.Object, background: images.Background, K:
 
 def _opencv_coefficients(camera: bpy.types.Object) -> tuple[float, ...]:
     try:
-        coefficients = tuple(float(value) for value in camera.data[LENS_PROPERTY])
-    except (TypeError, ValueError):
+        noted = camera.data[LENS_PROPERTY]
+        coefficients = tuple(float(value) for value in noted["coefficients"]) if noted["model"] == "opencv" else ()
+    except (KeyError, TypeError, ValueError):
         coefficients = ()
     if len(coefficients) not in (4, 5, 8) or not all(math.isfinite(value) for value in coefficients):
-        raise SourceError(f"Camera “{camera.name}”: its property {LENS_PROPERTY} must hold 4, 5 or 8 numbers.")
+        raise SourceError(
+            f"Camera “{camera.name}”: its property {LENS_PROPERTY} must hold the model opencv and 4, 5 or 8 coefficients."
+        )
     return coefficients
 
 
 def _clip_coefficients(lens: bpy.types.MovieTrackingCamera) -> tuple[float, ...]:
+    """In the engine's order and with Y down."""
     names = {
         "POLYNOMIAL": ("k1", "k2", "k3"),
         "DIVISION": ("division_k1", "division_k2"),
         "NUKE": ("nuke_k1", "nuke_k2"),
         "BROWN": ("brown_k1", "brown_k2", "brown_k3", "brown_k4", "brown_p1", "brown_p2"),
     }
-    return tuple(getattr(lens, name) for name in names[lens.distortion_model])
+    # Brown's p2 belongs to Y, which points up in Blender's clips.
+    return tuple(
+        -getattr(lens, name) if name == "brown_p2" else getattr(lens, name) for name in names[lens.distortion_model]
+    )
 
 
 def _for_focal(model: str, coefficients: tuple[float, ...], ratio: float) -> tuple[float, ...]:
