@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .confidence import JointConfidence, read_confidence
 from .errors import ResultFileError
 
 RESULT_FORMAT, RESULT_VERSION = "refit-result", 1
@@ -35,6 +36,7 @@ class Person:
     vertices_cam: np.ndarray
     box_xywh: np.ndarray
     score: float
+    confidence: JointConfidence | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Body:
 
 def read_result(path: Path) -> ImageResult:
     """Read result.npz. Raises ResultFileError."""
-    data = _arrays(path)
+    data = read_arrays(path)
     try:
         if str(data["format"]) != RESULT_FORMAT or int(data["version"]) != RESULT_VERSION:
             raise ResultFileError(f"{path.name} is not a ReFit result of version {RESULT_VERSION}.")
@@ -91,6 +93,7 @@ def read_result(path: Path) -> ImageResult:
                 vertices_cam=data["vertices_cam"][index],
                 box_xywh=data["boxes_xywh"][index].astype(np.float64),
                 score=float(data["scores"][index]),
+                confidence=read_confidence(data, index),
             )
             for index in range(len(data["betas"]))
         )
@@ -121,7 +124,7 @@ def read_body(path: Path) -> Body:
 
 @functools.lru_cache(maxsize=2)
 def _read_body(path: Path, changed: int) -> Body:
-    data = _arrays(path)
+    data = read_arrays(path)
     try:
         v_template = data["v_template"].astype(np.float32)
         shapedirs = data["shapedirs"].astype(np.float32)[:, :, :BETAS]
@@ -153,7 +156,8 @@ def _read_body(path: Path, changed: int) -> Body:
     return body
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file. Raises ResultFileError."""
     try:
         with np.load(path, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
