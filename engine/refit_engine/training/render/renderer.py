@@ -14,6 +14,7 @@ from . import shaders
 from .appearance import Appearance, Cloth, Outfit
 from .background import BackgroundSpec
 from .cuts import BodyPlaces
+from .dress import place_attachment, skin_mean
 from .effects import add_occluders, black_outside, photograph, random_photo_corners
 from .geometry import VertexNormals
 from .opengl import Mesh, assign, define, noise_texture, texture_array
@@ -97,9 +98,7 @@ class PeopleRenderer:
         pack, context = self.pack, self._context
         skins = {key: decode_image(pack.images[key]) for key in pack.keys("skin/")}
         self._skin_layer = {key: layer for layer, key in enumerate(skins)}
-        self._skin_mean = {
-            key: ((image[::4, ::4] / 255.0) ** 2).reshape(-1, 3).mean(0) for key, image in skins.items()
-        }
+        self._skin_mean = {key: skin_mean(pack, key) for key in skins}
         self._skins = texture_array(context, list(skins.values()))
         items = pack.keys("clothes/") + pack.keys("hair/")
         self._item_layer = {key: layer for layer, key in enumerate(items)}
@@ -301,7 +300,7 @@ class PeopleRenderer:
         for index, cloth, keep in looks.attachments:
             item = pack.attachments[index]
             hidden[item.hidden] = True
-            points = self._place(item, vertices, normals)
+            points = place_attachment(pack, item, vertices, normals)
             self._item_meshes[index].move(points[item.point], self._item_normals[index](points)[item.point])
             self._item_meshes[index].draw(self._item_program(item, cloth, looks.seed, keep))
         if looks.garments:
@@ -318,16 +317,6 @@ class PeopleRenderer:
         self._skin_mesh.move(vertices[pack.skin.vertex], normals[pack.skin.vertex])
         faces = pack.skin.faces
         self._skin_mesh.draw(self._skin_program(looks), ~covered[faces].all(1) & ~hidden[pack.skin.vertex][faces].any(1))
-
-    def _place(self, item: Attachment, vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """Points of an attachment on the posed body."""
-        if not item.rigid:
-            return item.binding.apply(vertices, normals)
-        rest = np.zeros((len(item.binding.corners), 3), np.float32)
-        rest[item.point] = item.rest
-        source, target = self.pack.template[self.pack.head], vertices[self.pack.head]
-        rotation, scale = _similarity(source, target)
-        return (rest - source.mean(0)) @ (scale * rotation.T) + target.mean(0)
 
     def _skin_program(self, looks: Appearance) -> moderngl.Program:
         garments = looks.garments[-HIDE_SLOTS:]
@@ -385,11 +374,3 @@ def _assign_cloth(program: moderngl.Program, cloth: Cloth, seed: float, keep: fl
         weave=(cloth.pattern, cloth.period, cloth.logo, cloth.weave),
         finish=(cloth.folds, cloth.shine, seed, keep),
     )
-
-
-def _similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
-    """Rotation [3,3] and scale that carry `source` [N,3] to `target` about their means (Umeyama 1991)."""
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    sign = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
-    return (u * sign) @ vt, float((s * sign).sum() / (a * a).sum())
