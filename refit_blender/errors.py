@@ -59,5 +59,9 @@ class ResultFileError(RefitError):
     """The engine's result or body file cannot be read."""
 
 
+class CalibrationError(RefitError):
+    """A calibration file cannot be read; the message names the file and the line or key."""
+
+
 class InstallError(RefitError):
     """The engine could not be installed."""

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finds the pictures and videos that belong to the cameras of a calibration file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .model import CalibratedCamera
+
+STILLS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
+VIDEOS = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".wmv"))
+_FEWEST_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a camera took: a still, a video, or the first of a folder of numbered stills, and how many there are."""
+
+    path: Path
+    kind: Literal["still", "video", "sequence"]
+    frames: int = 1
+
+
+def find_pictures(
+    cameras: Sequence[CalibratedCamera], calibration_file: Path, folder: Path | None = None
+) -> list[Picture | None]:
+    """The picture of each camera, None where there is none.
+
+    They are looked for in `folder` and its subfolders, else beside the calibration file, in the folders there, and in
+    those beside its own folder. A file belongs to a camera that has its name (the same folder for a sequence of
+    frames), or else whose name is one of the words of the file's name. Stills win over videos.
+    """
+    parent = calibration_file.absolute().parent
+    folders = _with_children(folder) if folder else [*_with_children(parent), *_with_children(parent.parent)]
+    if any(camera.picture for camera in cameras):
+        # COLMAP's project has its model in sparse/0 and its pictures in images.
+        folders += [] if folder else _with_children(parent.parent.parent)
+    folders = list(dict.fromkeys(folders))
+    listings = [sorted(_files(place)) for place in folders]
+    return [_named(camera, folders) or _find(camera.name, folders, listings) for camera in cameras]
+
+
+def _with_children(folder: Path) -> list[Path]:
+    try:
+        children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    except OSError:
+        return []
+    return [folder, *children]
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    try:
+        for path in folder.iterdir():
+            if path.suffix.lower() in STILLS | VIDEOS and path.is_file():
+                yield path
+    except OSError:
+        return
+
+
+def _named(camera: CalibratedCamera, folders: Sequence[Path]) -> Picture | None:
+    """The file that the calibration names, in the nearest folder that has it."""
+    if not camera.picture:
+        return None
+    for folder in folders:
+        if (path := folder / camera.picture).is_file():
+            return _picture(path)
+    return None
+
+
+def _find(name: str, folders: Sequence[Path], listings: Sequence[Sequence[Path]]) -> Picture | None:
+    wanted = _plain(name)
+    for files in listings:
+        exact = [path for path in files if _plain(path.stem) == wanted]
+        if exact:
+            return _picture(min(exact, key=lambda path: path.suffix.lower() in VIDEOS))
+    for folder in folders:
+        if _plain(folder.name) == wanted and (frames := [p for p in sorted(_files(folder)) if _is_still(p)]):
+            return Picture(frames[0], "sequence", len(frames)) if len(frames) >= _FEWEST_FRAMES else _picture(frames[0])
+    word = re.compile(rf"(?<![a-z0-9]){re.escape(wanted)}(?![a-z0-9])")
+    for files in listings:
+        partly = [path for path in files if word.search(path.stem.lower())]
+        if len(partly) == 1:
+            return _picture(partly[0])
+    return None
+
+
+def _plain(name: str) -> str:
+    """A name without what calibration programs wrap around it: Pose2Sim calls cam1 “int_cam1_img”."""
+    name = name.lower()
+    wrapped = re.fullmatch(r"int_(.+)_img", name)
+    return wrapped[1] if wrapped else name
+
+
+def _is_still(path: Path) -> bool:
+    return path.suffix.lower() in STILLS
+
+
+def _picture(path: Path) -> Picture:
+    return Picture(path, "still" if _is_still(path) else "video")

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From files to cameras: which format it is, and which other files belong to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import CalibrationError
+from .colmap import is_colmap, read_colmap
+from .easymocap import is_easymocap, read_easymocap
+from .model import Calibration
+from .opencv import has_intrinsics, has_poses, is_opencv, read_opencv
+from .opencv_yaml import Value, parse_yaml
+from .rig_toml import read_rig_toml
+
+_MAX_BYTES = 50_000_000
+_KNOWN = "Pose2Sim, Anipose or FreeMoCap TOML, EasyMocap or OpenCV YAML, COLMAP text or binary"
+
+
+def read_calibration(paths: Sequence[Path]) -> Calibration:
+    """The cameras of a calibration file, or of several with one camera each.
+
+    The format is told by the content (COLMAP's by the names of its files). A second file that the format needs is
+    found beside the first. Raises CalibrationError, which names the file and the line or key, for all that is wrong.
+    """
+    paths = [Path(path) for path in paths]
+    read = [_read_one(path) for path in _without_partners(paths)]
+    if not read:
+        raise CalibrationError("No calibration file is chosen.")
+    cameras = tuple(camera for calibration in read for camera in calibration.cameras)
+    names = [camera.name for camera in cameras]
+    for name in names:
+        if names.count(name) > 1:
+            raise CalibrationError(f"There are {names.count(name)} cameras that are called “{name}”.")
+    return Calibration(read[0].label, cameras, all(calibration.metric for calibration in read))
+
+
+def _without_partners(paths: Sequence[Path]) -> list[Path]:
+    """The files without those that reading an earlier one reads as well."""
+    kept: list[Path] = []
+    for path in paths:
+        partners = {partner for other in kept if (partner := _partner(other))}
+        model = any(is_colmap(path) and is_colmap(other) and path.parent == other.parent for other in kept)
+        if path not in partners and not model:
+            kept.append(path)
+    return kept
+
+
+def _read_one(path: Path) -> Calibration:
+    try:
+        if path.stat().st_size > _MAX_BYTES and not is_colmap(path):
+            raise CalibrationError(f"{path.name} is too large for a calibration file.")
+        if is_colmap(path):
+            return read_colmap(path)
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise CalibrationError(f"There is no file {path}.") from None
+    except UnicodeDecodeError:
+        raise CalibrationError(f"{path.name} is no text, so none of these: {_KNOWN}.") from None
+    except OSError as error:
+        raise CalibrationError(f"{path} cannot be opened: {error.strerror}.") from error
+    if not text.strip():
+        raise CalibrationError(f"{path.name} is empty.")
+    if _looks_like_toml(path, text):
+        return read_rig_toml(path, text)
+    if text.startswith("%YAML") or path.suffix.lower() in (".yml", ".yaml"):
+        return _read_yaml(path, text)
+    raise CalibrationError(f"{path.name} is none of these: {_KNOWN}.")
+
+
+def _looks_like_toml(path: Path, text: str) -> bool:
+    if path.suffix.lower() == ".toml":
+        return True
+    return not text.startswith("%YAML") and re.search(r"^\s*\[[^\[\]]+\]\s*$", text, re.MULTILINE) is not None
+
+
+def _read_yaml(path: Path, text: str) -> Calibration:
+    tree = parse_yaml(path, text)
+    partner = _partner(path)
+    if is_easymocap(tree):
+        if not partner:
+            raise CalibrationError(f"{path.name} is one of EasyMocap's two files; the other is not beside it.")
+        tree |= _yaml_file(partner)
+        return read_easymocap(path, tree)
+    if not is_opencv(tree):
+        raise CalibrationError(f"{path.name} has no camera matrix (such as camera_matrix, K or M1).")
+    if partner and not (has_intrinsics(tree) and has_poses(tree)):
+        tree |= _yaml_file(partner)
+    return read_opencv(path, tree)
+
+
+def _yaml_file(path: Path) -> dict[str, Value]:
+    return parse_yaml(path, path.read_text(encoding="utf-8-sig"))
+
+
+def _partner(path: Path) -> Path | None:
+    """extri.yml for intri.yml, intrinsics.yml for extrinsics.yml, and so on, where it is there."""
+    other = re.sub(
+        "intri|extri",
+        lambda match: "extri" if match[0].lower() == "intri" else "intri",
+        path.name,
+        flags=re.IGNORECASE,
+    )
+    partner = path.with_name(other)
+    return partner if partner != path and path.suffix.lower() in (".yml", ".yaml") and partner.is_file() else None
