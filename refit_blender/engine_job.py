@@ -35,7 +35,7 @@ class Options:
 
     people: whom to take, or boxes: [[x, y, w, h], ...] in pixels of a single picture. body: SMPL file, or None for
     the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. overlay:
-    draw one, too.
+    draw one, too. confidence: say how far each joint may be off.
     """
 
     people: People = "all"
@@ -47,6 +47,7 @@ class Options:
     iterations: int = 5
     device: Device = "auto"
     overlay: bool = False
+    confidence: bool = True
 
     def parameters(self) -> dict[str, Any]:
         """As the engine's methods want them; the boxes belong to a picture and are not among them."""
