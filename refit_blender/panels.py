@@ -7,19 +7,20 @@ import bpy
 
 from . import engine
 from .errors import SourceError
+from .panels_base import RefitPanel
+from .panels_cameras import draw_cameras
 from .preferences import draw_engine_status, draw_text
 from .results import BETAS
 from .scene import body as bodies
 from .scene import images
 from .session import state
 
-
-class RefitPanel:
-    """What all panels of the tab share."""
-
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = "ReFit"
+FOCAL_SOURCES = {
+    "scene": "the scene's camera",
+    "exif": "the photo's EXIF data",
+    "user": "given",
+    "default": "assumed, the photo says nothing",
+}
 
 
 class REFIT_PT_main(RefitPanel, bpy.types.Panel):
@@ -38,7 +39,9 @@ class REFIT_PT_main(RefitPanel, bpy.types.Panel):
             column.progress(factor=progress.fraction, text=str(progress))
             column.operator("refit.cancel", icon="X")
         else:
-            column.operator("refit.reconstruct", icon="OUTLINER_OB_ARMATURE")
+            several = context.scene.refit.source == "CAMERAS"
+            name = "refit.fit_cameras" if several else "refit.reconstruct"
+            column.operator(name, icon="OUTLINER_OB_ARMATURE")
         if state.error:
             draw_text(layout.box(), state.error, icon="ERROR")
         elif state.report:
@@ -50,6 +53,9 @@ def _draw_source(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     column = layout.column()
     column.enabled = state.job is None
     column.prop(settings, "source")
+    if settings.source == "CAMERAS":
+        draw_cameras(column, context)
+        return
     if settings.source == "CAMERA":
         _draw_camera(column, context.scene.camera)
         return
@@ -71,11 +77,11 @@ def _draw_camera(layout: bpy.types.UILayout, camera: bpy.types.Object | None) ->
         layout.label(text="The scene has no active camera", icon="ERROR")
         return
     try:
-        image = images.camera_background(camera).image
+        picture = images.camera_background(camera).picture
     except SourceError as error:
         draw_text(layout, str(error), icon="ERROR")
     else:
-        layout.label(text=f"{camera.name}: {image.name}", icon="CAMERA_DATA")
+        layout.label(text=f"{camera.name}: {picture.name}", icon="CAMERA_DATA")
 
 
 class REFIT_PT_people(RefitPanel, bpy.types.Panel):
@@ -88,7 +94,11 @@ class REFIT_PT_people(RefitPanel, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.row().prop(settings, "people", expand=True)
-        if settings.people == "BOX":
+        if settings.people != "BOX":
+            return
+        if settings.source == "CAMERAS":
+            draw_text(layout, "A box belongs to one picture: choose All or Largest.", icon="ERROR")
+        else:
             column = layout.column(align=True)
             for index, text in enumerate(("Left", "Top", "Width", "Height")):
                 column.prop(settings, "box", index=index, text=text)
@@ -121,7 +131,8 @@ class REFIT_PT_solve(RefitPanel, bpy.types.Panel):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.prop(settings, "iterations")
+        layout.prop(settings, "camera_iterations" if settings.source == "CAMERAS" else "iterations")
+        layout.prop(settings, "confidence")
         layout.prop(settings, "device")
         layout.prop(settings, "weights_path")
 
@@ -138,8 +149,12 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
         layout = self.layout
         rig = bodies.rig_of(context.active_object)
         layout.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
-        layout.label(text=f"Detection score {rig['refit_score']:.2f}")
-        layout.operator("refit.look_through", icon="VIEW_CAMERA")
+        if "refit_score" in rig:
+            layout.label(text=f"Detection score {rig['refit_score']:.2f}")
+        if lens := lens_note(rig):
+            draw_text(layout, lens, icon="CAMERA_DATA")
+        if "refit_camera" in rig:
+            layout.operator("refit.look_through", icon="VIEW_CAMERA")
         mesh = bodies.body_mesh(rig)
         if mesh is None:
             return
@@ -151,6 +166,17 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
             key = mesh.data.shape_keys.key_blocks[bodies.SHAPE_KEY.format(index)]
             column.prop(key, "value", text=f"Shape {index + 1}", slider=True)
         layout.operator("refit.joints_to_shape", icon="BONE_DATA")
+
+
+def lens_note(rig: bpy.types.Object) -> str:
+    """The focal length that a body was fitted with and where it comes from; empty where there is no single picture.
+
+    In millimetres on a sensor whose longer side is 36 mm, as for Blender's cameras.
+    """
+    K, size, source = (rig.get(f"refit_{name}") for name in ("K", "image_size", "focal_source"))
+    if not (K and size and source):
+        return ""
+    return f"Lens {36 * K[0] / max(size):.0f} mm: {FOCAL_SOURCES.get(source, source)}"
 
 
 class REFIT_PT_engine(RefitPanel, bpy.types.Panel):

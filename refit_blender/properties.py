@@ -6,12 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, IntVectorProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, IntVectorProperty, PointerProperty, StringProperty
 
 from .engine_job import Options
 from .errors import SourceError
 from .scene import sources
-from .scene.body import current_betas, is_rig
+from .scene.body import is_rig, shape_of
+from .scene.camera_choice import Candidate, candidates
 
 
 class RefitSettings(bpy.types.PropertyGroup):
@@ -28,7 +29,26 @@ class RefitSettings(bpy.types.PropertyGroup):
                 "EMPTY_DATA",
                 2,
             ),
+            (
+                "CAMERAS",
+                "Cameras",
+                "The background images of several cameras that stand where they took them; one body for each person",
+                "OUTLINER_OB_CAMERA",
+                3,
+            ),
         ),
+    )
+    cameras_from: EnumProperty(
+        name="Which",
+        description="Which of the scene's cameras",
+        items=(
+            ("SCENE", "All", "Every camera of the scene that has a background image"),
+            ("SELECTED", "Selected", "The selected cameras"),
+            ("COLLECTION", "Collection", "The cameras of a collection"),
+        ),
+    )
+    camera_collection: PointerProperty(
+        name="Collection", description="The cameras in here and in its child collections", type=bpy.types.Collection
     )
     image_path: StringProperty(name="Image", description="Picture with the people to reconstruct", subtype="FILE_PATH")
     focal_mode: EnumProperty(
@@ -96,6 +116,19 @@ class RefitSettings(bpy.types.PropertyGroup):
         max=50,
         soft_max=20,
     )
+    confidence: BoolProperty(
+        name="Confidence",
+        description="Estimate how far each joint may be off, which takes some hundredths of a second more",
+        default=True,
+    )
+    camera_iterations: IntProperty(
+        name="Iterations",
+        description="How many times the body is compared with the pictures of all cameras and corrected",
+        default=10,
+        min=0,
+        max=50,
+        soft_max=20,
+    )
     device: EnumProperty(
         name="Device",
         description="What the network runs on",
@@ -117,27 +150,45 @@ class RefitSettings(bpy.types.PropertyGroup):
         focal_mm = self.focal_mm if self.focal_mode == "MANUAL" else None
         if self.source == "CAMERA":
             return sources.camera_source(context.scene, context.evaluated_depsgraph_get(), folder)
+        if self.source == "CAMERAS":
+            raise SourceError("Several cameras are chosen: press Fit from Cameras.")
         if self.source == "EMPTY":
             return sources.empty_source(context.active_object, folder, focal_mm=focal_mm)
         if not self.image_path:
             raise SourceError("No image is chosen.")
         return sources.file_source(_path(self.image_path), focal_mm=focal_mm)
 
+    def camera_candidates(self, context: bpy.types.Context) -> list[Candidate]:
+        """The cameras that are chosen."""
+        return candidates(context, self.cameras_from, self.camera_collection)
+
     def job_options(self) -> Options:
-        """The options that are set. Raises SourceError where one is incomplete."""
+        """The options that are set, for one picture. Raises SourceError where one is incomplete."""
         if self.people == "BOX" and not (self.box[2] and self.box[3]):
             raise SourceError("The box has no size: give its left, top, width and height in pixels.")
+        boxes = [list(self.box)] if self.people == "BOX" else None
+        return self._options(self.iterations, boxes)
+
+    def camera_options(self) -> Options:
+        """The options that are set, for several cameras. Raises SourceError where one is incomplete."""
+        if self.people == "BOX":
+            raise SourceError("A box belongs to one picture: choose All or Largest.")
+        return self._options(self.camera_iterations)
+
+    def _options(self, iterations: int, boxes: list[list[int]] | None = None) -> Options:
         if self.body == "FILE" and not self.body_path:
             raise SourceError("No body file is chosen.")
+        kind = "bundled" if self.body == "BUNDLED" else "smpl"
         return Options(
             people="largest" if self.people == "LARGEST" else "all",
-            boxes=[list(self.box)] if self.people == "BOX" else None,
+            boxes=boxes,
             body=_path(self.body_path) if self.body == "FILE" else None,
             gender=self.gender.lower(),
             weights=_path(self.weights_path) if self.weights_path else None,
-            betas=current_betas(self.fixed_shape) if self.fixed_shape else None,
-            iterations=self.iterations,
+            betas=shape_of(self.fixed_shape, kind) if self.fixed_shape else None,
+            iterations=iterations,
             device=self.device.lower(),
+            confidence=self.confidence,
         )
 
 

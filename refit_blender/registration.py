@@ -7,8 +7,8 @@ import atexit
 
 import bpy
 
-from . import cli, engine, panels, session
-from .operators import body, job, reconstruct
+from . import cli, confidence_panel, engine, panels, panels_cameras, session
+from .operators import body, cameras, confidence, job, reconstruct
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
@@ -19,6 +19,7 @@ CLASSES: tuple[type, ...] = (
     reconstruct.REFIT_OT_reconstruct,
     job.REFIT_OT_cancel,
     reconstruct.REFIT_FH_picture,
+    cameras.REFIT_OT_fit_cameras,
     engine_operators.REFIT_OT_install_engine,
     engine_operators.REFIT_OT_cancel_install,
     engine_operators.REFIT_OT_start_engine,
@@ -26,11 +27,14 @@ CLASSES: tuple[type, ...] = (
     body.REFIT_OT_joints_to_shape,
     body.REFIT_OT_toggle_correctives,
     body.REFIT_OT_look_through,
+    confidence.REFIT_OT_confidence_colors,
     panels.REFIT_PT_main,
     panels.REFIT_PT_people,
     panels.REFIT_PT_body,
     panels.REFIT_PT_solve,
     panels.REFIT_PT_result,
+    panels_cameras.REFIT_PT_views,
+    confidence_panel.REFIT_PT_confidence,
     panels.REFIT_PT_engine,
 )
 

@@ -49,6 +49,7 @@ class ImageResult:
     focal_source: str
     people: tuple[Person, ...]
     body_file: Path
+    body_kind: str
     weights_name: str
     engine_version: str
     iterations: int
@@ -105,6 +106,7 @@ def read_result(path: Path) -> ImageResult:
             focal_source=str(data["focal_source"]),
             people=people,
             body_file=Path(str(data["body_file"])),
+            body_kind=str(data["body_kind"]),
             weights_name=str(data["weights_name"]),
             engine_version=str(data["engine_version"]),
             iterations=int(data["iterations"]),

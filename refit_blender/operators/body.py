@@ -6,10 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
+from bpy.props import IntProperty
 
 from ..errors import RefitError
 from ..results import read_body
 from ..scene import body as bodies
+from ..scene.assemble_views import VIEWS_PROPERTY
 
 
 class REFIT_OT_joints_to_shape(bpy.types.Operator):
@@ -61,20 +63,33 @@ class REFIT_OT_look_through(bpy.types.Operator):
     bl_idname = "refit.look_through"
     bl_label = "Look Through Its Camera"
 
+    view: IntProperty(
+        name="View",
+        description="Which camera of a body that was fitted to several; -1 for the one of a single picture",
+        default=-1,
+        min=-1,
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         rig = bodies.rig_of(context.active_object)
-        return rig is not None and isinstance(rig.get("refit_camera"), bpy.types.Object)
+        return rig is not None and ("refit_camera" in rig or VIEWS_PROPERTY in rig)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        camera = bodies.rig_of(context.active_object)["refit_camera"]
-        if camera.name not in context.scene.objects:
-            self.report({"ERROR"}, f"Camera “{camera.name}” is no longer in the scene.")
+        camera = self._camera(bodies.rig_of(context.active_object))
+        if camera is None or camera.name not in context.scene.objects:
+            self.report({"ERROR"}, "The body's camera is no longer in the scene.")
             return {"CANCELLED"}
         context.scene.camera = camera
         for area in _viewports(context):
             area.spaces.active.region_3d.view_perspective = "CAMERA"
         return {"FINISHED"}
+
+    def _camera(self, rig: bpy.types.Object) -> bpy.types.Object | None:
+        views = rig.get(VIEWS_PROPERTY, ())
+        camera = views[self.view].get("camera") if 0 <= self.view < len(views) else rig.get("refit_camera")
+        return camera if isinstance(camera, bpy.types.Object) else None
 
 
 def _viewports(context: bpy.types.Context) -> list[bpy.types.Area]:

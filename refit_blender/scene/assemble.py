@@ -14,7 +14,8 @@ from mathutils import Matrix
 
 from ..results import Body, ImageResult, Person
 from . import cameras, images
-from .body import BodyObjects, Pose, build_body
+from .body import BodyObjects, Pose, build_body, note
+from .confidence import note_confidence
 from .sources import Source
 
 # A level camera that looks along the world's +Y: its X is the world's X, its down is the world's -Z.
@@ -40,8 +41,7 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
 
     temporary: a folder that will be deleted; a picture in there is packed into the file.
     """
-    if context.mode != "OBJECT":
-        bpy.ops.object.mode_set(mode="OBJECT")
+    leave_edit_mode(context)
     scene = context.scene
     unit = cameras.metres_per_unit(scene)
     camera = scene.objects.get(source.camera) if source.camera else None
@@ -98,24 +98,32 @@ def _note_parameters(
     rig: bpy.types.Object, person: Person, source: Source, result: ImageResult, camera: bpy.types.Object
 ) -> None:
     """Keep the exact numbers and where they come from on the rig, as custom properties."""
-    notes = {
-        "betas": person.betas.tolist(),
-        "rotmats": person.rotmats.ravel().tolist(),
-        "transl": person.transl.tolist(),
-        "K": result.K.ravel().tolist(),
-        "focal_source": result.focal_source,
-        "image": str(source.picture),
-        "image_size": list(result.size),
-        "box_xywh": person.box_xywh.tolist(),
-        "score": person.score,
-        "body_file": str(result.body_file),
-        "weights": result.weights_name,
-        "engine_version": result.engine_version,
-        "iterations": result.iterations,
-        "camera": camera,
-    }
-    for name, value in notes.items():
-        rig[f"refit_{name}"] = value
+    note(
+        rig,
+        betas=person.betas.tolist(),
+        rotmats=person.rotmats.ravel().tolist(),
+        transl=person.transl.tolist(),
+        K=result.K.ravel().tolist(),
+        focal_source=result.focal_source,
+        image=str(source.picture),
+        image_size=list(result.size),
+        box_xywh=person.box_xywh.tolist(),
+        score=person.score,
+        body_file=str(result.body_file),
+        body_kind=result.body_kind,
+        weights=result.weights_name,
+        engine_version=result.engine_version,
+        iterations=result.iterations,
+        camera=camera,
+    )
+    if person.confidence:
+        note_confidence(rig, person.confidence)
+
+
+def leave_edit_mode(context: bpy.types.Context) -> None:
+    """Objects can be made in Object mode only."""
+    if context.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
 
 
 def select_bodies(context: bpy.types.Context, rigs: list[bpy.types.Object]) -> None:

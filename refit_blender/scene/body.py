@@ -14,6 +14,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ..errors import SourceError
 from ..results import BETAS, JOINT_NAMES, Body
 
 # A quarter turn about X: Y up becomes Z up.
@@ -84,6 +85,12 @@ def rig_of(candidate: bpy.types.Object | None) -> bpy.types.Object | None:
     return candidate if is_rig(candidate) else None
 
 
+def note(rig: bpy.types.Object, **values: object) -> None:
+    """Keep values on the rig as custom properties `refit_…`."""
+    for name, value in values.items():
+        rig[f"refit_{name}"] = value
+
+
 def current_betas(rig: bpy.types.Object) -> np.ndarray:
     """The shape [10] as the mesh's sliders say it."""
     mesh = body_mesh(rig)
@@ -91,6 +98,19 @@ def current_betas(rig: bpy.types.Object) -> np.ndarray:
         return np.array(rig["refit_betas"][:], dtype=np.float64)
     keys = mesh.data.shape_keys.key_blocks
     return np.array([keys[SHAPE_KEY.format(index)].value for index in range(BETAS)], dtype=np.float64)
+
+
+def shape_of(rig: bpy.types.Object, kind: str) -> np.ndarray:
+    """The shape [10] for use with a body model of this kind. Raises SourceError where the rig has another one."""
+    if not is_rig(rig):
+        raise SourceError(f"Object “{rig.name}” is no ReFit body.")
+    own = rig.get("refit_body_kind", kind)
+    if own != kind:
+        names = {"bundled": "the bundled body", "smpl": "an SMPL body"}
+        raise SourceError(
+            f"“{rig.name}” is {names.get(own, own)}: its shape means nothing to {names[kind]}, choose that in Body first."
+        )
+    return current_betas(rig)
 
 
 def move_joints(rig: bpy.types.Object, joints: np.ndarray) -> None:

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From several cameras of the scene to bodies that stand in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .engine_job import EngineJob, Options, Summary, counted, floats, messages_of
+from .errors import EngineProtocolError, SourceError
+from .multiview_results import MultiViewResult, read_multiview_result
+from .results import read_body
+from .scene.assemble_views import ViewsOutcome, assemble_views
+from .scene.camera_choice import Candidate, obstacle
+from .scene.views import CameraView, camera_view
+
+
+@dataclass(frozen=True)
+class FinishedFit(Summary):
+    """A fit that is in the scene.
+
+    npz, overlays (one for each camera, or None): the engine's files, there as long as the job's folder; seconds: per
+    stage; messages: remarks.
+    """
+
+    outcome: ViewsOutcome
+    result: MultiViewResult
+    npz: Path
+    overlays: tuple[Path | None, ...]
+    device: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    messages: tuple[str, ...] = ()
+
+    def left_out(self) -> list[tuple[str, str]]:
+        """(camera, reason) for each camera that had no part in any body."""
+        return [
+            (view.name, self.result.people[0].views[index].reason)
+            for index, view in enumerate(self.result.views)
+            if not any(person.views[index].used for person in self.result.people)
+        ]
+
+    def summary(self) -> str:
+        bodies = counted(len(self.outcome.bodies), "body", "bodies")
+        left_out = self.left_out()
+        used = counted(len(self.result.views) - len(left_out), "camera", "cameras")
+        sentence = f"{bodies} from {used} in {self.seconds['click to body']:.1f} s on {self.device}"
+        return f"{sentence}; left out: {', '.join(name for name, _ in left_out)}" if left_out else sentence
+
+
+class CameraFit(EngineJob):
+    """The job for several cameras. name: for the new objects."""
+
+    def __init__(self, name: str, views: Sequence[CameraView], options: Options, folder: Path) -> None:
+        self.name = name
+        self.views = tuple(views)
+        parameters = {**options.parameters(), "views": [_parameters(view) for view in views]}
+        super().__init__("fit_views", parameters, folder)
+
+    def finish(self, context: bpy.types.Context) -> FinishedFit:
+        answer = self._request.result()
+        building = time.perf_counter()
+        try:
+            npz = Path(answer["npz"])
+            overlays = tuple(Path(view["overlay"]) if view.get("overlay") else None for view in answer["views"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise EngineProtocolError("The engine's answer does not name its result.") from error
+        result = read_multiview_result(npz)
+        if [view.name for view in result.views] != [view.name for view in self.views] or not result.people:
+            raise EngineProtocolError("The engine's result is not about these cameras.")
+        body = read_body(result.body_file)
+        outcome = assemble_views(context, self.name, self.views, result, body)
+        return FinishedFit(
+            outcome=outcome,
+            result=result,
+            npz=npz,
+            overlays=overlays,
+            device=str(answer.get("device", "")),
+            seconds=self._seconds(answer, building),
+            messages=messages_of(answer),
+        )
+
+
+def read_views(context: bpy.types.Context, chosen: Sequence[Candidate], folder: Path) -> list[CameraView]:
+    """What the chosen cameras see at the current frame. Raises SourceError with what is in the way."""
+    if problem := obstacle(chosen):
+        raise SourceError(problem)
+    depsgraph = context.evaluated_depsgraph_get()
+    return [
+        camera_view(one.camera, context.scene, depsgraph, folder / f"view{index}") for index, one in enumerate(chosen)
+    ]
+
+
+def _parameters(view: CameraView) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "image": str(view.picture),
+        "K": floats(view.K),
+        "R_world2cam": floats(view.R),
+        "t_world2cam": floats(view.t),
+        "distortion": view.distortion.parameters() if view.distortion else None,
+        "bboxes_xywh": None,
+    }

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fit from Cameras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ..camera_fit import CameraFit, read_views
+from ..scene.camera_choice import obstacle
+from .job import JobOperator
+
+
+class REFIT_OT_fit_cameras(JobOperator, bpy.types.Operator):
+    """Find the people whom the chosen cameras see, and build one posed, rigged body for each where the person stood"""
+
+    bl_idname = "refit.fit_cameras"
+    bl_label = "Fit from Cameras"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not super().poll(context):
+            return False
+        if problem := obstacle(context.scene.refit.camera_candidates(context)):
+            cls.poll_message_set(problem.rstrip("."))
+            return False
+        return True
+
+    def make_job(self, context: bpy.types.Context, folder: Path) -> CameraFit:
+        settings = context.scene.refit
+        options = settings.camera_options()
+        views = read_views(context, settings.camera_candidates(context), folder)
+        in_collection = settings.cameras_from == "COLLECTION" and settings.camera_collection
+        name = settings.camera_collection.name if in_collection else "cameras"
+        return CameraFit(name, views, options, folder)
