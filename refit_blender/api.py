@@ -11,18 +11,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import bpy
 
 from . import engine
-from .engine_job import Device, Gender, JobFolder, Options, People
-from .errors import RefitError
+from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
+from .engine_job import Device, EngineJob, Gender, JobFolder, Options, People
+from .errors import RefitError, SourceError
 from .jobs import EngineInfo
 from .progress import Progress
 from .reconstruction import Finished, Reconstruction
-from .scene.sources import Source, camera_source, file_source
+from .scene import body as bodies
+from .scene.camera_choice import choose
+from .scene.sources import camera_source, file_source
 
-__all__ = ["engine_info", "export_glb", "reconstruct", "reconstruct_from_camera"]
+__all__ = ["engine_info", "export_glb", "fit_cameras", "reconstruct", "reconstruct_from_camera", "shape_of"]
 
 
 def reconstruct(
@@ -57,7 +61,8 @@ def reconstruct(
         device=device,
         overlay=keep is not None,
     )
-    return _run(lambda _folder: file_source(Path(image), focal=focal), options, keep, on_progress)
+    source = file_source(Path(image), focal=focal)
+    return _run(lambda folder: Reconstruction(source, options, folder), keep, on_progress)
 
 
 def reconstruct_from_camera(
@@ -68,10 +73,62 @@ def reconstruct_from_camera(
 ) -> Finished:
     """Reconstruct the people in the background image of the scene's camera, in front of that camera. See `reconstruct`."""
 
-    def source(folder: Path) -> Source:
-        return camera_source(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), folder)
+    def job(folder: Path) -> Reconstruction:
+        source = camera_source(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), folder)
+        return Reconstruction(source, options, folder)
 
-    return _run(source, options, keep, on_progress)
+    return _run(job, keep, on_progress)
+
+
+def fit_cameras(
+    cameras: Sequence[str] | None = None,
+    *,
+    collection: str | None = None,
+    people: People = "all",
+    body: str | Path | None = None,
+    gender: Gender = "neutral",
+    weights: str | Path | None = None,
+    betas: Sequence[float] | None = None,
+    iterations: int = 10,
+    device: Device = "auto",
+    keep: str | Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FinishedFit:
+    """Fit one body for each person whom several cameras of the current scene see in their background images.
+
+    cameras: names of camera objects; or collection: name of one that holds them; by default all that have an image.
+    They are read at the current frame. betas [10]: keep this shape, such as `shape_of` gives it. keep: a folder for
+    `result.npz` and an overlay of each camera.
+    Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
+    """
+    options = Options(
+        people=people,
+        body=Path(body) if body else None,
+        gender=gender,
+        weights=Path(weights) if weights else None,
+        betas=betas,
+        iterations=iterations,
+        device=device,
+        overlay=keep is not None,
+    )
+
+    def job(folder: Path) -> CameraFit:
+        context = bpy.context
+        views = read_views(context, choose(context, cameras, collection), folder)
+        return CameraFit(collection or DEFAULT_NAME, views, options, folder)
+
+    return _run(job, keep, on_progress)
+
+
+def shape_of(rig: str, body: str | Path | None = None) -> list[float]:
+    """The shape [10] of a ReFit body in the scene, for `betas` of a job with the same body model.
+
+    rig: name of its armature object; body: the SMPL file of that job, if it uses one. Raises SourceError.
+    """
+    found = bpy.context.scene.objects.get(rig)
+    if found is None:
+        raise SourceError(f"The scene has no object “{rig}”.")
+    return bodies.shape_of(found, "smpl" if body else "bundled").tolist()
 
 
 def engine_info() -> EngineInfo:
@@ -94,21 +151,20 @@ def export_glb(path: str | Path) -> None:
 
 
 def _run(
-    make_source: Callable[[Path], Source],
-    options: Options,
+    make_job: Callable[[Path], EngineJob],
     keep: str | Path | None,
     on_progress: Callable[[Progress], None] | None,
-) -> Finished:
+) -> Any:
+    """Run a job in a folder of its own to its end and keep its files."""
     folder = JobFolder()
     try:
-        job = Reconstruction(make_source(folder.path), options, folder.path)
+        job = make_job(folder.path)
         job.wait(on_progress)
         finished = job.finish(bpy.context)
         if keep is not None:
             Path(keep).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(finished.npz, Path(keep) / "result.npz")
-            if finished.overlay:
-                shutil.copyfile(finished.overlay, Path(keep) / "overlay.png")
+            for name, path in finished.files().items():
+                shutil.copyfile(path, Path(keep) / name)
         return finished
     finally:
         folder.close()

@@ -19,6 +19,8 @@ from .scene.assemble_views import ViewsOutcome, assemble_views
 from .scene.camera_choice import Candidate, obstacle
 from .scene.views import CameraView, camera_view
 
+DEFAULT_NAME = "cameras"  # of the new objects, where the cameras were not chosen by a collection
+
 
 @dataclass(frozen=True)
 class FinishedFit(Summary):
@@ -50,6 +52,11 @@ class FinishedFit(Summary):
         used = counted(len(self.result.views) - len(left_out), "camera", "cameras")
         sentence = f"{bodies} from {used} in {self.seconds['click to body']:.1f} s on {self.device}"
         return f"{sentence}; left out: {', '.join(name for name, _ in left_out)}" if left_out else sentence
+
+    def files(self) -> dict[str, Path]:
+        drawn = zip(self.result.views, self.overlays, strict=True)
+        overlays = {f"overlay_{bpy.path.clean_name(view.name)}.png": path for view, path in drawn if path}
+        return {"result.npz": self.npz, **overlays}
 
 
 class CameraFit(EngineJob):

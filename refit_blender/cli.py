@@ -6,10 +6,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import bpy
 
 from . import api
+from .engine_job import Summary
 from .errors import RefitError
 from .progress import Progress
 
@@ -36,13 +38,10 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="blender --command refit", description="Photos to rigged bodies.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
     command = commands.add_parser("reconstruct", help="reconstruct the people of a photo and save the scene")
     command.set_defaults(run=_reconstruct)
     command.add_argument("image", type=Path, metavar="IMAGE")
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
-    command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
-    command.add_argument("--keep", type=Path, metavar="DIR", help="folder for result.npz and overlay.png")
-    command.add_argument("--people", choices=("all", "largest"), default="all", help="whom to take (default: all)")
     command.add_argument(
         "--bbox",
         type=_box,
@@ -51,12 +50,35 @@ def _parser() -> argparse.ArgumentParser:
         help="a person's box in pixels; may be given more than once",
     )
     command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the photo)")
+    _add_job_options(command, iterations=5)
+
+    command = commands.add_parser(
+        "fit-cameras", help="fit the people seen by several cameras of the scene, and save the scene"
+    )
+    command.set_defaults(run=_fit_cameras)
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--collection", metavar="NAME", help="the cameras of a collection")
+    which.add_argument("--cameras", type=_names, metavar="A,B", help="cameras by name (default: all with an image)")
+    command.add_argument("--frame", type=int, metavar="N", help="frame of the scene (default: the current one)")
+    _add_job_options(command, iterations=10)
+    return parser
+
+
+def _add_job_options(command: argparse.ArgumentParser, iterations: int) -> None:
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
+    command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
+    command.add_argument("--keep", type=Path, metavar="DIR", help="folder for result.npz and overlays")
+    command.add_argument("--people", choices=("all", "largest"), default="all", help="whom to take (default: all)")
     command.add_argument("--body", type=Path, metavar="FILE", help="SMPL file (default: the bundled body)")
     command.add_argument("--gender", choices=("neutral", "male", "female"), default="neutral")
+    command.add_argument("--shape-of", metavar="OBJECT", help="keep the shape of this ReFit body in the scene")
     command.add_argument("--weights", type=Path, metavar="FILE", help="ReFit checkpoint (default: the bundled network)")
-    command.add_argument("--iterations", type=int, default=5, metavar="N", help="updates (default: 5)")
+    command.add_argument("--iterations", type=int, default=iterations, metavar="N", help=f"updates (default: {iterations})")
     command.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _box(text: str) -> list[float]:
@@ -70,19 +92,38 @@ def _reconstruct(options: argparse.Namespace) -> None:
     if not bpy.data.filepath:
         # The start-up file's cube is not part of the photo.
         bpy.ops.wm.read_homefile(use_empty=True)
-    finished = api.reconstruct(
-        options.image,
-        focal=options.focal,
-        people=options.people,
-        boxes=options.bbox,
-        body=options.body,
-        gender=options.gender,
-        weights=options.weights,
-        iterations=options.iterations,
-        device=options.device,
-        keep=options.keep,
-        on_progress=_show,
-    )
+    finished = api.reconstruct(options.image, focal=options.focal, boxes=options.bbox, **_job_options(options))
+    _end(options, finished)
+
+
+def _fit_cameras(options: argparse.Namespace) -> None:
+    if options.frame is not None:
+        bpy.context.scene.frame_set(options.frame)
+    finished = api.fit_cameras(options.cameras, collection=options.collection, **_job_options(options))
+    _end(options, finished)
+    for made, person in zip(finished.outcome.bodies, finished.result.people, strict=True):
+        print(f"    {made.rig.name}")
+        for view, seen in zip(finished.result.views, person.views, strict=True):
+            error = "not seen" if seen.error_px is None else f"{seen.error_px:.1f} px"
+            print(f"        {view.name:<28}{error:>10}  {'used' if seen.used else f'left out: {seen.reason}'}")
+
+
+def _job_options(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "people": options.people,
+        "body": options.body,
+        "gender": options.gender,
+        "betas": api.shape_of(options.shape_of, options.body) if options.shape_of else None,
+        "weights": options.weights,
+        "iterations": options.iterations,
+        "device": options.device,
+        "keep": options.keep,
+        "on_progress": _show,
+    }
+
+
+def _end(options: argparse.Namespace, finished: Summary) -> None:
+    """Save what was made and say what it was."""
     for message in finished.messages:
         print(f"refit: {message}", file=sys.stderr)
     _save(options.out)

@@ -76,6 +76,10 @@ class Summary(ABC):
     def summary(self) -> str:
         """One sentence for the status line."""
 
+    @abstractmethod
+    def files(self) -> dict[str, Path]:
+        """The engine's files by the names under which to keep them."""
+
 
 class JobFolder:
     """A folder for one job's files, in Blender's temporary folder; gone when closed, with everything in it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .confidence import JointConfidence, read_confidence
 from .errors import ResultFileError
 from .results import read_arrays
 
@@ -44,6 +45,7 @@ class WorldPerson:
     transl: np.ndarray
     vertices: np.ndarray
     views: tuple[PersonInView, ...]
+    confidence: JointConfidence | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def read_multiview_result(path: Path) -> MultiViewResult:
                 transl=data["transl"][index].astype(np.float64),
                 vertices=data["vertices_world"][index],
                 views=tuple(_person_in_view(data, index, view) for view in range(len(names))),
+                confidence=read_confidence(data, index),
             )
             for index in range(len(data["betas"]))
         )

@@ -37,6 +37,9 @@ class Finished(Summary):
         people = counted(len(self.outcome.bodies), "body", "bodies")
         return f"{people} from {self.picture.name} in {self.seconds['click to body']:.1f} s on {self.device}"
 
+    def files(self) -> dict[str, Path]:
+        return {"result.npz": self.npz, **({"overlay.png": self.overlay} if self.overlay else {})}
+
 
 class Reconstruction(EngineJob):
     """The job for one picture."""

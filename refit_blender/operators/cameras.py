@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from ..camera_fit import CameraFit, read_views
+from ..camera_fit import DEFAULT_NAME, CameraFit, read_views
 from ..scene.camera_choice import obstacle
 from .job import JobOperator
 
@@ -32,5 +32,5 @@ class REFIT_OT_fit_cameras(JobOperator, bpy.types.Operator):
         options = settings.camera_options()
         views = read_views(context, settings.camera_candidates(context), folder)
         in_collection = settings.cameras_from == "COLLECTION" and settings.camera_collection
-        name = settings.camera_collection.name if in_collection else "cameras"
+        name = settings.camera_collection.name if in_collection else DEFAULT_NAME
         return CameraFit(name, views, options, folder)

@@ -14,6 +14,7 @@ from ..results import Body
 from . import cameras
 from .assemble import ground_under, leave_edit_mode, nothing_left_on_error, select_bodies
 from .body import BodyObjects, Pose, build_body, note
+from .confidence import note_confidence
 from .views import CameraView
 
 VIEWS_PROPERTY = "refit_views"
@@ -45,7 +46,8 @@ def assemble_views(
             )
             made = build_body(title, body, pose, collection)
             _note_parameters(made.rig, person, result)
-            # The engine's own order and names of the views are the job's.
+            if person.confidence:
+                note_confidence(made.rig, person.confidence)
             made.rig[VIEWS_PROPERTY] = [
                 _view_notes(scene, taken, seen, fitted)
                 for taken, seen, fitted in zip(views, person.views, result.views, strict=True)

@@ -43,15 +43,24 @@ def candidates(
     return [one for one in found if one.picture and PHOTO_CAMERA not in one.camera]
 
 
-def named(context: bpy.types.Context, names: Sequence[str]) -> list[Candidate]:
-    """The cameras of the scene with these names. Raises SourceError for one that is not there."""
-    objects = []
-    for name in names:
-        camera = context.scene.objects.get(name)
-        if camera is None or camera.type != "CAMERA":
-            raise SourceError(f"The scene has no camera “{name}”.")
-        objects.append(camera)
-    return _looked_at(context.scene, objects)
+def choose(
+    context: bpy.types.Context, names: Sequence[str] | None = None, collection: str | None = None
+) -> list[Candidate]:
+    """The cameras with these names, or those of the collection, or all that have a picture; in the order of their names.
+
+    Raises SourceError for a camera or a collection that is not there.
+    """
+    scene = context.scene
+    if names is not None:
+        for name in names:
+            if name not in scene.objects or scene.objects[name].type != "CAMERA":
+                raise SourceError(f"The scene has no camera “{name}”.")
+        return _looked_at(scene, {scene.objects[name] for name in names})
+    if collection is None:
+        return candidates(context, "SCENE")
+    if collection not in bpy.data.collections:
+        raise SourceError(f"There is no collection “{collection}”.")
+    return candidates(context, "COLLECTION", bpy.data.collections[collection])
 
 
 def obstacle(found: Sequence[Candidate]) -> str:
