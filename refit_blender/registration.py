@@ -7,7 +7,7 @@ import atexit
 
 import bpy
 
-from . import cli, confidence_panel, engine, panels, panels_cameras, session
+from . import cli, engine, panels, panels_cameras, panels_confidence, session
 from .operators import body, cameras, confidence, job, reconstruct
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
@@ -34,7 +34,7 @@ CLASSES: tuple[type, ...] = (
     panels.REFIT_PT_solve,
     panels.REFIT_PT_result,
     panels_cameras.REFIT_PT_views,
-    confidence_panel.REFIT_PT_confidence,
+    panels_confidence.REFIT_PT_confidence,
     panels.REFIT_PT_engine,
 )
 

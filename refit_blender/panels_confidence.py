@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from .panels import RefitPanel
+from .panels_base import RefitPanel
 from .preferences import draw_text
 from .results import JOINT_NAMES
 from .scene import body as bodies
