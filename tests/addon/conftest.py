@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The add-on, switched on in a clean scene for every test, with an engine that is played by a script."""
 
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -51,6 +53,20 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def four_cameras(photo: Path) -> list[bpy.types.Object]:
+    """Cameras cam_1, cam_2, cam_3 and cam_10 around the origin, each with the photo as its background."""
+    made = []
+    for index, number in enumerate((10, 2, 1, 3)):
+        camera = bpy.data.objects.new(f"cam_{number}", bpy.data.cameras.new(f"cam_{number}"))
+        bpy.context.scene.collection.objects.link(camera)
+        camera.location, camera.rotation_euler = (4 - index, -4, 1 + 0.1 * index), (1.4, 0.1, 0.2 * index)
+        camera.data.background_images.new().image = bpy.data.images.load(str(photo), check_existing=True)
+        made.append(camera)
+    bpy.context.view_layer.update()
+    return made
+
+
 @dataclass(frozen=True)
 class FakeEngine:
     """An installed engine that behaves as told, and what it answers."""
@@ -58,6 +74,16 @@ class FakeEngine:
     folder: Path
     body: dict[str, np.ndarray]
     result: dict[str, np.ndarray]
+
+    def prepare_views(self, names: Sequence[str], **result) -> dict[str, np.ndarray]:
+        """What it answers for these cameras."""
+        return synthetic_body.write_views_result(
+            self.folder / "views.npz", self.folder / "body.npz", self.body, names, **result
+        )
+
+    def request(self) -> dict[str, Any]:
+        """The parameters of the last job that it got."""
+        return json.loads((self.folder / "request.json").read_text())
 
     @property
     def starts(self) -> int:

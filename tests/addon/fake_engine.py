@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An engine that speaks the protocol and answers with a prepared result, or misbehaves as it is told.
 
-Usage: fake_engine.py FOLDER. FOLDER holds result.npz and, in the file behaviour, what to do; what was asked is
-written there as request.json.
+Usage: fake_engine.py FOLDER. FOLDER holds result.npz (for several cameras views.npz, for shapes shape.json) and, in the
+file behaviour, what to do; what was asked is written there as request.json.
 """
 
 import json
@@ -54,7 +54,8 @@ def initialize(behaviour: str, request: dict) -> None:
     send(id=request["id"], result=answer)
 
 
-def reconstruct(behaviour: str, folder: Path, request: dict) -> None:
+def run_job(behaviour: str, folder: Path, request: dict) -> None:
+    """Behave as told; where that is well, answer with what was prepared."""
     (folder / "request.json").write_text(json.dumps(request["params"]))
     for done in range(3):
         params = {"id": request["id"], "stage": "fit", "done": done, "total": 3, "message": "a photo.png"}
@@ -76,24 +77,42 @@ def reconstruct(behaviour: str, folder: Path, request: dict) -> None:
         _, kind, text = behaviour.split(":", 2)
         send(id=request["id"], error={"code": -32000, "message": text, "data": {"kind": kind}})
         return
-    npz = Path(request["params"]["job_folder"]) / "result.npz"
-    content = (folder / "result.npz").read_bytes()
-    npz.write_bytes(content[: len(content) // 2] if behaviour == "damaged_result" else content)
-    overlay = None
-    if request["params"]["overlay"]:
-        overlay = npz.with_name("overlay.png")
-        overlay.write_bytes(b"a picture")
-    entry = {
-        "image": request["params"]["images"][0]["image"],
-        "npz": str(npz),
-        "overlay": str(overlay) if overlay else None,
-        "people": 1,
-    }
+    answer = ANSWERS[request["method"]](behaviour, folder, request["params"])
     seconds = {"detect": 0.1, "total": 0.2}
-    send(
-        id=request["id"],
-        result={"results": [entry], "body_file": "", "device": "cpu", "seconds": seconds, "messages": []},
-    )
+    send(id=request["id"], result={"body_file": "", "device": "cpu", "seconds": seconds, "messages": [], **answer})
+
+
+def reconstruct(behaviour: str, folder: Path, params: dict) -> dict:
+    npz = result_file(behaviour, folder / "result.npz", params)
+    overlay = overlay_file(npz.with_name("overlay.png"), params)
+    entry = {"image": params["images"][0]["image"], "npz": str(npz), "overlay": overlay, "people": 1}
+    return {"results": [entry]}
+
+
+def fit_views(behaviour: str, folder: Path, params: dict) -> dict:
+    npz = result_file(behaviour, folder / "views.npz", params)
+    views = []
+    for index, view in enumerate(params["views"]):
+        overlay = overlay_file(npz.with_name(f"overlay{index}.png"), params)
+        views.append({"name": view["name"], "overlay": overlay, "people": []})
+    return {"npz": str(npz), "people": 1, "views": views}
+
+
+def result_file(behaviour: str, prepared: Path, params: dict) -> Path:
+    npz = Path(params["job_folder"]) / prepared.name
+    content = prepared.read_bytes()
+    npz.write_bytes(content[: len(content) // 2] if behaviour == "damaged_result" else content)
+    return npz
+
+
+def overlay_file(path: Path, params: dict) -> str | None:
+    if not params["overlay"]:
+        return None
+    path.write_bytes(b"a picture")
+    return str(path)
+
+
+ANSWERS = {"reconstruct": reconstruct, "fit_views": fit_views}
 
 
 def main() -> None:
@@ -107,8 +126,8 @@ def main() -> None:
         elif request["method"] == "shutdown":
             send(id=request["id"], result=None)
             return
-        elif request["method"] == "reconstruct":
-            reconstruct(behaviour, folder, request)
+        elif request["method"] in ANSWERS:
+            run_job(behaviour, folder, request)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small body in SMPL format, and SMPL's posing formula in numpy, to compare Blender with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,54 @@ def write_result(
         "weights_name": np.array("untrained"),
         "engine_version": np.array("0.1.0"),
         "iterations": np.array(5),
+    }
+    np.savez(path, **arrays)
+    return arrays
+
+
+def write_views_result(
+    path: Path, body_file: Path, body: dict[str, np.ndarray], names: Sequence[str], *, people: int = 1, left_out=()
+) -> dict[str, np.ndarray]:
+    """A multi-view result for `people` bodies in random poses around the world's origin, Z up.
+
+    left_out: names of cameras that have no part in any body.
+    """
+    rng = np.random.default_rng(11)
+    upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    betas = rng.normal(size=(people, 10))
+    rotmats = np.stack([random_rotations(rng, 24, 1.2) for _ in range(people)])
+    rotmats[:, 0] = random_rotations(rng, people, 0.4) @ upright
+    transl = np.array([[1.5 * index, 0.3, 1.1] for index in range(people)])
+    vertices = np.stack([pose_body(body, betas[index], rotmats[index], transl[index]) for index in range(people)])
+    count = len(names)
+    used = np.tile([name not in left_out for name in names], (people, 1))
+    arrays = {
+        "format": np.array("refit-multiview-result"),
+        "version": np.array(1),
+        "view_names": np.array(names),
+        "images": np.array([f"{name}.png" for name in names]),
+        "image_sizes": np.tile([640, 480], (count, 1)),
+        "K": np.tile(np.array([[700.0, 0, 320], [0, 700, 240], [0, 0, 1]]), (count, 1, 1)),
+        "R_world2cam": np.tile(np.eye(3), (count, 1, 1)),
+        "t_world2cam": np.tile([0.0, 0, 4], (count, 1)),
+        "betas": betas,
+        "rotmats": rotmats,
+        "transl": transl,
+        "joints_world": np.zeros((people, 24, 3)),
+        "vertices_world": vertices.astype(np.float32),
+        "joints2d": np.zeros((people, count, 24, 2)),
+        "used": used,
+        "weights": np.where(used, 1.0, 0.0),
+        "reasons": np.where(used, "", "disagrees with the other cameras"),
+        "reprojection_errors": np.where(used, 2.5, 31.25),
+        "boxes_xywh": np.tile([10.0, 20, 100, 200], (people, count, 1)),
+        "joint_names": np.array(["pelvis"]),
+        "body_name": np.array("test body"),
+        "body_kind": np.array("bundled"),
+        "body_file": np.array(str(body_file)),
+        "weights_name": np.array("untrained"),
+        "engine_version": np.array("0.1.0"),
+        "iterations": np.array(10),
     }
     np.savez(path, **arrays)
     return arrays
