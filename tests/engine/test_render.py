@@ -13,8 +13,10 @@ moderngl = pytest.importorskip("moderngl", reason="the training extra (moderngl)
 
 from refit_engine.training.render import AssetPack, PeopleRenderer, PosedPerson  # noqa: E402
 from refit_engine.training.render import random_appearance, random_background  # noqa: E402
+from refit_engine.training.render.appearance import Cloth, Cut, Outfit  # noqa: E402
 from refit_engine.training.render.background import BackgroundSpec  # noqa: E402
 from refit_engine.training.render.decimate import decimate  # noqa: E402
+from refit_engine.training.render.dress import clip_mesh, dress  # noqa: E402
 from refit_engine.training.render.effects import black_outside, photograph  # noqa: E402
 from refit_engine.training.render.geometry import VertexNormals, bind_to_surface  # noqa: E402
 from refit_engine.training.render.makehuman import read_garment  # noqa: E402
@@ -243,3 +245,29 @@ def test_pack_comes_back_as_it_was_saved(tmp_path):
     np.savez(tmp_path / "other.npz", a=1)
     with pytest.raises(ValueError, match="not a render pack"):
         AssetPack.load(tmp_path / "other.npz")
+
+
+def test_mesh_is_clipped_along_the_zero_of_its_value():
+    points, faces = ball()
+    kept, part = clip_mesh(points, faces, 0.31 - points[:, 1])
+    corners = kept[part]
+    assert corners[..., 1].max() == pytest.approx(0.31, abs=1e-9)
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    assert areas.sum() == pytest.approx(2 * np.pi * 1.31, rel=0.05)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert (np.einsum("fd,fd->f", normal, corners.mean(axis=1)) > -1e-12).all()
+
+
+def test_dressed_person_wears_everything_and_hides_what_is_under_it():
+    pack = ball_pack()
+    naked = random_appearance(np.random.default_rng(0), pack)
+    naked = replace(naked, garments=(), attachments=(), scalp=None)
+    shirt = Outfit(Cut(9.0, -9.0, 9.0), Cloth((1.0, 0.0, 0.0)), thickness=0.02)
+    skin = {part.texture or part.color: len(part.faces) for part in dress(pack, pack.template, naked)}
+    dressed = dress(pack, pack.template, replace(naked, garments=(shirt,), attachments=((0, Cloth((0, 1, 0)), 0.0),)))
+    colors = [part.color for part in dressed]
+    assert (1.0, 0.0, 0.0) in colors and (0, 1, 0) in colors
+    worn = dressed[colors.index((1.0, 0.0, 0.0))]
+    radius = np.linalg.norm(worn.vertices[np.unique(worn.faces)], axis=1)
+    assert 0.2 < radius.min() < radius.max() < 0.26
+    assert sum(len(part.faces) for part in dressed if part.color not in ((1.0, 0.0, 0.0), (0, 1, 0))) < sum(skin.values())
