@@ -78,7 +78,8 @@ def _find(name: str, folders: Sequence[Path], listings: Sequence[Sequence[Path]]
         if exact:
             return _picture(min(exact, key=lambda path: path.suffix.lower() in VIDEOS))
     for folder in folders:
-        if _plain(folder.name) == wanted and (frames := [p for p in sorted(_files(folder)) if _is_still(p)]):
+        # EasyMocap has the frames of camera 01 in images/01.
+        if frames := [path for path in sorted(_files(folder / name)) if _is_still(path)]:
             return Picture(frames[0], "sequence", len(frames)) if len(frames) >= _FEWEST_FRAMES else _picture(frames[0])
     word = re.compile(rf"(?<![a-z0-9]){re.escape(wanted)}(?![a-z0-9])")
     for files in listings:

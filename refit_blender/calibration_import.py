@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A calibration file becomes cameras in the scene: one code path for the operator, scripts and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import bpy
+
+from .calibration import find_pictures, read_calibration, world_of
+from .calibration.world import Axis
+from .errors import CalibrationError
+from .scene.calibrated import Rig, build_rig
+
+
+def import_rig(
+    context: bpy.types.Context,
+    files: Sequence[Path],
+    *,
+    pictures: Path | None = None,
+    up: Axis | None = None,
+    metres: float | None = None,
+) -> Rig:
+    """Make the cameras of a calibration file, or of several with a camera each.
+
+    pictures: folder of the pictures or videos (default: near the file). up: which axis of the file's world points up;
+    metres: how long its unit is; both are guessed by default. Raises CalibrationError; the scene is as before then.
+    """
+    if pictures is not None and not pictures.is_dir():
+        raise CalibrationError(f"There is no folder {pictures}.")
+    if metres is not None and metres <= 0:
+        raise CalibrationError(f"The file's unit must be longer than {metres:g} metres.")
+    files = [path.absolute() for path in files]
+    calibration = read_calibration(files)
+    found = find_pictures(calibration.cameras, files[0], pictures)
+    return build_rig(context, files[0], calibration, world_of(calibration, up, metres), found)
