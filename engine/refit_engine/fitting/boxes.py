@@ -25,7 +25,10 @@ def turn_boxes(boxes_xywh: np.ndarray, quarter_turns: int, stored_size: tuple[in
 
 
 def checked_boxes(boxes_xywh: np.ndarray, photo: Photo) -> np.ndarray:
-    """The user's boxes [N,4]. Raises ImageError for one that is empty or outside of the picture."""
+    """The user's boxes [N,4]; what is more than a picture's side outside of the picture is cut off.
+
+    Raises ImageError for a box that is empty or does not touch the picture.
+    """
     boxes = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4)
     if not 0 < len(boxes) <= MAX_BOXES:
         raise ImageError(f"Give one to {MAX_BOXES} boxes for {photo.path.name}, not {len(boxes)}.")
@@ -36,4 +39,6 @@ def checked_boxes(boxes_xywh: np.ndarray, photo: Photo) -> np.ndarray:
             raise ImageError(
                 f"The box {x:g},{y:g},{w:g},{h:g} does not lie in {photo.path.name} ({width}x{height} pixels)."
             )
-    return boxes
+    low = np.maximum(boxes[:, :2], -np.array(photo.size))
+    high = np.minimum(boxes[:, :2] + boxes[:, 2:], 2 * np.array(photo.size))
+    return np.concatenate([low, high - low], axis=1)
