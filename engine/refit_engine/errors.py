@@ -19,6 +19,10 @@ class NoPersonFound(RefitError):
     """The detector sees nobody in the image."""
 
 
+class ViewsError(RefitError):
+    """The views are no set of calibrated cameras, or do not show the same people."""
+
+
 class BodyFileError(RefitError):
     """The body file is not in SMPL format, or is not safe to read."""
 

@@ -40,7 +40,7 @@ def fitter(models, untrained_weights):
 
 
 def with_options(fitter, **changes):
-    return Fitter(fitter._models, replace(fitter._options, **changes), "cpu")
+    return Fitter(fitter.models, replace(fitter.options, **changes), "cpu")
 
 
 def as_people(betas, *others):
@@ -68,10 +68,10 @@ def test_network_and_result_agree_on_where_the_body_is_in_the_crop(fitter, roll)
     """The network's reprojection into the rolled crop, and the result's pixels warped into it, are one."""
     intrinsics = Intrinsics(np.array([[300.0, 0, 90], [0, 250, 130], [0, 0, 1]]), "scene")
     crop = Crop(np.array([190.0, 110.0]), 170.0, roll)
-    camera = fitter._crop_camera([crop], intrinsics)
+    camera = fitter.crop_camera([crop], intrinsics)
     subject = fitter.subject()
     with torch.inference_mode():
-        estimate = subject.estimate(fitter._patches(street(), [crop], intrinsics), camera)
+        estimate = subject.estimate(fitter.patches(street(), [crop], intrinsics), camera)
         marks = subject.landmark_points(estimate.betas, estimate.rotmats())
         seen = project_to_crop(marks, estimate.cam, camera)[0]
         people = unroll(as_people(*(value.numpy() for value in subject.pose(estimate, camera))), np.array([roll]))
@@ -197,7 +197,7 @@ def test_known_smpl_shape_is_kept_and_followed(fitter, photo_file, smpl_file):
 
 def test_weights_that_follow_smpl_need_an_smpl_body(fitter, photo_file, monkeypatch):
     network = fitter.subject().network
-    monkeypatch.setattr(fitter._models, "network", lambda *_: replace(network, trained_on="smpl"))
+    monkeypatch.setattr(fitter.models, "network", lambda *_: replace(network, trained_on="smpl"))
     with pytest.raises(BodyFileError, match="choose an SMPL file"):
         with_options(fitter).reconstruct(ImageRequest(photo_file))
 

@@ -3,11 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -16,25 +11,17 @@ import torch
 
 from ..body import SMPL_JOINT_NAMES
 from ..camera import Intrinsics, choose_intrinsics, project
-from ..crop import Crop, box_crop, cut, roll_rotation, rolled_center
+from ..crop import roll_rotation
 from ..detect import Detection
-from ..device import choose_device, is_out_of_memory
-from ..errors import DeviceError, NoPersonFound, RefitError
+from ..device import is_out_of_memory
+from ..errors import NoPersonFound, RefitError
 from ..images import Photo, read_photo
 from ..network import CropCamera, Encoding, Estimate
 from ..results import ConfidenceKind, ImageResult
-from .boxes import MIN_BOX_SIDE, checked_boxes, turn_boxes
+from .bounds import in_true_camera, working_camera
+from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
-from .models import FitOptions, Models
-from .subject import Subject, choose_subject
-from .upright import stand_up
-
-log = logging.getLogger(__name__)
-
-MAX_BATCH = {"cpu": 8, "mps": 16, "cuda": 64}
-
-Step = Callable[[str], None]
-"""Told the name of each step before it begins ("detect", "fit"); raises Cancelled to stop the job."""
+from .job import MAX_BATCH, FitJob
 
 
 @dataclass(frozen=True)
@@ -71,40 +58,12 @@ class People:
         return People(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-class Fitter:
-    """Fits the people of image after image with the same options; memory does not grow with their number.
-
-    Models stay in `models` for the next fitter. `messages` collects what the user should know (each once),
-    `seconds` the time spent per stage: detect, crop, network, confidence, body.
-    """
-
-    def __init__(self, models: Models, options: FitOptions, device: str = "auto", step: Step = lambda _: None) -> None:
-        self._models = models
-        self._options = options
-        self._step = step
-        self.device = choose_device(device)
-        self.messages: list[str] = []
-        self.seconds: Counter[str] = Counter(
-            detect=0.0, crop=0.0, network=0.0, confidence=0.0, body=0.0
-        )
-        self._subject: Subject | None = None
-
-    def subject(self) -> Subject:
-        """Network and bodies of this job on the current device, loaded on first use.
-
-        Raises WeightsFileError, BodyFileError.
-        """
-        if self._subject is None:
-            self._subject = self._on_device(lambda: choose_subject(self._models, self._options, self.device))
-        return self._subject
+class Fitter(FitJob):
+    """Fits the people of image after image with the same options; memory does not grow with their number."""
 
     def detect(self, photo: Photo) -> list[Detection]:
-        """People of a photo, largest first, boxes in upright pixels."""
-        with self._timed("detect"):
-            found = self._on_device(lambda: self._models.detector(self.device).detect(photo.upright().pixels))
-        found = [person for person in found if min(person.bbox_xywh[2:]) >= MIN_BOX_SIDE]
-        found.sort(key=lambda person: -person.bbox_xywh[2] * person.bbox_xywh[3])
-        return found[:1] if self._options.people == "largest" else found
+        found = super().detect(photo)
+        return found[:1] if self.options.people == "largest" else found
 
     def reconstruct(self, request: ImageRequest) -> tuple[ImageResult, Photo]:
         """All people of a picture.
@@ -148,7 +107,7 @@ class Fitter:
             body_kind=subject.result_body.data.kind,
             body_file=subject.result_body.file,
             weights_name=subject.network.name,
-            iterations=self._options.iterations,
+            iterations=self.options.iterations,
         )
         return result, photo
 
@@ -161,31 +120,25 @@ class Fitter:
         parts: list[People] = []
         batch, start = MAX_BATCH[self.device.type], 0
         while start < len(boxes_xywh):
-            self._step("fit")
+            self.step("fit")
             try:
                 parts.append(self._fit_batch(pixels, boxes_xywh[start : start + batch], intrinsics, roll))
                 start += batch
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                batch = self._make_room(batch)
+                batch = self.make_room(batch)
         return People(*(np.concatenate(values) for values in zip(*map(_fields, parts), strict=True)))
 
     def confidence_kind(self) -> ConfidenceKind:
         """What this job's standard deviations are worth."""
-        if not self._options.confidence:
+        if not self.options.confidence:
             return "off"
         return "calibrated" if self.subject().network.calibration else "uncalibrated"
 
-    def say(self, message: str) -> None:
-        """Tell the user, once."""
-        if message not in self.messages:
-            log.warning(message)
-            self.messages.append(message)
-
     def _found_boxes(self, photo: Photo) -> tuple[np.ndarray, np.ndarray]:
         """Detected boxes [N,4] in the photo's own pixels, upright or not, and scores [N]. Raises NoPersonFound."""
-        self._step("detect")
+        self.step("detect")
         found = self.detect(photo)
         if not found:
             raise NoPersonFound(f"Nobody was found in {photo.path.name}.")
@@ -203,88 +156,29 @@ class Fitter:
 
     def _fit_batch(self, pixels: np.ndarray, boxes: np.ndarray, intrinsics: Intrinsics, roll: float) -> People:
         subject = self.subject()
-        with self._timed("crop"):
-            crops = [box_crop(box, intrinsics, roll) for box in boxes]
-            if subject.network.model.config.compact:
-                detector = self._models.detector(self.device)
-                crops = [
-                    stand_up(pixels, crop, box, intrinsics, detector) for crop, box in zip(crops, boxes, strict=True)
-                ]
-            patches = self._patches(pixels, crops, intrinsics)
-            camera = self._crop_camera(crops, intrinsics)
+        with self.timed("crop"):
+            crops, patches, true_camera = self.prepare(pixels, boxes, intrinsics, roll)
+            camera = working_camera(true_camera)
         with torch.inference_mode():
-            with self._timed("network"):
+            with self.timed("network"):
                 encoding = subject.network.model.encode(patches)
                 estimates = subject.follow(encoding, camera)
-                self._wait()
-            with self._timed("confidence"):
+                self.wait()
+            with self.timed("confidence"):
                 confidence = self._confidence(encoding, camera, estimates)
-                self._wait()
-            with self._timed("body"):
+                self.wait()
+            with self.timed("body"):
                 people = _to_people(*subject.pose(estimates[-1], camera), *confidence)
+                people = in_true_camera(people, (true_camera.focal / camera.focal).cpu().numpy())
         return unroll(people, np.array([crop.roll for crop in crops]))
 
     def _confidence(self, encoding: Encoding, camera: CropCamera, estimates: list[Estimate]) -> Confidence:
         count = len(encoding.vector)
-        if not self._options.confidence:
+        if not self.options.confidence:
             unknown = encoding.vector.new_full((count, len(SMPL_JOINT_NAMES)), np.nan)
             return Confidence(unknown, unknown)
         subject = self.subject()
         return subject.confidence(encoding, camera, estimates, subject.expanded_betas(count))
-
-    def _patches(self, pixels: np.ndarray, crops: list[Crop], intrinsics: Intrinsics) -> torch.Tensor:
-        """RGB in 0..1, [B,3,256,256], channels last."""
-        patches = np.stack([cut(pixels, crop, intrinsics) for crop in crops])
-        return torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2).float().div_(255)
-
-    def _crop_camera(self, crops: list[Crop], intrinsics: Intrinsics) -> CropCamera:
-        def tensor(values) -> torch.Tensor:
-            return torch.tensor(np.array(values), dtype=torch.float32, device=self.device)
-
-        return CropCamera(
-            center=tensor([rolled_center(crop, intrinsics) for crop in crops]),
-            side=tensor([crop.side for crop in crops]),
-            focal=tensor([intrinsics.focal[0]] * len(crops)),
-            principal=tensor([intrinsics.principal] * len(crops)),
-        )
-
-    def _on_device(self, work: Callable):
-        """Do the work, and do it again on the processor if the graphics card's memory is full."""
-        while True:
-            try:
-                return work()
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._make_room(1)
-
-    def _make_room(self, batch: int) -> int:
-        """After running out of memory: a smaller batch, and at one person the processor. Returns the new size."""
-        kind = self.device.type
-        if kind == "cuda":
-            torch.cuda.empty_cache()
-        if batch > 1:
-            return batch // 2
-        if kind == "cpu":
-            raise DeviceError("There is not enough memory to fit this picture.")
-        self._models.forget()
-        self._subject = None
-        if kind == "cuda":
-            torch.cuda.empty_cache()
-        self.device = torch.device("cpu")
-        self.say("The graphics card ran out of memory; the job went on with the processor.")
-        return MAX_BATCH["cpu"]
-
-    def _wait(self) -> None:
-        """Graphics cards run behind: without waiting, their time would be counted in a later stage."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-    @contextlib.contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] += time.perf_counter() - start
 
 
 def _fields(people: People) -> tuple[np.ndarray, ...]:
