@@ -26,8 +26,8 @@ from refit_blender.scene import cameras
 
 # Any number of cameras, counted from the first, stands all around the stage.
 AZIMUTHS = (0, 90, 180, 270, 45, 135, 225, 315)
-LONG_SIDE = (560, 760)
-SAMPLES = 12
+LONG_SIDE = (480, 640)
+SAMPLES = 6
 MARGIN = 0.03
 """Share of the picture's sides that nobody reaches into."""
 
