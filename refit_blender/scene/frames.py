@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 from ..errors import SourceError
-from .images import Background, image_file, loaded, pixels_of, write_pixels
+from .images import Background, image_file, loaded, picture_size, pixels_of, write_pixels
 
 
 def background_file(background: Background, frame: int, folder: Path) -> Path:
@@ -28,10 +28,22 @@ def background_file(background: Background, frame: int, folder: Path) -> Path:
     if picture.source not in {"MOVIE", "SEQUENCE"}:
         return image_file(picture, folder)
     path = Path(bpy.path.abspath(picture.filepath_raw, library=picture.library))
-    shown = shown_number(background.image_user, frame)
+    user = background.image_user
+    shown = shown_number(user, frame)
     if picture.source == "MOVIE":
         return movie_still(_existing(path, picture.name), shown, folder)
+    if not (user.use_cyclic or user.frame_start <= frame < user.frame_start + user.frame_duration):
+        raise SourceError(f"The image sequence “{picture.name}” shows nothing at frame {frame}.")
     return _existing(_numbered(path, shown), picture.name)
+
+
+def background_size(background: Background, file: Path) -> tuple[int, int]:
+    """(width, height) in pixels of what a background shows, which `background_file` gave; zeros where it is unreadable."""
+    picture = background.picture
+    if isinstance(picture, bpy.types.Image) and picture.source == "SEQUENCE":
+        # Blender says here what the last shown picture was, or that of frame 0, which there seldom is.
+        return picture_size(file) or (0, 0)
+    return picture.size[0], picture.size[1]
 
 
 def movie_still(movie: Path, number: int, folder: Path) -> Path:

@@ -40,11 +40,6 @@ class Background:
     placement: Placement
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) in pixels; zeros where the file cannot be read."""
-        return self.picture.size[0], self.picture.size[1]
-
-    @property
     def display_aspect(self) -> float:
         """How wide a pixel is shown, in its height."""
         aspect = self.picture.display_aspect[0] / self.picture.display_aspect[1]

@@ -63,7 +63,7 @@ def camera_view(
     background = images.camera_background(camera)
     folder.mkdir(parents=True, exist_ok=True)
     picture = frames.background_file(background, scene.frame_current, folder)
-    width, height = background.size
+    width, height = frames.background_size(background, picture)
     if not width or not height:
         raise SourceError(
             f"The background “{background.picture.name}” of camera “{camera.name}” has no pixels: "
@@ -73,7 +73,7 @@ def camera_view(
     if (frame.width, frame.height) != (width, height):
         frame = cameras.drawn_frame(scene)
     seen = cameras.image_camera(lens, frame, background.placement, width, height, background.display_aspect)
-    distortion = _lens_distortion(camera, background, seen.K)
+    distortion = _lens_distortion(camera, background, (width, height), seen.K)
     R, t = cameras.extrinsics(cameras.world_matrix(camera, depsgraph), camera.name)
     if seen.flip_x or seen.flip_y:
         picture = images.mirrored_file(picture, folder, seen.flip_x, seen.flip_y)
@@ -88,7 +88,9 @@ def camera_view(
     )
 
 
-def _lens_distortion(camera: bpy.types.Object, background: images.Background, K: np.ndarray) -> LensDistortion | None:
+def _lens_distortion(
+    camera: bpy.types.Object, background: images.Background, size: tuple[int, int], K: np.ndarray
+) -> LensDistortion | None:
     """The distortion that bent the picture, for normalised coordinates of this K [3,3]. Raises SourceError."""
     flips = background.placement.flip_x, background.placement.flip_y
     if LENS_PROPERTY in camera.data:
@@ -100,7 +102,7 @@ def _lens_distortion(camera: bpy.types.Object, background: images.Background, K:
         coefficients = _clip_coefficients(lens)
         if any(coefficients):
             coefficients = _for_focal(model, coefficients, K[0, 0] / lens.focal_length_pixels)
-            _check_centre(camera, background, K)
+            _check_centre(camera, background, size, K)
     else:
         return None
     if not any(coefficients):
@@ -143,10 +145,12 @@ def _for_focal(model: str, coefficients: tuple[float, ...], ratio: float) -> tup
     return tuple(value * ratio**power for value, power in zip(coefficients, powers, strict=False))
 
 
-def _check_centre(camera: bpy.types.Object, background: images.Background, K: np.ndarray) -> None:
+def _check_centre(
+    camera: bpy.types.Object, background: images.Background, size: tuple[int, int], K: np.ndarray
+) -> None:
     """A lens bends around its optical centre, so the camera's must be there, too."""
     lens = background.picture.tracking.camera
-    width, height = background.size
+    width, height = size
     x, y = lens.principal_point_pixels
     x = width - x if background.placement.flip_x else x
     y = y if background.placement.flip_y else height - y
