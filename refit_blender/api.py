@@ -16,6 +16,8 @@ from typing import Any
 import bpy
 
 from . import engine
+from .calibration.world import Axis
+from .calibration_import import import_rig
 from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
 from .engine_job import Device, EngineJob, Gender, JobFolder, Options, People
 from .errors import RefitError, SourceError
@@ -23,10 +25,19 @@ from .jobs import EngineInfo
 from .progress import Progress
 from .reconstruction import Finished, Reconstruction
 from .scene import body as bodies
+from .scene.calibrated import Rig
 from .scene.camera_choice import choose
 from .scene.sources import camera_source, file_source
 
-__all__ = ["engine_info", "export_glb", "fit_cameras", "reconstruct", "reconstruct_from_camera", "shape_of"]
+__all__ = [
+    "engine_info",
+    "export_glb",
+    "fit_cameras",
+    "import_calibration",
+    "reconstruct",
+    "reconstruct_from_camera",
+    "shape_of",
+]
 
 
 def reconstruct(
@@ -118,6 +129,27 @@ def fit_cameras(
         return CameraFit(collection or DEFAULT_NAME, views, options, folder)
 
     return _run(job, keep, on_progress)
+
+
+def import_calibration(
+    *files: str | Path,
+    pictures: str | Path | None = None,
+    up: Axis | None = None,
+    metres: float | None = None,
+) -> Rig:
+    """Make cameras with their pictures from a calibration file, or from several OpenCV files with one camera each.
+
+    Pose2Sim, Anipose, FreeMoCap, EasyMocap, OpenCV, COLMAP. pictures: their folder, by default near the file; up: the
+    axis of the file's world that points up, such as "-Y"; metres: how long the file's unit is; both are guessed by
+    default. Raises CalibrationError, which names the file and the line or key; the scene is as before then.
+    """
+    return import_rig(
+        bpy.context,
+        [Path(file) for file in files],
+        pictures=Path(pictures) if pictures else None,
+        up=up,
+        metres=metres,
+    )
 
 
 def shape_of(rig: str, body: str | Path | None = None) -> list[float]:

@@ -11,6 +11,7 @@ from typing import Any
 import bpy
 
 from . import api
+from .calibration import AXES
 from .engine_job import Summary
 from .errors import RefitError
 from .progress import Progress
@@ -61,6 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--cameras", type=_names, metavar="A,B", help="cameras by name (default: all with an image)")
     command.add_argument("--frame", type=int, metavar="N", help="frame of the scene (default: the current one)")
     _add_job_options(command, iterations=10)
+
+    command = commands.add_parser(
+        "import-calibration", help="make cameras with their pictures from a calibration file, and save the scene"
+    )
+    command.set_defaults(run=_import_calibration)
+    command.add_argument("files", type=Path, nargs="+", metavar="FILE", help="several OpenCV files are one rig")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
+    command.add_argument("--pictures", type=Path, metavar="DIR", help="folder of the pictures (default: near the file)")
+    command.add_argument("--up", choices=list(AXES), help="axis that points up, as --up=-Y (default: the cameras tell)")
+    command.add_argument("--metres", type=float, metavar="M", help="how long the file's unit is (default: guessed)")
     return parser
 
 
@@ -106,6 +117,16 @@ def _fit_cameras(options: argparse.Namespace) -> None:
         for view, seen in zip(finished.result.views, person.views, strict=True):
             error = "not seen" if seen.error_px is None else f"{seen.error_px:.1f} px"
             print(f"        {view.name:<28}{error:>10}  {'used' if seen.used else f'left out: {seen.reason}'}")
+
+
+def _import_calibration(options: argparse.Namespace) -> None:
+    if not bpy.data.filepath:
+        bpy.ops.wm.read_homefile(use_empty=True)
+    rig = api.import_calibration(*options.files, pictures=options.pictures, up=options.up, metres=options.metres)
+    for message in rig.messages:
+        print(f"refit: {message}", file=sys.stderr)
+    _save(options.out)
+    print(f"refit: {rig.summary()}, saved as {options.out}")
 
 
 def _job_options(options: argparse.Namespace) -> dict[str, Any]:

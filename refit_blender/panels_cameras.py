@@ -27,6 +27,7 @@ def draw_cameras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
             row.label(text=one.picture or "no image")
     if problem := obstacle(found):
         draw_text(layout, problem, icon="ERROR")
+    layout.operator("refit.import_calibration", icon="IMPORT")
 
 
 class REFIT_PT_views(RefitPanel, bpy.types.Panel):

@@ -8,7 +8,7 @@ import atexit
 import bpy
 
 from . import cli, engine, panels, panels_cameras, panels_confidence, session
-from .operators import body, cameras, confidence, job, reconstruct
+from .operators import body, calibration, cameras, confidence, job, reconstruct
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
@@ -20,6 +20,8 @@ CLASSES: tuple[type, ...] = (
     job.REFIT_OT_cancel,
     reconstruct.REFIT_FH_picture,
     cameras.REFIT_OT_fit_cameras,
+    calibration.REFIT_OT_import_calibration,
+    calibration.REFIT_FH_calibration,
     engine_operators.REFIT_OT_install_engine,
     engine_operators.REFIT_OT_cancel_install,
     engine_operators.REFIT_OT_start_engine,
@@ -46,6 +48,7 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
+    bpy.types.TOPBAR_MT_file_import.append(calibration.menu_entry)
     _command = bpy.utils.register_cli_command(cli.COMMAND, cli.main)
     # Blender as a Python module does not switch add-ons off at its end, and can hang on what is still registered.
     atexit.register(unregister)
@@ -60,6 +63,7 @@ def unregister() -> None:
     engine.shutdown()
     bpy.utils.unregister_cli_command(_command)
     _command = None
+    bpy.types.TOPBAR_MT_file_import.remove(calibration.menu_entry)
     del bpy.types.Scene.refit
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -13,16 +13,14 @@ from .model import CalibratedCamera
 
 STILLS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
 VIDEOS = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".wmv"))
-_FEWEST_FRAMES = 2
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What a camera took: a still, a video, or the first of a folder of numbered stills, and how many there are."""
+    """What a camera took: a still, a video, or the first of a folder of numbered stills."""
 
     path: Path
     kind: Literal["still", "video", "sequence"]
-    frames: int = 1
 
 
 def find_pictures(
@@ -80,7 +78,7 @@ def _find(name: str, folders: Sequence[Path], listings: Sequence[Sequence[Path]]
     for folder in folders:
         # EasyMocap has the frames of camera 01 in images/01.
         if frames := [path for path in sorted(_files(folder / name)) if _is_still(path)]:
-            return Picture(frames[0], "sequence", len(frames)) if len(frames) >= _FEWEST_FRAMES else _picture(frames[0])
+            return Picture(frames[0], "sequence" if len(frames) > 1 else "still")
     word = re.compile(rf"(?<![a-z0-9]){re.escape(wanted)}(?![a-z0-9])")
     for files in listings:
         partly = [path for path in files if word.search(path.stem.lower())]

@@ -24,7 +24,7 @@ LEVEL = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 # Marks cameras that were made for a single picture.
 PHOTO_CAMERA = "refit_photo_camera"
 
-_KINDS = ("objects", "meshes", "armatures", "cameras", "images", "materials", "collections")
+_KINDS = ("objects", "meshes", "armatures", "cameras", "images", "movieclips", "materials", "collections")
 
 
 @dataclass(frozen=True)

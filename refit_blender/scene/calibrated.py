@@ -78,7 +78,7 @@ def build_rig(
                 )
                 _remove(block)
                 continue
-            _show(item, block, picture, camera, size)
+            _show(item, block, camera, size)
             if isinstance(block, bpy.types.Image) and _largest_bend(camera, size) > _VISIBLE_BEND:
                 bent.append(camera)
     absent = [camera.name for camera, block in zip(calibration.cameras, loaded, strict=True) if block is None]
@@ -94,18 +94,17 @@ def build_rig(
 
 def _load(picture: Picture, messages: list[str]) -> bpy.types.Image | bpy.types.MovieClip | None:
     """The picture as Blender's data; where it cannot be read, a message."""
-    kind = bpy.data.movieclips if picture.kind == "video" else bpy.data.images
-    options = {} if picture.kind == "video" else {"check_existing": False}
+    # A still is no clip: Blender would take cam1.jpg, cam2.jpg ... for frames of one.
+    kind = bpy.data.images if picture.kind == "still" else bpy.data.movieclips
+    options = {"check_existing": False} if picture.kind == "still" else {}
     try:
         block = kind.load(str(picture.path), **options)
     except RuntimeError:
+        block = None
+    if block is None or not all(block.size):
         messages.append(f"{picture.path.name} cannot be read.")
-        return None
-    if picture.kind == "sequence":
-        block.source = "SEQUENCE"
-    if not all(block.size):
-        messages.append(f"{picture.path.name} cannot be read.")
-        kind.remove(block)
+        if block is not None:
+            kind.remove(block)
         return None
     return block
 
@@ -164,7 +163,6 @@ def _make_camera(camera: CalibratedCamera, size: tuple[int, int], frame: Frame, 
 def _show(
     item: bpy.types.Object,
     block: bpy.types.Image | bpy.types.MovieClip,
-    picture: Picture,
     camera: CalibratedCamera,
     size: tuple[int, int],
 ) -> None:
@@ -180,10 +178,6 @@ def _show(
         return
     block.display_aspect = (_display_aspect(camera.K), 1.0)
     background.image = block
-    if picture.kind == "sequence":
-        user = background.image_user
-        user.frame_start, user.frame_duration = 1, picture.frames
-        user.frame_offset = _last_number(picture.path) - 1
 
 
 def _describe_lens(clip: bpy.types.MovieClip, camera: CalibratedCamera, size: tuple[int, int]) -> bool:
@@ -224,11 +218,6 @@ def _largest_bend(camera: CalibratedCamera, size: tuple[int, int]) -> float:
         axis=1,
     )
     return float(np.linalg.norm(moved * focal, axis=1).max())
-
-
-def _last_number(path: Path) -> int:
-    digits = "".join(character if character.isdigit() else " " for character in path.stem).split()
-    return int(digits[-1]) if digits else 1
 
 
 def _enumeration(names: Sequence[str]) -> str:
