@@ -28,6 +28,7 @@ from .scene import body as bodies
 from .scene.calibrated import Rig
 from .scene.camera_choice import choose
 from .scene.sources import camera_source, file_source
+from .shape_fit import FinishedShape, shape_from_pictures
 
 __all__ = [
     "engine_info",
@@ -150,6 +151,34 @@ def import_calibration(
         up=up,
         metres=metres,
     )
+
+
+def fit_shape(
+    images: Sequence[str | Path],
+    *,
+    focal: float | None = None,
+    body: str | Path | None = None,
+    gender: Gender = "neutral",
+    weights: str | Path | None = None,
+    iterations: int = 5,
+    device: Device = "auto",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FinishedShape:
+    """Fit the shape of one person to several pictures; it becomes a body in its rest pose in the current scene.
+
+    In each picture the person who fills most of it is taken. focal: in pixels, the same for all.
+    Its `betas` [10] fit other jobs with the same body model; the panel's jobs keep them from then on.
+    Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
+    """
+    sources = [file_source(Path(image), focal=focal) for image in images]
+    options = Options(
+        body=Path(body) if body else None,
+        gender=gender,
+        weights=Path(weights) if weights else None,
+        iterations=iterations,
+        device=device,
+    )
+    return _run(lambda folder: shape_from_pictures(sources, options, folder), None, on_progress)
 
 
 def shape_of(rig: str, body: str | Path | None = None) -> list[float]:

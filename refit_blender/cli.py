@@ -63,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--frame", type=int, metavar="N", help="frame of the scene (default: the current one)")
     _add_job_options(command, iterations=10)
 
+    command = commands.add_parser("fit-shape", help="fit one person's shape to several photos, and save the scene")
+    command.set_defaults(run=_fit_shape)
+    command.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the photos)")
+    _add_engine_options(command, iterations=5)
+
     command = commands.add_parser(
         "import-calibration", help="make cameras with their pictures from a calibration file, and save the scene"
     )
@@ -76,13 +82,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_job_options(command: argparse.ArgumentParser, iterations: int) -> None:
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
-    command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
     command.add_argument("--keep", type=Path, metavar="DIR", help="folder for result.npz and overlays")
     command.add_argument("--people", choices=("all", "largest"), default="all", help="whom to take (default: all)")
+    command.add_argument("--shape-of", metavar="OBJECT", help="keep the shape of this ReFit body in the scene")
+    _add_engine_options(command, iterations)
+
+
+def _add_engine_options(command: argparse.ArgumentParser, iterations: int) -> None:
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
+    command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
     command.add_argument("--body", type=Path, metavar="FILE", help="SMPL file (default: the bundled body)")
     command.add_argument("--gender", choices=("neutral", "male", "female"), default="neutral")
-    command.add_argument("--shape-of", metavar="OBJECT", help="keep the shape of this ReFit body in the scene")
     command.add_argument("--weights", type=Path, metavar="FILE", help="ReFit checkpoint (default: the bundled network)")
     command.add_argument("--iterations", type=int, default=iterations, metavar="N", help=f"updates (default: {iterations})")
     command.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
@@ -100,9 +110,7 @@ def _box(text: str) -> list[float]:
 
 
 def _reconstruct(options: argparse.Namespace) -> None:
-    if not bpy.data.filepath:
-        # The start-up file's cube is not part of the photo.
-        bpy.ops.wm.read_homefile(use_empty=True)
+    _leave_startup_file()
     finished = api.reconstruct(options.image, focal=options.focal, boxes=options.bbox, **_job_options(options))
     _end(options, finished)
 
@@ -120,8 +128,7 @@ def _fit_cameras(options: argparse.Namespace) -> None:
 
 
 def _import_calibration(options: argparse.Namespace) -> None:
-    if not bpy.data.filepath:
-        bpy.ops.wm.read_homefile(use_empty=True)
+    _leave_startup_file()
     rig = api.import_calibration(*options.files, pictures=options.pictures, up=options.up, metres=options.metres)
     for message in rig.messages:
         print(f"refit: {message}", file=sys.stderr)
@@ -129,16 +136,36 @@ def _import_calibration(options: argparse.Namespace) -> None:
     print(f"refit: {rig.summary()}, saved as {options.out}")
 
 
+def _fit_shape(options: argparse.Namespace) -> None:
+    _leave_startup_file()
+    finished = api.fit_shape(options.images, focal=options.focal, **_engine_options(options))
+    _end(options, finished)
+    for name, reason in finished.left_out:
+        print(f"    {name:<28}left out: {reason}")
+
+
+def _leave_startup_file() -> None:
+    if not bpy.data.filepath:
+        # The start-up file's cube is not part of the photo.
+        bpy.ops.wm.read_homefile(use_empty=True)
+
+
 def _job_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
+        **_engine_options(options),
         "people": options.people,
+        "betas": api.shape_of(options.shape_of, options.body) if options.shape_of else None,
+        "keep": options.keep,
+    }
+
+
+def _engine_options(options: argparse.Namespace) -> dict[str, Any]:
+    return {
         "body": options.body,
         "gender": options.gender,
-        "betas": api.shape_of(options.shape_of, options.body) if options.shape_of else None,
         "weights": options.weights,
         "iterations": options.iterations,
         "device": options.device,
-        "keep": options.keep,
         "on_progress": _show,
     }
 

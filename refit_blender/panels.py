@@ -119,6 +119,9 @@ class REFIT_PT_body(RefitPanel, bpy.types.Panel):
             layout.prop(settings, "body_path")
             layout.prop(settings, "gender")
         layout.prop(settings, "fixed_shape")
+        column = layout.column(align=True)
+        column.operator("refit.fit_shape", icon="FILE_IMAGE")
+        column.operator("refit.shape_from_bodies", icon="COMMUNITY")
 
 
 class REFIT_PT_solve(RefitPanel, bpy.types.Panel):

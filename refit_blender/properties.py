@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -147,16 +148,19 @@ class RefitSettings(bpy.types.PropertyGroup):
 
     def job_source(self, context: bpy.types.Context, folder: Path) -> sources.Source:
         """The source that is set. Raises SourceError."""
-        focal_mm = self.focal_mm if self.focal_mode == "MANUAL" else None
         if self.source == "CAMERA":
             return sources.camera_source(context.scene, context.evaluated_depsgraph_get(), folder)
         if self.source == "CAMERAS":
             raise SourceError("Several cameras are chosen: press Fit from Cameras.")
         if self.source == "EMPTY":
-            return sources.empty_source(context.active_object, folder, focal_mm=focal_mm)
+            return sources.empty_source(context.active_object, folder, focal_mm=self.given_focal_mm())
         if not self.image_path:
             raise SourceError("No image is chosen.")
-        return sources.file_source(_path(self.image_path), focal_mm=focal_mm)
+        return sources.file_source(_path(self.image_path), focal_mm=self.given_focal_mm())
+
+    def given_focal_mm(self) -> float | None:
+        """The focal length that was given for pictures."""
+        return self.focal_mm if self.focal_mode == "MANUAL" else None
 
     def camera_candidates(self, context: bpy.types.Context) -> list[Candidate]:
         """The cameras that are chosen."""
@@ -174,6 +178,10 @@ class RefitSettings(bpy.types.PropertyGroup):
         if self.people == "BOX":
             raise SourceError("A box belongs to one picture: choose All or Largest.")
         return self._options(self.camera_iterations)
+
+    def shape_options(self) -> Options:
+        """The options that are set, for finding a shape. Raises SourceError where one is incomplete."""
+        return replace(self._options(self.iterations), betas=None)
 
     def _options(self, iterations: int, boxes: list[list[int]] | None = None) -> Options:
         if self.body == "FILE" and not self.body_path:

@@ -8,7 +8,7 @@ import atexit
 import bpy
 
 from . import cli, engine, panels, panels_cameras, panels_confidence, session
-from .operators import body, calibration, cameras, confidence, job, reconstruct
+from .operators import body, calibration, cameras, confidence, job, reconstruct, shape
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
@@ -20,6 +20,8 @@ CLASSES: tuple[type, ...] = (
     job.REFIT_OT_cancel,
     reconstruct.REFIT_FH_picture,
     cameras.REFIT_OT_fit_cameras,
+    shape.REFIT_OT_fit_shape,
+    shape.REFIT_OT_shape_from_bodies,
     calibration.REFIT_OT_import_calibration,
     calibration.REFIT_FH_calibration,
     engine_operators.REFIT_OT_install_engine,

@@ -36,9 +36,13 @@ class JobOperator:
         """Called when the job's result is in the scene."""
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        return self.execute(context) if context.window is None else self.run_modal(context)
+        return self.execute(context)
 
-    def run_modal(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """From a button or a file browser the job runs beside the window's work, in scripts it blocks."""
+        return self._run_modal(context) if self.options.is_invoke and context.window else self._block(context)
+
+    def _run_modal(self, context: bpy.types.Context) -> set[str]:
         try:
             self._start(context)
         except RefitError as error:
@@ -50,7 +54,7 @@ class JobOperator:
         _redraw(context)
         return {"RUNNING_MODAL"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def _block(self, context: bpy.types.Context) -> set[str]:
         try:
             self._start(context)
             state.job.wait()

@@ -14,7 +14,7 @@ from mathutils import Matrix
 
 from ..results import Body, ImageResult, Person
 from . import cameras, images
-from .body import BodyObjects, Pose, build_body, note
+from .body import REST_TO_WORLD, BodyObjects, Pose, build_body, note
 from .confidence import note_confidence
 from .sources import Source
 
@@ -68,6 +68,28 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
         scene.camera = camera
     select_bodies(context, [made.rig for made in bodies])
     return Outcome(collection, camera, tuple(bodies))
+
+
+def assemble_shape(
+    context: bpy.types.Context, body: Body, betas: np.ndarray, body_file: Path, kind: str
+) -> BodyObjects:
+    """Make a body of a shape [10] in its rest pose, standing on the 3D cursor. On any error the scene is left as it was."""
+    leave_edit_mode(context)
+    scene = context.scene
+    unit = cameras.metres_per_unit(scene)
+    ground = np.array(scene.cursor.location) * unit
+    rest_to_world = np.eye(4)
+    rest_to_world[:3, :3], rest_to_world[:3, 3] = REST_TO_WORLD, ground
+    vertices = body.v_template + body.shapedirs @ betas
+    rotmats = np.tile(np.eye(3), (len(body.parents), 1, 1))
+    with nothing_left_on_error():
+        collection = bpy.data.collections.new("ReFit shape")
+        scene.collection.children.link(collection)
+        standing = np.array([0.0, -float(vertices[:, 1].min()), 0.0])
+        made = build_body("shape", body, Pose(betas, rotmats, standing, rest_to_world, ground, unit), collection)
+        note(made.rig, betas=betas.tolist(), body_file=str(body_file), body_kind=kind)
+    select_bodies(context, [made.rig])
+    return made
 
 
 def _level_camera(result: ImageResult) -> np.ndarray:

@@ -98,6 +98,15 @@ def fit_views(behaviour: str, folder: Path, params: dict) -> dict:
     return {"npz": str(npz), "people": 1, "views": views}
 
 
+def fit_shape(behaviour: str, folder: Path, params: dict) -> dict:
+    prepared = json.loads((folder / "shape.json").read_text())
+    count = len(params.get("shapes") or params["images"])
+    frames = [{"used": True, "reason": "", "weight": 1.0, "betas": prepared["betas"]} for _ in range(count)]
+    for index in prepared["left_out"]:
+        frames[index] |= {"used": False, "reason": "Nobody was found."}
+    return {"betas": prepared["betas"], "frames": frames, "body_file": str(folder / "body.npz")}
+
+
 def result_file(behaviour: str, prepared: Path, params: dict) -> Path:
     npz = Path(params["job_folder"]) / prepared.name
     content = prepared.read_bytes()
@@ -112,7 +121,7 @@ def overlay_file(path: Path, params: dict) -> str | None:
     return str(path)
 
 
-ANSWERS = {"reconstruct": reconstruct, "fit_views": fit_views}
+ANSWERS = {"reconstruct": reconstruct, "fit_views": fit_views, "fit_shape": fit_shape}
 
 
 def main() -> None:

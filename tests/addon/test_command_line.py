@@ -88,3 +88,80 @@ def test_open_file_is_added_to(photo, install_fake, out):
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "mine.blend"))
     assert cli.main(["reconstruct", str(photo), "--out", str(out / "both.blend")]) == 0
     assert "mine" in bpy.data.objects
+
+
+def save_cameras_scene(out, four_cameras):
+    """The four cameras as a file that is open, as `blender FILE --command` has it."""
+    out.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(out / "cameras.blend"))
+
+
+def test_cameras_of_a_scene_become_a_body_in_it(install_fake, four_cameras, out, capsys):
+    fake = install_fake()
+    names = ["cam_1", "cam_2", "cam_3", "cam_10"]
+    result = fake.prepare_views(names, left_out=["cam_2"])
+    save_cameras_scene(out, four_cameras)
+    assert cli.main(["fit-cameras", "--out", str(out / "a.blend"), "--keep", str(out / "kept")]) == 0
+    said = capsys.readouterr().out
+    assert "1 body from 3 cameras" in said and "left out: cam_2" in said
+    assert "cam_10" in said and "2.5 px" in said
+    assert "left out: disagrees with the other cameras" in said
+    bpy.ops.wm.open_mainfile(filepath=str(out / "a.blend"))
+    np.testing.assert_allclose(rig_vertices(), result["vertices_world"][0], atol=1e-4)
+    (rig,) = [found for found in bpy.context.scene.objects if bodies.is_rig(found)]
+    assert [view["camera"].name for view in rig["refit_views"]] == names
+    assert (out / "kept" / "overlay_cam_10.png").exists()
+
+
+def test_which_cameras_and_which_frame_reach_the_engine(install_fake, four_cameras, out):
+    fake = install_fake()
+    fake.prepare_views(["cam_1", "cam_3"])
+    save_cameras_scene(out, four_cameras)
+    camera = bpy.context.scene.objects["cam_1"]
+    for frame, x in ((1, 0.0), (11, 5.0)):
+        camera.location = (x, 0, 0)
+        camera.keyframe_insert("location", frame=frame)
+    words = "--cameras cam_3,cam_1 --frame 11 --people largest --iterations 3 --device cpu".split()
+    assert cli.main(["fit-cameras", "--out", str(out / "a.blend"), *words]) == 0
+    asked = fake.request()
+    assert [view["name"] for view in asked["views"]] == ["cam_1", "cam_3"]
+    assert (asked["people"], asked["iterations"], asked["device"], asked["overlay"]) == ("largest", 3, "cpu", False)
+    first = asked["views"][0]
+    centre = -np.array(first["R_world2cam"]).T @ first["t_world2cam"]
+    np.testing.assert_allclose(centre, [5, 0, 0], atol=1e-5)
+
+
+def test_shape_of_a_body_in_the_scene_is_kept(install_fake, four_cameras, out):
+    fake = install_fake()
+    result = fake.prepare_views(["cam_1", "cam_2", "cam_3", "cam_10"])
+    save_cameras_scene(out, four_cameras)
+    assert cli.main(["fit-cameras", "--out", str(out / "a.blend")]) == 0
+    assert cli.main(["fit-cameras", "--out", str(out / "b.blend"), "--shape-of", "cameras"]) == 0
+    np.testing.assert_allclose(fake.request()["betas"], result["betas"][0], atol=1e-6)
+    assert cli.main(["fit-cameras", "--out", str(out / "b.blend"), "--shape-of", "nobody"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--cameras", "cam_7,cam_1"], "The scene has no camera “cam_7”."),
+        (["--collection", "rig"], "There is no collection “rig”."),
+        (["--cameras", "cam_1"], "2 cameras or more are needed"),
+    ],
+)
+def test_cameras_that_cannot_be_fitted_are_one_sentence(install_fake, four_cameras, out, capsys, words, sentence):
+    install_fake()
+    save_cameras_scene(out, four_cameras)
+    assert cli.main(["fit-cameras", "--out", str(out / "a.blend"), *words]) == 1
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
+    assert not (out / "a.blend").exists()
+
+
+def test_photos_of_one_person_become_a_shape(install_fake, photo, out, capsys):
+    fake = install_fake()
+    (fake.folder / "shape.json").write_text(json.dumps({"betas": [0.5] * 10, "left_out": [1]}))
+    words = ["fit-shape", str(photo), str(photo), "--out", str(out / "a.blend"), "--focal", "900"]
+    assert cli.main(words) == 0
+    assert "Shape from 1 picture" in capsys.readouterr().out
+    bpy.ops.wm.open_mainfile(filepath=str(out / "a.blend"))
+    assert bpy.context.scene.refit.fixed_shape["refit_betas"][:] == pytest.approx([0.5] * 10)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One person's shape from several pictures or bodies, as a body in its rest pose whose shape other jobs can keep."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from .engine_job import EngineJob, Options, Summary, counted, floats, messages_of
+from .errors import EngineProtocolError, SourceError
+from .reconstruction import image_parameters
+from .results import BETAS, read_body
+from .scene.assemble import assemble_shape
+from .scene.body import BodyObjects, current_betas
+from .scene.sources import Source
+
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class FinishedShape(Summary):
+    """A shape that is in the scene.
+
+    betas [10]; left_out: (picture or body, reason) for those that had no part in it; seconds: per stage; messages:
+    remarks.
+    """
+
+    body: BodyObjects
+    betas: np.ndarray
+    count: int
+    left_out: tuple[tuple[str, str], ...]
+    what: tuple[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    messages: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        used = counted(self.count - len(self.left_out), *self.what)
+        sentence = f"Shape from {used} in {self.seconds['click to body']:.1f} s, now kept as “{self.body.rig.name}”"
+        return f"{sentence}; left out: {', '.join(name for name, _ in self.left_out)}" if self.left_out else sentence
+
+    def files(self) -> dict[str, Path]:
+        return {}
+
+
+class ShapeFit(EngineJob):
+    """The job. names: of the pictures or bodies, in the order in which the engine gets them; what: one, and many."""
+
+    def __init__(
+        self, parameters: dict[str, Any], names: Sequence[str], what: tuple[str, str], kind: str, folder: Path
+    ) -> None:
+        self.names = tuple(names)
+        self.what = what
+        self.kind = kind
+        super().__init__("fit_shape", parameters, folder)
+
+    def finish(self, context: bpy.types.Context) -> FinishedShape:
+        answer = self._request.result()
+        building = time.perf_counter()
+        try:
+            betas = np.array(answer["betas"], dtype=np.float64)
+            left_out = tuple(
+                (name, str(frame["reason"]))
+                for name, frame in zip(self.names, answer["frames"], strict=True)
+                if not frame["used"]
+            )
+            body_file = Path(answer["body_file"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise EngineProtocolError("The engine's answer does not tell the shape.") from error
+        if betas.shape != (BETAS,) or not np.isfinite(betas).all():
+            raise EngineProtocolError(f"The engine's shape is not made of {BETAS} numbers.")
+        made = assemble_shape(context, read_body(body_file), betas, body_file, self.kind)
+        # What the shape is for: the next jobs keep it.
+        context.scene.refit.fixed_shape = made.rig
+        return FinishedShape(
+            body=made,
+            betas=betas,
+            count=len(self.names),
+            left_out=left_out,
+            what=self.what,
+            seconds=self._seconds(answer, building),
+            messages=messages_of(answer),
+        )
+
+
+def shape_from_pictures(sources: Sequence[Source], options: Options, folder: Path) -> ShapeFit:
+    """Start the job for pictures of one person: in each, the one who fills most of it. Raises SourceError."""
+    if not sources:
+        raise SourceError("No pictures are chosen.")
+    parameters = {
+        name: value
+        for name, value in options.parameters().items()
+        if name in ("body", "gender", "weights", "iterations", "device")
+    }
+    parameters["images"] = [image_parameters(source, options) for source in sources]
+    kind = "smpl" if options.body else "bundled"
+    return ShapeFit(parameters, [source.picture.name for source in sources], ("picture", "pictures"), kind, folder)
+
+
+def shape_from_bodies(rigs: Sequence[bpy.types.Object], folder: Path) -> ShapeFit:
+    """Start the job for bodies of one person that are in the scene. Raises SourceError."""
+    if problem := bodies_obstacle(rigs):
+        raise SourceError(problem)
+    shapes = floats([current_betas(rig) for rig in rigs])
+    parameters = {"shapes": shapes, "body": rigs[0]["refit_body_file"]}
+    kind = rigs[0].get("refit_body_kind", "bundled")
+    return ShapeFit(parameters, [rig.name for rig in rigs], ("body", "bodies"), kind, folder)
+
+
+def bodies_obstacle(rigs: Sequence[bpy.types.Object]) -> str:
+    """Why there is no shape common to these bodies, or nothing."""
+    if len(rigs) < FEWEST:
+        return "Select two or more ReFit bodies of one person."
+    if len({rig.get("refit_body_kind", "bundled") for rig in rigs}) > 1:
+        return "The selected bodies are of different body models, whose shapes have nothing in common."
+    return ""
