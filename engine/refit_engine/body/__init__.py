@@ -3,6 +3,7 @@
 
 from .data import BUNDLED_BODY, BodyData
 from .joints import SMPL_JOINT_NAMES, SMPL_PARENTS
+from .landmarks import LandmarkBody
 from .loading import load_body
 from .model import BodyModel, BodyOutput, PointBody
 
@@ -13,6 +14,7 @@ __all__ = [
     "BodyData",
     "BodyModel",
     "BodyOutput",
+    "LandmarkBody",
     "PointBody",
     "load_body",
 ]

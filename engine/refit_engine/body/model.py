@@ -22,6 +22,14 @@ class BodyOutput(NamedTuple):
     joints: Tensor
 
 
+class PosedPoints(NamedTuple):
+    """Points ``[B, K, 3]``, the joints ``[B, 24, 3]`` and their rotations in space ``[B, 24, 3, 3]``."""
+
+    points: Tensor
+    joints: Tensor
+    rotations: Tensor
+
+
 class _Skeleton(nn.Module):
     """Where the joints go."""
 
@@ -111,7 +119,10 @@ class BodyModel(nn.Module):
 
 
 class PointBody(nn.Module):
-    """K points of a body: exactly what posing all vertices would give, at a fraction of the cost."""
+    """K points of a body: exactly what posing all vertices would give, at a fraction of the cost.
+
+    `influence` ``[K, 24]``, 0 to 1, says how much a turn of each joint, with all that hangs on it, moves each point.
+    """
 
     def __init__(self, data: BodyData, points: np.ndarray) -> None:
         super().__init__()
@@ -119,12 +130,25 @@ class PointBody(nn.Module):
         self.per_point = 1 if points.ndim == 1 else points.shape[1]
         self.skeleton = _Skeleton(data)
         self.skin = _Skin(data, points.reshape(-1))
+        _constants(self, influence=_influence(data, points))
 
     def forward(self, betas: Tensor, rotmats: Tensor) -> Tensor:
         """Points ``[B, K, 3]`` for betas ``[B, 10]`` and rotmats ``[B, 24, 3, 3]``, metres."""
-        _, transforms = self.skeleton(betas, rotmats)
+        return self.pose(betas, rotmats).points
+
+    def pose(self, betas: Tensor, rotmats: Tensor) -> PosedPoints:
+        """The points, with the skeleton that carries them."""
+        joints, transforms = self.skeleton(betas, rotmats)
         vertices = self.skin(betas, rotmats, transforms)
-        return vertices.unflatten(1, (-1, self.per_point)).mean(dim=2)
+        return PosedPoints(vertices.unflatten(1, (-1, self.per_point)).mean(dim=2), joints, transforms[..., :3])
+
+
+def _influence(data: BodyData, points: np.ndarray) -> np.ndarray:
+    share = data.weights[points] if points.ndim == 1 else data.weights[points].mean(axis=1)
+    share = share.astype(np.float64)
+    for joint in range(len(data.parents) - 1, 0, -1):
+        share[:, data.parents[joint]] += share[:, joint]
+    return share
 
 
 def _constants(module: nn.Module, **arrays: np.ndarray | None) -> None:

@@ -62,11 +62,11 @@ class FeatureStore:
         rows = rng.integers(SHARD, size=size)
         return self._gather(list(zip(shards, rows)), maps)
 
-    def batches(self, size: int) -> Iterator[tuple[BackboneOutput, Views]]:
-        """Everything once, in order."""
+    def batches(self, size: int, maps: bool = True, start: int = 0) -> Iterator[tuple[BackboneOutput, Views]]:
+        """Everything once, in order, from sample `start` on."""
         places = [(shard, row) for shard in range(len(self._shards)) for row in range(SHARD)]
-        for start in range(0, len(places), size):
-            yield self._gather(places[start : start + size], maps=True)
+        for first in range(start, len(places), size):
+            yield self._gather(places[first : first + size], maps)
 
     def _gather(self, places: list[tuple[int, int]], maps: bool) -> tuple[BackboneOutput, Views]:
         def labels(name: str) -> Tensor:
