@@ -37,7 +37,7 @@ LOCK = ENGINE / "requirements-linux-py311.txt"
 WHEELHOUSE = ROOT / "wheels"
 CHROOT = CACHE / "sid"
 SAMPLE_PHOTO = ROOT / "docs" / "samples" / "balance.jpg"
-RESULTS = ("result.blend", "result.glb", "overlay.png", "result.npz")
+SAMPLE_CALIBRATION = ROOT / "docs" / "samples" / "multiview" / "calibration.toml"
 
 RUN_BLENDER = "4.5.15"
 TEST_BLENDERS = ("4.2.23", RUN_BLENDER, "5.0.1")
@@ -352,28 +352,34 @@ def fill_wheelhouse(platform_name: str, python_version: str) -> None:
 # ---------------------------------------------------------------------------------------------- run
 
 
-def run(image: Path, out: Path) -> int:
-    """Set up, install the extension into a clean Blender as a user would, and reconstruct one photo there."""
-    if not image.is_file():
-        raise BuildError(f"There is no file {image}.")
+def run(source: Path, out: Path, *, multiview: bool) -> int:
+    """Set up, install the extension into a clean Blender as a user would, and do the main job there.
+
+    source: a photo; with `multiview` a calibration file that has the pictures of its cameras near it.
+    """
+    if not source.is_file():
+        raise BuildError(f"There is no file {source}.")
     with timed("set-up"), cache_lock():
         engine = engine_environment(for_tests=False)
         blender = bpy_environment(RUN_BLENDER)
         extension = build_zip()
     say(f"extension: {extension} ({extension.stat().st_size / 1e6:.1f} MB)")
+    started = time.time()
     with tempfile.TemporaryDirectory(prefix="refit-user-") as user_folder:
         settings = {**os.environ, "REFIT_ENGINE_PYTHON": str(engine.python), "BLENDER_USER_RESOURCES": user_folder}
-        command = [blender.python, __file__, "inside-blender", extension, image.resolve(), out.resolve()]
+        command = [blender.python, __file__, "inside-blender", extension, source.resolve(), out.resolve()]
+        command += ["--multiview"] if multiview else []
         with timed(f"the job in Blender {RUN_BLENDER}, from its start to its end"):
             done = subprocess.run([str(word) for word in command], env=settings, check=False)
     if done.returncode:
         return done.returncode
-    for name in RESULTS:
-        print(f"    {out / name}  {(out / name).stat().st_size / 1e6:.2f} MB")
+    for path in sorted(out.iterdir()):
+        if path.stat().st_mtime >= started:
+            print(f"    {path}  {path.stat().st_size / 1e6:.2f} MB")
     return 0
 
 
-def inside_blender(extension: Path, image: Path, out: Path) -> int:
+def inside_blender(extension: Path, source: Path, out: Path, *, multiview: bool) -> int:
     """The part of `run` that Blender's own Python executes: install the zip, then use the add-on's command line."""
     with timed("starting Blender"):
         import bpy
@@ -381,8 +387,13 @@ def inside_blender(extension: Path, image: Path, out: Path) -> int:
         bpy.ops.extensions.package_install_files(filepath=str(extension), repo="user_default", enable_on_install=True)
     from bl_ext.user_default.refit_blender import cli
 
-    scene, glb = (out / name for name in RESULTS[:2])
-    return cli.main(["reconstruct", str(image), "--out", str(scene), "--glb", str(glb), "--keep", str(out)])
+    results = ["--out", str(out / "result.blend"), "--glb", str(out / "result.glb"), "--keep", str(out)]
+    if not multiview:
+        return cli.main(["reconstruct", str(source), *results])
+    # The scene stays open from the first command to the second.
+    scene = Path(bpy.app.tempdir, "cameras.blend")
+    imported = cli.main(["import-calibration", str(source), "--out", str(scene)])
+    return imported or cli.main(["fit-cameras", "--people", "largest", *results])
 
 
 # ---------------------------------------------------------------------------------------------- test
@@ -480,7 +491,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="{run,test,zip,wheels,bench}")
     at_work = commands.add_parser("run", help="set up and reconstruct a photo in Blender, without a window")
-    at_work.add_argument("image", nargs="?", type=Path, default=SAMPLE_PHOTO, help="default: the sample photo")
+    at_work.add_argument("source", nargs="?", type=Path, metavar="IMAGE", help="default: the sample photo")
+    at_work.add_argument(
+        "--multiview",
+        action="store_true",
+        help="fit one body to calibrated photos; IMAGE is a calibration file then (default: the sample's)",
+    )
     at_work.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
     tests = commands.add_parser("test", help="set up and run the whole test suite")
     tests.add_argument("--only", choices=["engine", "addon", "gui"], help="run one part of it")
@@ -494,13 +510,15 @@ def main() -> int:
     benchmark = commands.add_parser("bench", help="time the engine's stages, as JSON (refit-engine bench)")
     benchmark.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to refit-engine bench")
     inner = commands.add_parser("inside-blender")
-    for name in ("extension", "image", "out"):
+    for name in ("extension", "source", "out"):
         inner.add_argument(name, type=Path)
+    inner.add_argument("--multiview", action="store_true")
     options = parser.parse_args()
     try:
         match options.command:
             case "run":
-                return run(options.image, options.out)
+                sample = SAMPLE_CALIBRATION if options.multiview else SAMPLE_PHOTO
+                return run(options.source or sample, options.out, multiview=options.multiview)
             case "test":
                 return test(options.only, options.keyword)
             case "zip":
@@ -515,7 +533,7 @@ def main() -> int:
                     engine = engine_environment(for_tests=False)
                 call([engine.python, "-m", "refit_engine.cli", "bench", *options.arguments])
             case "inside-blender":
-                return inside_blender(options.extension, options.image, options.out)
+                return inside_blender(options.extension, options.source, options.out, multiview=options.multiview)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1
