@@ -12,7 +12,7 @@ from ..body.transfer import transfer_betas
 from ..errors import BodyFileError
 from ..network import CropCamera, Encoding, Estimate
 from ..network.keypoints import keypoint_points
-from ..network.refit import PosePoints
+from ..network.refit import Merge, PosePoints
 from .confidence import ConfidenceEstimator
 from .models import Body, FitOptions, Models, Network
 
@@ -39,11 +39,11 @@ class Subject:
         """The last estimate for RGB crops [B,3,256,256] in 0..1."""
         return self.follow(self.network.model.encode(patches), camera)[-1]
 
-    def follow(self, encoding: Encoding, camera: CropCamera) -> list[Estimate]:
-        """All T+1 estimates for B encoded crops."""
+    def follow(self, encoding: Encoding, camera: CropCamera, merge: Merge | None = None) -> list[Estimate]:
+        """All T+1 estimates for B encoded crops; `merge` reconciles those of the same body."""
         betas = self.expanded_betas(len(encoding.vector))
         return self.network.model.refine(
-            encoding, camera, self.points, self.landmark_points, self.iterations, betas
+            encoding, camera, self.points, self.landmark_points, self.iterations, betas, merge=merge
         )
 
     def expanded_betas(self, count: int) -> Tensor | None:
@@ -51,11 +51,14 @@ class Subject:
         return None if self.loop_betas is None else self.loop_betas.expand(count, -1)
 
     def pose(self, estimate: Estimate, camera: CropCamera) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The result's body in the crops' camera frame.
+        """The result's body in the crops' camera frame; see `place`."""
+        return self.place(estimate.betas, estimate.rotmats(), estimate.translation(camera))
+
+    def place(self, betas: Tensor, rotmats: Tensor, transl: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The result's body for parameters of the followed one, in any frame.
 
         Returns betas [B,10], rotmats [B,24,3,3], transl [B,3], joints [B,24,3], vertices [B,V,3]; metres.
         """
-        rotmats, transl, betas = estimate.rotmats(), estimate.translation(camera), estimate.betas
         if self.result_body is self.loop_body:
             output = self.result_body.model(betas, rotmats, transl)
             return betas, rotmats, transl, output.joints, output.vertices

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Multi-view ReFit: after every update, the views of a person agree on one body in the world.
+
+Each view proposes a body in its own camera's frame. Betas and rotations are averaged (the root's turned into the
+world first), every view as much as it deserves; then the one place is found at which the shared body lies nearest to
+all sight rays of all views. The shared body goes back into each view as the state that its next update starts from.
+
+Letters in shapes: B rows (a row is one person in one view), K points of the body, P people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import roma
+import torch
+from torch import Tensor
+
+from ..network import CropCamera, Estimate
+from ..network.geometry import cam_from_translation, project, rotmats_to_6d, translation
+from ..network.refit import PosePoints
+from .rays import Rays, find_consensus, robust
+
+__all__ = ["Rows", "SharedBodies", "ViewMerge", "average_bodies", "bodies_in_world", "mean_rotations", "place"]
+
+ROTATION_SCALE = 0.6
+"""Radians from the mean at which a view's rotation of a joint counts a quarter."""
+ROTATION_ROUNDS = 4
+PLACE_SCALE = 0.10
+"""Metres beside its ray at which a point counts a quarter in placing the body."""
+PLACE_ROUNDS = 4
+
+RestPelvis = PosePoints
+"""The pelvis [P,3] of the body at rest, about which the root turns, from betas [P,10]."""
+
+
+class Seen(NamedTuple):
+    """Where rows see the points of their bodies, float64."""
+
+    pixels: Tensor
+    """[B,K,2] full-image pixels of the rolled cameras."""
+    confidence: Tensor
+    """[B,K] 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Who is seen in each row, from where. The camera is the rolled one that the crop was cut from.
+
+    person: [B] 0…P-1; people: P.
+    rotation: [B,3,3] and translation: [B,3], camera from world, metres, float64.
+    focal: [B] the camera's true focal length in pixels, float64.
+    camera: the crops for the network, on its device; its focal length may be another where the network needs that.
+    """
+
+    person: Tensor
+    people: int
+    rotation: Tensor
+    translation: Tensor
+    focal: Tensor
+    camera: CropCamera
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sums [P,…] over each person's rows of values [B,…]."""
+        return values.new_zeros(self.people, *values.shape[1:]).index_add_(0, self.person, values)
+
+    def rays(self, seen: Seen) -> Rays:
+        """Sight rays through what was seen."""
+        ahead = (seen.pixels - exact(self.camera.principal)[:, None]) / self.focal[:, None, None]
+        ahead = torch.cat([ahead, torch.ones_like(ahead[..., :1])], dim=-1)
+        direction = ahead / ahead.norm(dim=-1, keepdim=True) @ self.rotation
+        origin = -(self.rotation.mT @ self.translation[..., None])[..., 0]
+        return Rays(origin, direction, seen.confidence)
+
+    def project(self, points: Tensor) -> Tensor:
+        """World points [B,K,3] in each row's pixels [B,K,2]; NaN behind the camera."""
+        points = points @ self.rotation.mT + self.translation[:, None]
+        depth = torch.where(points[..., 2:] > 0, points[..., 2:], torch.nan)
+        return points[..., :2] / depth * self.focal[:, None, None] + exact(self.camera.principal)[:, None]
+
+    def working_depth(self) -> Tensor:
+        """[B] depth for the network's camera over the true one; see `bounds.working_camera`."""
+        return exact(self.camera.focal) / self.focal
+
+
+class SharedBodies(NamedTuple):
+    """Bodies in the world's frame, float64 on the processor."""
+
+    betas: Tensor
+    """[P,10]."""
+    rotmats: Tensor
+    """[P,24,3,3], the root's in the world's frame."""
+    transl: Tensor
+    """[P,3] metres."""
+
+
+class ViewMerge:
+    """The network's `merge`: turns the rows' estimates into those of the people's shared bodies.
+
+    After each call `shared` holds the bodies, `weight` [B] how much each row counts (0 to 1), and `seen` what the rows
+    saw.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        points: PosePoints,
+        rest_pelvis: RestPelvis,
+        seen: Seen | None = None,
+        betas: Tensor | None = None,
+    ) -> None:
+        """
+        points: the body's points that are compared with sight rays.
+        seen: where the rows see these points; None to take every view's own proposal for what it sees.
+        betas: [P,10] the people's known shapes.
+        """
+        self._rows, self._points, self._rest_pelvis, self._betas = rows, points, rest_pelvis, betas
+        self._landmarks = seen
+        self.shared: SharedBodies | None = None
+        self.seen: Seen | None = None
+        self.weight = torch.ones_like(rows.focal)
+        if seen is not None:
+            self._look(seen)
+
+    def __call__(self, estimate: Estimate) -> Estimate:
+        rows = self._rows
+        if self._landmarks is None:
+            self._look(self.proposal(estimate))
+        rotmats = exact(estimate.rotmats())
+        rotmats[:, 0] = rows.rotation.mT @ rotmats[:, 0]
+        rotmats = mean_rotations(rotmats, self.weight, rows)
+        if self._betas is not None:
+            betas = exact(self._betas)
+        else:
+            betas = rows.sum(self.weight[:, None] * exact(estimate.betas)) / rows.sum(self.weight)[:, None]
+        points = exact(self._points(betas.to(estimate.cam), rotmats.to(estimate.cam)))
+        transl = place(points, self._rays, self.weight, rows)
+        self.shared = SharedBodies(betas, rotmats, transl)
+        return in_views(self.shared, rows, self._rest_pelvis, like=estimate)
+
+    def _look(self, seen: Seen) -> None:
+        self.seen, self._rays = seen, self._rows.rays(seen)
+        self.weight = row_weights(self._rows, self._rays)
+
+    def proposal(self, estimate: Estimate) -> Seen:
+        """Where every row believes its own body's points to be."""
+        points = self._points(estimate.betas, estimate.rotmats())
+        pixels = exact(project(points, estimate.cam, self._rows.camera))
+        return Seen(pixels, torch.ones_like(pixels[..., 0]))
+
+
+def row_weights(rows: Rows, seen: Rays) -> Tensor:
+    """How much each row [B] deserves: 0 to 1, by what the views of its person agree on."""
+    weight = torch.empty_like(rows.focal)
+    for person in range(rows.people):
+        own = (rows.person == person).nonzero()[:, 0]
+        weight[own] = find_consensus(seen.select(own)).weight
+    return weight
+
+
+def mean_rotations(rotmats: Tensor, weight: Tensor, rows: Rows) -> Tensor:
+    """The people's mean rotations [P,J,3,3] of the rows' [B,J,3,3] with weights [B], little moved by outliers.
+
+    The chordal mean: the rotation nearest to the weighted sum, by SVD with its determinant kept positive.
+    """
+    trust = weight[:, None].expand(rotmats.shape[:2])
+    for _ in range(ROTATION_ROUNDS):
+        mean = roma.special_procrustes(rows.sum(trust[..., None, None] * rotmats))
+        angle = roma.rotmat_geodesic_distance(rotmats, mean[rows.person])
+        trust = weight[:, None] * robust(angle, ROTATION_SCALE)
+    return mean
+
+
+def place(points: Tensor, rays: Rays, weight: Tensor, rows: Rows) -> Tensor:
+    """The translations [P,3] with which bodies' points [P,K,3] lie nearest to the rows' rays.
+
+    Many rays to points that are far apart hold both the direction and, through the body's apparent size, the depth.
+    """
+    across = rays.across()
+    points = points[rows.person]
+    trust = weight[:, None] * rays.confidence
+    for _ in range(PLACE_ROUNDS):
+        miss = (across @ (rays.origin[:, None] - points)[..., None])[..., 0]
+        pull = rows.sum((trust[..., None, None] * across).sum(1))
+        transl = _solve(pull, rows.sum((trust[..., None] * miss).sum(1)))
+        beside = rays.beside(points + transl[rows.person, None])
+        trust = weight[:, None] * rays.confidence * robust(beside, PLACE_SCALE)
+    return transl
+
+
+def in_views(shared: SharedBodies, rows: Rows, rest_pelvis: RestPelvis, like: Estimate) -> Estimate:
+    """The shared bodies [P] as every row's [B] estimate, of the kind and on the device of `like`."""
+    betas, rotmats, transl = (value[rows.person] for value in shared)
+    rotmats = torch.cat([(rows.rotation @ rotmats[:, 0])[:, None], rotmats[:, 1:]], dim=1)
+    pelvis = exact(rest_pelvis(shared.betas))[rows.person]
+    place = (rows.rotation @ (pelvis + transl)[..., None])[..., 0] + rows.translation
+    place[:, 2] *= rows.working_depth()
+    pose6d, betas, transl = (value.to(like.cam) for value in (rotmats_to_6d(rotmats), betas, place - pelvis))
+    return Estimate(pose6d, betas, cam_from_translation(transl, rows.camera))
+
+
+def bodies_in_world(estimate: Estimate, rows: Rows, rest_pelvis: RestPelvis) -> SharedBodies:
+    """Every row's own body [B], unmerged: the inverse of `in_views`."""
+    rotmats, betas = exact(estimate.rotmats()), exact(estimate.betas)
+    rotmats[:, 0] = rows.rotation.mT @ rotmats[:, 0]
+    pelvis = exact(rest_pelvis(betas))
+    place = pelvis + exact(translation(estimate.cam, rows.camera))
+    place[:, 2] /= rows.working_depth()
+    transl = (rows.rotation.mT @ (place - rows.translation)[..., None])[..., 0] - pelvis
+    return SharedBodies(betas, rotmats, transl)
+
+
+def average_bodies(bodies: SharedBodies, rows: Rows, rest_pelvis: RestPelvis) -> SharedBodies:
+    """The plain mean [P] of the rows' own bodies [B]: the baseline that averages once, at the end."""
+    count = rows.sum(torch.ones_like(rows.focal))[:, None]
+    betas = rows.sum(bodies.betas) / count
+    rotmats = roma.special_procrustes(rows.sum(bodies.rotmats))
+    place = rows.sum(exact(rest_pelvis(bodies.betas)) + bodies.transl) / count
+    return SharedBodies(betas, rotmats, place - exact(rest_pelvis(betas)))
+
+
+def exact(values: Tensor) -> Tensor:
+    """float64 on the processor: the sums here are small, and not every graphics card has either SVD or float64."""
+    return values.to("cpu", torch.float64)
+
+
+def _solve(matrix: Tensor, right: Tensor) -> Tensor:
+    """x [...,3] of A x = b; parallel rays leave a direction open, where the smallest x is taken."""
+    return torch.linalg.lstsq(matrix, right[..., None], driver="gelsd").solution[..., 0]

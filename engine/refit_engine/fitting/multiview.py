@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Multi-view fitting: from calibrated pictures of one instant to bodies in the world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..crop import roll_rotation
+from ..device import is_out_of_memory
+from ..network import CropCamera, Encoding
+from ..network.geometry import crop_to_full
+from ..network.refit import PosePoints
+from .adjust import adjust
+from .bounds import working_camera
+from .job import MAX_BATCH, FitJob, Prepared
+from .merging import RestPelvis, Rows, Seen, SharedBodies, ViewMerge, average_bodies, bodies_in_world, exact
+from .models import Body
+from .seen_landmarks import SeenLandmarks, landmark_precision
+from .subject import Subject
+from .views import View
+
+__all__ = ["Fusion", "Sighting", "View", "WorldPeople", "fit_people", "fit_person"]
+
+Fusion = Literal["every_iteration", "at_the_end", "never"]
+"""When views are made to agree. The last two are for comparison: plain means at the end, and every view for itself."""
+
+LEAST_WEIGHT = 0.1
+"""A view that counts less than this has no part in a body."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Person number `person` seen in view number `view`, in a box [4] of its pixels (x, y, w, h)."""
+
+    person: int
+    view: int
+    box_xywh: np.ndarray
+
+
+@dataclass(frozen=True)
+class WorldPeople:
+    """N bodies in the world (metres) from C views.
+
+    betas: [N,10]; rotmats: [N,24,3,3], the first in the world's frame; transl: [N,3]; joints: [N,24,3];
+    vertices: [N,V,3].
+    seen: [N,C] whether the person was found in the view; weights: [N,C] how much the view counts, 0 to 1;
+    reprojection_errors: [N,C] pixels, mean distance of the body's landmarks from those found, NaN where not seen;
+    visibility: [N,C] mean visibility of the landmarks, 0 to 1, NaN where not seen or not known.
+    """
+
+    betas: np.ndarray
+    rotmats: np.ndarray
+    transl: np.ndarray
+    joints: np.ndarray
+    vertices: np.ndarray
+    seen: np.ndarray
+    weights: np.ndarray
+    reprojection_errors: np.ndarray
+    visibility: np.ndarray
+
+    def __getitem__(self, index) -> WorldPeople:
+        return WorldPeople(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    @property
+    def used(self) -> np.ndarray:
+        """[N,C] whether the view has a part in the body."""
+        return self.weights >= LEAST_WEIGHT
+
+
+def fit_person(
+    job: FitJob, views: Sequence[View], boxes_xywh: np.ndarray, fusion: Fusion = "every_iteration"
+) -> WorldPeople:
+    """The one person in the boxes [C,4], one of each view; without fusion, one body per view. See `fit_people`."""
+    return fit_people(job, views, [Sighting(0, view, box) for view, box in enumerate(boxes_xywh)], fusion)
+
+
+def fit_people(
+    job: FitJob, views: Sequence[View], sightings: Sequence[Sighting], fusion: Fusion = "every_iteration"
+) -> WorldPeople:
+    """The bodies of people 0…P-1 from where they were seen; without fusion, a body of each sighting, in order.
+
+    Values of a body that was lost are not finite. Raises WeightsFileError, BodyFileError, DeviceError, Cancelled.
+    """
+    if fusion == "never":
+        sightings = [Sighting(number, one.view, one.box_xywh) for number, one in enumerate(sightings)]
+    groups = [
+        [one for one in sightings if one.person == person] for person in range(1 + max(s.person for s in sightings))
+    ]
+    parts: list[WorldPeople] = []
+    batch, start = MAX_BATCH[job.device.type], 0
+    while start < len(groups):
+        job.step("fit")
+        stop = start + 1  # all views of a person go through the loop together, however many they are
+        while stop < len(groups) and sum(map(len, groups[start : stop + 1])) <= batch:
+            stop += 1
+        try:
+            parts.append(_fit_groups(job, views, groups[start:stop], batch, fusion))
+            start = stop
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            batch = job.make_room(batch)
+    return WorldPeople(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(WorldPeople)))
+
+
+class _Fitted(NamedTuple):
+    """Bodies [P] of the followed kind, and per row [B] its weight and its distance in pixels."""
+
+    bodies: SharedBodies
+    weight: Tensor
+    error: Tensor
+
+
+def _fit_groups(
+    job: FitJob, views: Sequence[View], groups: Sequence[Sequence[Sighting]], batch: int, fusion: Fusion
+) -> WorldPeople:
+    """People who go through the loop together; the backbone sees `batch` crops at a time."""
+    flat = [one for group in groups for one in group]
+    person = torch.tensor([number for number, group in enumerate(groups) for _ in group])
+    origin = np.mean([-view.R.T @ view.t for view in views], axis=0)  # scenes may lie far from the world's origin
+    subject = job.subject()
+    with job.timed("crop"):
+        cut = [_prepare(job, views[one.view], one.box_xywh) for one in flat]
+        rows = _rows([views[one.view] for one in flat], cut, person, len(groups), origin)
+    with torch.inference_mode():
+        with job.timed("network"):
+            patches = torch.cat([one.patches for one in cut])
+            encodings = [subject.network.model.encode(part) for part in patches.split(batch)]
+            encoding = Encoding(*(None if v[0] is None else torch.cat(v) for v in zip(*encodings, strict=True)))
+            fitted = _follow(subject, encoding, rows, fusion)
+            job.wait()
+        with job.timed("body"):
+            placed = subject.place(*(value.to(patches) for value in fitted.bodies))
+            betas, rotmats, transl, joints, vertices = (value.float().cpu().numpy() for value in placed)
+    visibility = torch.full_like(fitted.weight, torch.nan) if encoding.landmarks is None else _visibility(encoding)
+    at = person.numpy(), np.array([one.view for one in flat])
+
+    def table(values: Tensor | float, empty: float) -> np.ndarray:
+        whole = np.full((len(groups), len(views)), empty)
+        whole[at] = values
+        return whole
+
+    return WorldPeople(
+        betas=betas,
+        rotmats=rotmats,
+        transl=transl + origin,
+        joints=joints + origin,
+        vertices=(vertices + origin).astype(np.float32),
+        seen=table(1.0, 0.0).astype(bool),
+        weights=table(fitted.weight, 0.0),
+        reprojection_errors=table(fitted.error, np.nan),
+        visibility=table(visibility, np.nan),
+    )
+
+
+def _prepare(job: FitJob, view: View, box_xywh: np.ndarray) -> Prepared:
+    return job.prepare(view.pixels, box_xywh[None], view.intrinsics, view.roll)
+
+
+def _rows(views: Sequence[View], cut: Sequence[Prepared], person: Tensor, people: int, origin: np.ndarray) -> Rows:
+    """Rows whose world has its origin at `origin` [3]."""
+    rolls = [roll_rotation(one.crops[0].roll) for one in cut]
+    camera = CropCamera(*(torch.cat(values) for values in zip(*(one.camera for one in cut), strict=True)))
+    return Rows(
+        person=person,
+        people=people,
+        rotation=torch.from_numpy(np.stack([roll @ v.R for roll, v in zip(rolls, views, strict=True)])),
+        translation=torch.from_numpy(
+            np.stack([roll @ (v.R @ origin + v.t) for roll, v in zip(rolls, views, strict=True)])
+        ),
+        focal=torch.tensor([float(v.intrinsics.focal[0]) for v in views], dtype=torch.float64),
+        camera=working_camera(camera),
+    )
+
+
+def _follow(subject: Subject, encoding: Encoding, rows: Rows, fusion: Fusion) -> _Fitted:
+    """Run the loop and fuse as asked."""
+    body = subject.loop_body
+    pelvis = rest_pelvis(body)
+    points, seen = _evidence(subject, encoding, rows)
+    if fusion != "every_iteration":
+        last = subject.follow(encoding, rows.camera)[-1]
+        bodies = bodies_in_world(last, rows, pelvis)
+        if fusion == "at_the_end":
+            bodies = average_bodies(bodies, rows, pelvis)
+        # Baselines are judged like the rest, by what is seen, but weigh all views alike.
+        seen = seen or ViewMerge(rows, points, pelvis).proposal(last)
+        return _Fitted(bodies, torch.ones_like(rows.focal), _errors(bodies, points, seen, rows, encoding.vector))
+    given = subject.expanded_betas(rows.people)
+    merge = ViewMerge(rows, points, pelvis, seen, given)
+    subject.follow(encoding, rows.camera, merge)
+    bodies = merge.shared
+    if seen is not None:
+        bodies = adjust(bodies, points, rows.rays(seen), merge.weight, rows, encoding.vector, given is not None)
+    return _Fitted(bodies, merge.weight, _errors(bodies, points, merge.seen, rows, encoding.vector))
+
+
+def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoints, Seen | None]:
+    """The points that views are compared by, and where they were seen: landmarks, where the backbone has them."""
+    if encoding.landmarks is None:
+        return subject.points, None
+    pixels, visibility = encoding.landmarks.split([2, 1], dim=2)
+    pixels = exact(crop_to_full(pixels, rows.camera))
+    body = subject.loop_body
+    confidence = exact(visibility[..., 0]) * torch.from_numpy(landmark_precision())
+    return SeenLandmarks(body.data, body.model), Seen(pixels, confidence)
+
+
+def _errors(bodies: SharedBodies, points: PosePoints, seen: Seen, rows: Rows, like: Tensor) -> Tensor:
+    """Pixels [B] between bodies and what each row saw, the mean over points as confident as they are."""
+    posed = exact(points(bodies.betas.to(like), bodies.rotmats.to(like))) + bodies.transl[:, None]
+    distance = (rows.project(posed[rows.person]) - seen.pixels).norm(dim=-1)
+    return (seen.confidence * distance).sum(1) / seen.confidence.sum(1)
+
+
+def _visibility(encoding: Encoding) -> Tensor:
+    return exact(encoding.landmarks[..., 2].mean(dim=1))
+
+
+def rest_pelvis(body: Body) -> RestPelvis:
+    """The pelvis of a body at rest, from its betas."""
+    template, directions = (torch.from_numpy(np.asarray(a[0], dtype=np.float64)) for a in body.data.joints_linear())
+    return lambda betas: template + exact(betas) @ directions.mT
