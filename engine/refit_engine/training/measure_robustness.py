@@ -29,8 +29,8 @@ from ..fitting.boxes import checked_boxes
 from ..images import Photo, read_photo
 
 FOCAL_FACTORS = (0.02, 0.1, 0.3, 3.0, 30.0, 1000.0)
-BODY_HEIGHTS = (0.5, 2.6)
-"""Metres from one end of a posed body to the other."""
+BODY_SIZES = (0.4, 2.6)
+"""Metres that a posed body may be long along one axis of the camera."""
 TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 SHORT_TRUNK = 0.15
 """Of the box: a trunk that is seen shorter than this points at the camera and has no direction."""
@@ -58,8 +58,7 @@ def faults(people: People) -> list[str]:
         wrong.append("no rotation")
     if vertices[:, 2].min() <= 0:
         wrong.append("behind the camera")
-    height = float(np.linalg.norm(np.ptp(vertices.astype(np.float64), axis=0)))
-    if not BODY_HEIGHTS[0] < height < BODY_HEIGHTS[1]:
+    if not BODY_SIZES[0] < np.ptp(vertices, axis=0).max() < BODY_SIZES[1]:
         wrong.append("no person's size")
     if not (np.isfinite(people.joint_std_mm).all() and np.isfinite(people.joint_std_deg).all()):
         wrong.append("confidence not finite")
