@@ -154,6 +154,38 @@ def test_focal_length_from_the_sensor_resolution_follows_a_resize(save):
     assert read_photo(save(with_exif(encoded(), tags))).exif_focal == pytest.approx(50 / 36 * 120, rel=1e-3)
 
 
+# What the files of real cameras say, and the width of their sensors in millimetres, which they do not.
+REAL_CAMERAS = {
+    "Canon G1 X": ({0x920A: 12.5, 0xA20E: 5909.09, 0xA210: 2, 0xA002: 4352, 0xA003: 2904}, 12.5, 18.7),
+    "Sony, full frame": ({0x920A: 35, 0xA405: 35, 0xA002: 6000, 0xA003: 4000}, 35, 35.8),
+    "Ricoh, APS-C": ({0x920A: 18.3, 0xA405: 28, 0xA002: 4928, 0xA003: 3264}, 18.3, 23.6),
+    "Sigma, portrait": ({0x920A: 50, 0xA405: 75, 0xA002: 3136, 0xA003: 4704}, 50, 23.5),
+    "Olympus compact, 1/1.7 inch, 4:3": ({0x920A: 16.1, 0xA405: 76, 0xA002: 3968, 0xA003: 2976}, 16.1, 7.4),
+    "phone": ({0x920A: 8.0, 0xA405: 39, 0xA002: 1920, 0xA003: 2560}, 8.0, 7.18),
+}
+
+
+@pytest.mark.parametrize("tags, focal_mm, sensor_mm", REAL_CAMERAS.values(), ids=REAL_CAMERAS)
+def test_focal_length_of_real_cameras_agrees_with_their_sensors(tags, focal_mm, sensor_mm):
+    """Also after the photo was shrunk, and for sensors that are not 3:2. Cameras round to a millimetre."""
+    width, height = tags[0xA002], tags[0xA003]
+    expected = focal_mm / sensor_mm * max(width, height)
+    for shrink in (1, 4):
+        found = focal_in_pixels(tags, width // shrink, height // shrink)
+        assert found == pytest.approx(expected / shrink, rel=0.05)
+
+
+def test_focal_length_from_the_sensor_resolution_in_every_unit(save):
+    """Inches, centimetres, and no unit at all, which means inches; rationals and bytes in both orders."""
+    for order in "<>":
+        for unit, per_mm in ((None, 25.4), (1, 25.4), (2, 25.4), (3, 10.0), (4, 1.0)):
+            tags = {0x920A: ("R", 50), 0xA20E: ("R", per_mm * 100), 0xA002: ("I", 3600), 0xA003: ("I", 2400)}
+            if unit:
+                tags[0xA210] = ("H", unit)
+            photo = read_photo(save(with_exif(encoded(), tags, order)))
+            assert photo.exif_focal == pytest.approx(50 * 100 * 120 / 3600, rel=1e-3)
+
+
 def test_focal_length_of_a_portrait_photo_ignores_the_turn():
     tags = {0xA405: 28.0, 0xA002: 4000.0, 0xA003: 3000.0}
     assert focal_in_pixels(tags, 3000, 4000) == focal_in_pixels(tags, 4000, 3000)
