@@ -21,7 +21,7 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
-from ..body import BodyModel, load_body
+from ..body import BodyModel, LandmarkBody, load_body
 from ..fitting.confidence import PREDICTORS, ConfidenceEstimator
 from ..fitting.confidence_model import (
     BUNDLED_CALIBRATION,
@@ -59,7 +59,7 @@ def observe(features: Path, weights: Path, iterations: int, limit: int | None) -
     data = load_body()
     body = BodyModel(data)
     points = keypoint_points(body, data, model.config.keypoints)
-    landmarks = body.subset(data.landmark_ids)
+    landmarks = LandmarkBody(data)
     estimator = ConfidenceEstimator(model, body, points, landmarks)
     store = FeatureStore(features)
     total = min(limit or len(store), len(store))
@@ -68,7 +68,7 @@ def observe(features: Path, weights: Path, iterations: int, limit: int | None) -
         for index, (seen, views) in enumerate(tqdm(store.batches(BATCH), total=total // BATCH, unit="batch")):
             if index * BATCH >= total:
                 break
-            encoding = model.encode_features(seen)
+            encoding = model.encode_features(seen._replace(features=seen.features.float()))
             estimates = model.refine(encoding, views.camera, points, landmarks, iterations)
             evidence = estimator.evidence(encoding, views.camera, estimates)
             rotmats = estimates[-1].rotmats()

@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from tqdm import tqdm
 
-from ..body import BodyModel, load_body
+from ..body import BodyModel, LandmarkBody, load_body
 from ..fitting.bounds import working_camera
 from ..network.checkpoint import BUNDLED_WEIGHTS, load_refit
 from ..network.geometry import CropCamera, project_to_crop
@@ -64,7 +64,7 @@ class Study:
         data = load_body()
         self.body = BodyModel(data)
         self.points = keypoint_points(self.body, data, self.model.config.keypoints)
-        self.landmarks = self.body.subset(data.landmark_ids)
+        self.landmarks = LandmarkBody(data)
         self.store, self.iterations = FeatureStore(features), iterations
         self.total = min(limit or len(self.store), len(self.store))
 
@@ -78,7 +78,7 @@ class Study:
             for index, (seen, views) in enumerate(batches):
                 if index * BATCH >= self.total:
                     break
-                encoding = self.model.encode_features(seen)
+                encoding = self.model.encode_features(seen._replace(features=seen.features.float()))
                 for factor in FACTORS:
                     known[factor].append(self._outcome(encoding, views, torch.full_like(views.focal, factor)))
                 factor = torch.from_numpy(np.exp(rng.uniform(np.log(0.5), np.log(2), len(views)))).float()
