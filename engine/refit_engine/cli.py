@@ -56,8 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="predict the joints of a dataset's people")
     evaluate.add_argument("dataset", type=Path, metavar="DATASET.json")
     evaluate.add_argument("--out", required=True, type=Path, metavar="predictions.jsonl")
+    evaluate.add_argument(
+        "--multiview", action="store_true", help="fit groups of views to one body, too, with 10 updates by default"
+    )
     _add_solve(evaluate)
-    evaluate.set_defaults(command=_evaluate)
+    evaluate.set_defaults(command=_evaluate, iterations=None)
 
     bench = commands.add_parser("bench", help="print times per stage as JSON")
     bench.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
@@ -163,21 +166,32 @@ def _folders(options: argparse.Namespace) -> list[Path]:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from tqdm import tqdm
 
-    from .evaluate import predictions, read_dataset
+    from .evaluate import multiview_predictions, predictions, read_dataset
     from .fitting import Fitter, Models
+    from .fitting.job import FitJob
 
     records = read_dataset(options.dataset)
-    fitter = Fitter(Models(), _fit_options(options), options.device)
+    models, solve = Models(), _fit_options(options)
+    given = options.iterations
+    fitter = Fitter(models, replace(solve, iterations=5 if given is None else given), options.device)
     fitter.subject()  # wrong files show before the first line is written
+    together = FitJob(models, replace(solve, iterations=10 if given is None else given), options.device)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     failures = 0
     with options.out.open("w", encoding="utf-8") as stream:
-        lines = predictions(records, options.dataset.parent, fitter)
+        if options.multiview:
+            lines = multiview_predictions(records, options.dataset.parent, fitter, together)
+        else:
+            lines = predictions(records, options.dataset.parent, fitter)
         for prediction in tqdm(lines, total=len(records), unit="record", disable=None):
             failures += "error" in prediction
             stream.write(json.dumps(prediction) + "\n")
+    for message in together.messages:
+        print(f"refit-engine: {message}", file=sys.stderr)
     if failures:
         print(f"refit-engine: {failures} of {len(records)} records failed; see their errors.", file=sys.stderr)
     return int(bool(records) and failures == len(records))

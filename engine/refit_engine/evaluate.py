@@ -2,7 +2,9 @@
 """Predictions for a dataset, one JSON object a line, in the form that evaluation scripts read.
 
 A dataset is a JSON list of records with `id`, `image` (relative to the file), `width`, `height`, `bbox_xywh`, and
-optionally `K` [3,3] and `dist` (OpenCV k1, k2, p1, p2, k3). Other fields, ground truth among them, are never read.
+optionally `K` [3,3], `dist` (OpenCV k1, k2, p1, p2, k3), `R_world2cam` [3,3], `t_world2cam` [3] (metres), `group` and
+`view`: records of one group are the same person at the same instant, seen by calibrated cameras. Other fields, ground
+truth among them, are never read.
 """
 
 from __future__ import annotations
@@ -10,17 +12,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .body import SMPL_JOINT_NAMES
-from .camera import choose_intrinsics, project
+from .camera import Intrinsics, choose_intrinsics, project
 from .distortion import Distortion, distort_points, undistort_box, undistort_image
 from .errors import ImageError, RefitError
 from .fitting import Fitter
 from .fitting.boxes import checked_boxes
+from .fitting.job import FitJob
+from .fitting.multiview import View, fit_person
 from .images import Photo, read_photo
 
 JOINTS = tuple(
@@ -49,22 +54,63 @@ def read_dataset(path: Path) -> list[dict[str, Any]]:
 def predictions(records: list[dict[str, Any]], folder: Path, fitter: Fitter) -> Iterator[dict[str, Any]]:
     """One prediction per record, in order; a record that fails says why and stops nothing."""
     for record in records:
+        yield _predict(record, folder, fitter)[0]
+
+
+def multiview_predictions(
+    records: list[dict[str, Any]], folder: Path, fitter: Fitter, together: FitJob
+) -> Iterator[dict[str, Any]]:
+    """The same, group by group: members also get the joints of their one body in the world.
+
+    Those are missing where the group cannot be fitted, for example because fewer than two members have a camera.
+    `fitter` is for members alone, `together` for groups, whose messages say which of them gave no body.
+    """
+    groups: dict[object, list[dict[str, Any]]] = {}
+    for position, record in enumerate(records):
+        name = record.get("group")
+        groups.setdefault(("alone", position) if name is None else ("group", name), []).append(record)
+    for (kind, _), members in groups.items():
+        done = [_predict(record, folder, fitter) for record in members]
         start = time.perf_counter()
-        try:
-            joints, pixels = _predict(record, folder, fitter)
-        except RefitError as error:
-            yield {"id": record["id"], "error": str(error)}
-            continue
-        yield {
-            "id": record["id"],
-            "joints3d_cam": dict(zip(JOINTS, joints.tolist(), strict=True)),
-            "keypoints2d": dict(zip(JOINTS, pixels.tolist(), strict=True)),
-            "seconds": time.perf_counter() - start,
-        }
+        joints = _world_joints(members, [picture for _, picture in done], together) if kind == "group" else None
+        seconds = (time.perf_counter() - start) / len(members)
+        for prediction, _ in done:
+            if joints is not None and "error" not in prediction:
+                prediction = {**prediction, "world_joints3d": _named(joints)}
+                prediction["seconds"] += seconds
+            yield prediction
 
 
-def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[np.ndarray, np.ndarray]:
-    """Joints [12,3] in the camera's frame (metres) and [12,2] in the picture's own pixels."""
+@dataclass(frozen=True)
+class _Picture:
+    """A record's picture without lens distortion, the person's box [4] in it, and its camera."""
+
+    pixels: np.ndarray
+    box: np.ndarray
+    intrinsics: Intrinsics
+    lens: Distortion | None
+    roll: float
+
+
+def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[dict[str, Any], _Picture | None]:
+    """The single-view prediction, and the picture where it could be read."""
+    start = time.perf_counter()
+    picture = None
+    try:
+        picture = _read_picture(record, folder)
+        joints, pixels = _fit_alone(picture, fitter)
+    except RefitError as error:
+        return {"id": record["id"], "error": str(error)}, picture
+    seconds = time.perf_counter() - start
+    prediction = {"id": record["id"], "joints3d_cam": _named(joints), "keypoints2d": _named(pixels), "seconds": seconds}
+    return prediction, picture
+
+
+def _named(joints: np.ndarray) -> dict[str, list[float]]:
+    return dict(zip(JOINTS, joints.tolist(), strict=True))
+
+
+def _read_picture(record: dict[str, Any], folder: Path) -> _Picture:
     size = None
     if record.get("width") and record.get("height"):
         size = (int(record["width"]), int(record["height"]))
@@ -77,12 +123,43 @@ def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[np.n
     lens = Distortion.opencv(dist) if K is not None and dist is not None else None
     if lens:
         (pixels, _), box = undistort_image(pixels, K, lens), undistort_box(box, K, lens)
-    people = fitter.fit(pixels, box[None], intrinsics, roll=photo.quarter_turns * np.pi / 2)
-    joints = people.joints[0, _INDICES]
-    projected = project(joints, intrinsics.K)
+    return _Picture(pixels, box, intrinsics, lens, photo.quarter_turns * np.pi / 2)
+
+
+def _fit_alone(picture: _Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [12,3] in the camera's frame (metres) and [12,2] in the picture's own pixels."""
+    people = fitter.fit(picture.pixels, picture.box[None], picture.intrinsics, roll=picture.roll)
+    joints, K = people.joints[0, _INDICES], picture.intrinsics.K
+    projected = project(joints, K)
     if not np.isfinite(projected).all():
         raise RefitError("The network gave no usable body.")
-    return joints, distort_points(projected, K, lens) if lens else projected
+    return joints, distort_points(projected, K, picture.lens) if picture.lens else projected
+
+
+def _world_joints(
+    records: list[dict[str, Any]], pictures: list[_Picture | None], job: FitJob
+) -> np.ndarray | None:
+    """Joints [12,3] of the one body of a group's members in the world; None where they do not give one."""
+    views, boxes = [], []
+    try:
+        for record, picture in zip(records, pictures, strict=True):
+            if picture is not None and record.get("R_world2cam") is not None and record.get("t_world2cam") is not None:
+                views.append(_view(record, picture))
+                boxes.append(picture.box)
+        if len(views) < 2:
+            raise DatasetError("Fewer than two of its members can be read and have a camera in the world.")
+        joints = fit_person(job, views, np.array(boxes)).joints[0, _INDICES]
+        if not np.isfinite(joints).all():
+            raise RefitError("The network gave no usable body.")
+    except RefitError as error:
+        job.say(f"Group {records[0]['group']} has no body in the world: {error}")
+        return None
+    return joints
+
+
+def _view(record: dict[str, Any], picture: _Picture) -> View:
+    R, t = _numbers(record, "R_world2cam", (3, 3)), _numbers(record, "t_world2cam", (3,))
+    return View(str(record["id"]), picture.pixels, picture.intrinsics, R, t, picture.roll)
 
 
 def _in_frame(photo: Photo, size: tuple[int, int] | None) -> Photo:

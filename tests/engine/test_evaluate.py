@@ -10,8 +10,9 @@ from conftest import ScriptedDetector, ScriptedModels, street
 from refit_engine.camera import project
 from refit_engine.distortion import Distortion, undistort_image
 from refit_engine.cli import main
-from refit_engine.evaluate import JOINTS, DatasetError, predictions, read_dataset
+from refit_engine.evaluate import JOINTS, DatasetError, multiview_predictions, predictions, read_dataset
 from refit_engine.fitting import FitOptions, Fitter
+from refit_engine.fitting.job import FitJob
 from refit_engine.images import write_image
 
 K = [[300.0, 0, 160], [0, 300, 120], [0, 0, 1]]
@@ -37,6 +38,23 @@ def record(photo_file):
         "group": None,
         "joints3d": "ground truth is not looked at",
     }
+
+
+@pytest.fixture(scope="module")
+def together(untrained_weights):
+    return FitJob(ScriptedModels(ScriptedDetector([])), FitOptions(weights=untrained_weights, iterations=2), "cpu")
+
+
+@pytest.fixture
+def group(record):
+    """Two cameras that look at the origin along and across, and a third that nobody has calibrated."""
+    along = {"R_world2cam": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "t_world2cam": [0, 0, 4]}
+    across = {"R_world2cam": [[0, 0, 1], [0, 1, 0], [-1, 0, 0]], "t_world2cam": [0, 0, 4]}
+    unknown = {"R_world2cam": None, "t_world2cam": None}
+    return [
+        {**record, **camera, "id": f"g/{number}", "group": "g", "view": f"cam{number}"}
+        for number, camera in enumerate((along, across, unknown))
+    ]
 
 
 def predict(record, folder, fitter):
@@ -98,6 +116,34 @@ def test_bad_record_says_why_and_the_next_is_predicted(record, tmp_path, fitter,
     assert "joints3d_cam" in good
 
 
+def test_members_of_a_group_share_one_body_in_the_world_and_keep_their_own(record, group, tmp_path, fitter, together):
+    records = [group[0], record, *group[1:]]
+    found = {one["id"]: one for one in multiview_predictions(records, tmp_path, fitter, together)}
+    assert set(found) == {"a/1", "g/0", "g/1", "g/2"} and "world_joints3d" not in found["a/1"]
+    world = [found[f"g/{number}"]["world_joints3d"] for number in range(3)]
+    assert world[0] == world[1] == world[2] and sorted(world[0]) == sorted(JOINTS)
+    assert np.isfinite([world[0][name] for name in JOINTS]).all()
+    alone = predict(group[0], tmp_path, fitter)
+    assert found["g/0"]["joints3d_cam"] == alone["joints3d_cam"]
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"image": "missing.jpg"}, "Fewer than two"),
+        ({"R_world2cam": None}, "Fewer than two"),
+        ({"t_world2cam": [1, 2]}, "proper t_world2cam"),
+    ],
+    ids=str,
+)
+def test_group_that_cannot_be_fitted_leaves_the_single_views(group, tmp_path, fitter, change, says, untrained_weights):
+    job = FitJob(ScriptedModels(ScriptedDetector([])), FitOptions(weights=untrained_weights), "cpu")
+    found = list(multiview_predictions([{**group[0], **change}, group[1]], tmp_path, fitter, job))
+    assert [("error" in one) for one in found] == ["image" in change, False]
+    assert "joints3d_cam" in found[1] and "world_joints3d" not in found[1]
+    assert len(job.messages) == 1 and job.messages[0].startswith("Group g ") and says in job.messages[0]
+
+
 @pytest.mark.parametrize("text", ["{}", "[1]", '[{"image": "a"}]', "no json"])
 def test_foreign_dataset_is_named(tmp_path, text):
     (tmp_path / "set.json").write_text(text)
@@ -115,3 +161,14 @@ def test_command_writes_a_line_per_record(record, tmp_path, untrained_weights, m
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(line["id"], "error" in line) for line in lines] == [("a/1", False), (2, True), (3, False)]
     assert "1 of 3 records failed" in capsys.readouterr().err
+
+
+def test_command_fits_groups_together_where_asked(group, tmp_path, untrained_weights, monkeypatch, capsys):
+    monkeypatch.setattr(refit_engine.fitting, "Models", lambda: ScriptedModels(ScriptedDetector([])))
+    (tmp_path / "set.json").write_text(json.dumps([*group, {**group[0], "group": "alone"}]))
+    out = tmp_path / "predictions.jsonl"
+    arguments = ["evaluate", tmp_path / "set.json", "--multiview", "--out", out, "--weights", untrained_weights]
+    assert main([str(part) for part in [*arguments, "--device", "cpu", "--iterations", "1"]]) == 0
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert ["world_joints3d" in line for line in lines] == [True, True, True, False]
+    assert "Group alone has no body in the world" in capsys.readouterr().err
