@@ -64,8 +64,8 @@ def make_camera(
     picture: str | None = None,
 ) -> CalibratedCamera:
     """A camera whose numbers make sense. Raises CalibrationError, beginning with `where`, for those that do not."""
-    if not all(np.isfinite(part).all() for part in (K, R, t)):
-        raise CalibrationError(f"{where}: its matrices hold numbers that are not finite.")
+    if not all(np.isfinite(part).all() for part in (K, R, t, np.asarray(distortion, dtype=np.float64))):
+        raise CalibrationError(f"{where} holds numbers that are not finite.")
     if K[2, 2] == 0 or K[0, 0] / K[2, 2] <= 0 or K[1, 1] / K[2, 2] <= 0:
         raise CalibrationError(f"{where}: the camera matrix has no positive focal lengths on its diagonal.")
     K = K / K[2, 2]
@@ -93,8 +93,6 @@ def _nearest_rotation(R: np.ndarray) -> np.ndarray | None:
 def _trimmed(distortion: Sequence[float], where: str) -> tuple[float, ...]:
     """The coefficients filled up to a number that OpenCV knows; empty where all are 0."""
     values = [float(value) for value in distortion]
-    if not np.isfinite(values).all():
-        raise CalibrationError(f"{where}: the distortion coefficients are not finite.")
     while values and values[-1] == 0:
         values.pop()
     if not values:
@@ -130,11 +128,13 @@ def rotation_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
 
 
 def numbers(value: Any, count: int | None, where: str) -> np.ndarray:
-    """`value` as a flat array of `count` numbers (None: any). Raises CalibrationError beginning with `where`."""
+    """`value` as a flat array of `count` finite numbers (None: any). Raises CalibrationError beginning with `where`."""
     try:
         array = np.array(value, dtype=np.float64).ravel()
     except (TypeError, ValueError):
         raise CalibrationError(f"{where} must hold numbers only.") from None
     if count is not None and array.size != count:
         raise CalibrationError(f"{where} must hold {count} numbers, not {array.size}.")
+    if not np.isfinite(array).all():
+        raise CalibrationError(f"{where} must hold finite numbers.")
     return array

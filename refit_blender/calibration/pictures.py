@@ -13,6 +13,10 @@ from .model import CalibratedCamera
 
 STILLS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
 VIDEOS = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".wmv"))
+# Such as images, videos-raw, synchronized_videos.
+_MEDIA = re.compile(
+    "([a-z0-9]+[-_ ])?(video|image|img|picture|photo|frame|recording|footage)s?([-_ ][a-z0-9]+)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,15 @@ def find_pictures(
     """The picture of each camera, None where there is none.
 
     They are looked for in `folder` and its subfolders, else beside the calibration file, in the folders there, and in
-    those beside its own folder. A file belongs to a camera that has its name (the same folder for a sequence of
+    those beside its own folder that are called after pictures or videos. A file belongs to a camera that has its name (the same folder for a sequence of
     frames), or else whose name is one of the words of the file's name. Stills win over videos.
     """
     parent = calibration_file.absolute().parent
-    folders = _with_children(folder) if folder else [*_with_children(parent), *_with_children(parent.parent)]
-    if any(camera.picture for camera in cameras):
-        # COLMAP's project has its model in sparse/0 and its pictures in images.
-        folders += [] if folder else _with_children(parent.parent.parent)
+    # COLMAP's project has its model in sparse/0 and its pictures in images.
+    above = [parent.parent, parent.parent.parent] if any(camera.picture for camera in cameras) else [parent.parent]
+    folders = _with_children(folder or parent)
+    if folder is None:
+        folders += [child for place in above for child in _with_children(place)[1:] if _MEDIA.fullmatch(child.name)]
     folders = list(dict.fromkeys(folders))
     listings = [sorted(_files(place)) for place in folders]
     return [_named(camera, folders) or _find(camera.name, folders, listings) for camera in cameras]

@@ -12,7 +12,7 @@ from .colmap import is_colmap, read_colmap
 from .easymocap import is_easymocap, read_easymocap
 from .model import Calibration
 from .opencv import has_intrinsics, has_poses, is_opencv, read_opencv
-from .opencv_yaml import Value, parse_yaml
+from .opencv_yaml import parse_yaml
 from .rig_toml import read_rig_toml
 
 _MAX_BYTES = 50_000_000
@@ -49,11 +49,24 @@ def _without_partners(paths: Sequence[Path]) -> list[Path]:
 
 
 def _read_one(path: Path) -> Calibration:
-    try:
-        if path.stat().st_size > _MAX_BYTES and not is_colmap(path):
-            raise CalibrationError(f"{path.name} is too large for a calibration file.")
-        if is_colmap(path):
+    if is_colmap(path):
+        try:
             return read_colmap(path)
+        except OSError as error:
+            raise CalibrationError(f"{path} cannot be opened: {error.strerror}.") from error
+    text = _text(path)
+    if _looks_like_toml(path, text):
+        return read_rig_toml(path, text)
+    if text.startswith("%YAML") or path.suffix.lower() in (".yml", ".yaml"):
+        return _read_yaml(path, text)
+    raise CalibrationError(f"{path.name} is none of these: {_KNOWN}.")
+
+
+def _text(path: Path) -> str:
+    """What a text file says. Raises CalibrationError."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CalibrationError(f"{path.name} is too large for a calibration file.")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise CalibrationError(f"There is no file {path}.") from None
@@ -63,11 +76,7 @@ def _read_one(path: Path) -> Calibration:
         raise CalibrationError(f"{path} cannot be opened: {error.strerror}.") from error
     if not text.strip():
         raise CalibrationError(f"{path.name} is empty.")
-    if _looks_like_toml(path, text):
-        return read_rig_toml(path, text)
-    if text.startswith("%YAML") or path.suffix.lower() in (".yml", ".yaml"):
-        return _read_yaml(path, text)
-    raise CalibrationError(f"{path.name} is none of these: {_KNOWN}.")
+    return text
 
 
 def _looks_like_toml(path: Path, text: str) -> bool:
@@ -82,17 +91,13 @@ def _read_yaml(path: Path, text: str) -> Calibration:
     if is_easymocap(tree):
         if not partner:
             raise CalibrationError(f"{path.name} is one of EasyMocap's two files; the other is not beside it.")
-        tree |= _yaml_file(partner)
+        tree |= parse_yaml(partner, _text(partner))
         return read_easymocap(path, tree)
     if not is_opencv(tree):
         raise CalibrationError(f"{path.name} has no camera matrix (such as camera_matrix, K or M1).")
     if partner and not (has_intrinsics(tree) and has_poses(tree)):
-        tree |= _yaml_file(partner)
+        tree |= parse_yaml(partner, _text(partner))
     return read_opencv(path, tree)
-
-
-def _yaml_file(path: Path) -> dict[str, Value]:
-    return parse_yaml(path, path.read_text(encoding="utf-8-sig"))
 
 
 def _partner(path: Path) -> Path | None:

@@ -220,7 +220,7 @@ def test_up_is_told_by_the_cameras(tmp_path):
         (("[[610.0, 0.0", "[[-610.0, 0.0"), "no positive focal lengths"),
         (("[[610.0, 0.0", "[[610.0, 99.0"), "skewed pixels"),
         (('name = "middle"', 'name = "left"'), "2 cameras that are called “left”"),
-        (("distortions = [-0.1", "distortions = [nan"), "not finite"),
+        (("distortions = [-0.1", "distortions = [nan"), r"\[cam_left\] distortions must hold finite numbers"),
     ],
 )
 def test_wrong_toml_is_named_with_its_key_or_line(tmp_path, change, says):
@@ -326,6 +326,28 @@ def test_other_files_are_refused(tmp_path, name, content, says):
         read_calibration([tmp_path / name])
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_files_are_refused_or_read_but_never_crash(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    paths = [write(tmp_path, "c.toml", rig_toml()), write_easymocap(tmp_path), tmp_path / "extri.yml"]
+    paths += [write(tmp_path, "left.yml", opencv_camera(RIG[0]))]
+    for binary in (False, True):
+        path = write_colmap(tmp_path / str(binary), binary=binary)
+        paths += [path, path.with_stem("images")]
+    for path in paths:
+        whole = path.read_bytes()
+        for _ in range(10):
+            damaged = bytearray(whole[: rng.integers(1, len(whole))] if rng.random() < 0.3 else whole)
+            for place in rng.integers(0, len(damaged), rng.integers(1, 6)):
+                damaged[place] = rng.choice([0, 9, 10, 32, 34, 35, 45, 46, 48, 57, 58, 91, 93, 123, 125, 255])
+            path.write_bytes(damaged)
+            try:
+                world_of(read_calibration([path]))
+            except CalibrationError as error:
+                assert str(error).endswith((".", "?")) and "\n" not in str(error)
+        path.write_bytes(whole)
+
+
 def test_absent_file(tmp_path):
     with pytest.raises(CalibrationError, match="There is no file"):
         read_calibration([tmp_path / "gone.toml"])
@@ -357,6 +379,7 @@ def test_yaml_keeps_scalars_as_they_are_written():
         (["a_left.png", "b_left.png"], None),
         (["images/left/000000.jpg", "images/left/000001.jpg"], "images/left/000000.jpg"),
         (["left/000003.jpg", "left/000004.jpg"], "left/000003.jpg"),
+        (["../holiday/left.png"], None),
         (["notes.txt"], None),
     ],
 )

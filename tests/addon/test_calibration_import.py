@@ -216,6 +216,14 @@ def test_operator_imports_and_chooses_the_cameras(project):
     assert [one.camera.name for one in settings.camera_candidates(bpy.context)] == ["left", "middle", "right"]
 
 
+def test_dropped_file_is_imported_at_once(project):
+    files = [{"name": project.name}]
+    call = bpy.ops.refit.import_calibration
+    done = call("INVOKE_DEFAULT", filepath=str(project), directory=str(project.parent), files=files)
+    assert done == {"FINISHED"}
+    assert len(bpy.context.scene.refit.camera_collection.objects) == 3
+
+
 def test_operator_takes_several_files(tmp_path):
     from calibration_samples import opencv_camera
 
