@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_solve(reconstruct)
     reconstruct.set_defaults(command=_reconstruct)
 
+    views = commands.add_parser("fit-views", help="fit one body to each person seen by calibrated cameras")
+    views.add_argument(
+        "views", type=Path, metavar="VIEWS.json", help="list of name, image, K, R_world2cam, t_world2cam, distortion"
+    )
+    views.add_argument("--out", required=True, type=Path, metavar="DIR", help="for result.npz and overlays")
+    _add_people(views)
+    _add_solve(views, iterations=10)
+    views.set_defaults(command=_fit_views)
+
     evaluate = commands.add_parser("evaluate", help="predict the joints of a dataset's people")
     evaluate.add_argument("dataset", type=Path, metavar="DATASET.json")
     evaluate.add_argument("--out", required=True, type=Path, metavar="predictions.jsonl")
@@ -77,11 +87,13 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
 
 
-def _add_solve(parser: argparse.ArgumentParser) -> None:
+def _add_solve(parser: argparse.ArgumentParser, iterations: int = 5) -> None:
     parser.add_argument("--body", type=Path, metavar="FILE", help="SMPL body, .npz or .pkl (default: the bundled one)")
     parser.add_argument("--gender", choices=("neutral", "male", "female"), default="neutral")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="ReFit weights (default: the bundled ones)")
-    parser.add_argument("--iterations", type=_iterations, default=5, metavar="T", help="updates (default: 5)")
+    parser.add_argument(
+        "--iterations", type=_iterations, default=iterations, metavar="T", help=f"updates (default: {iterations})"
+    )
     _add_device(parser)
 
 
@@ -163,6 +175,30 @@ def _folders(options: argparse.Namespace) -> list[Path]:
             folder, number = options.out / f"{path.stem}_{number}", number + 1
         folders.append(folder)
     return folders
+
+
+def _fit_views(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from .fitting import Models, ViewFitter
+    from .fitting.output import write_views_output
+    from .job_params import read_views
+
+    requests = read_views(options.views)
+    with tqdm(total=len(requests), unit="view", disable=None) as bar:
+        fitter = ViewFitter(Models(), _fit_options(options), options.device, lambda stage: bar.update(stage == "fit"))
+        result, views = fitter.reconstruct(requests)
+    output = write_views_output(options.out, result, views, fitter.subject().result_body.data.faces, overlay=True)
+    for person in range(result.people):
+        print(f"person {person + 1}:", file=sys.stderr)
+        told = zip(result.view_names, result.reprojection_errors[person], result.reasons[person], strict=True)
+        for name, error, reason in told:
+            words = [f"{error:.1f} px"] * math.isfinite(error) + [reason] * bool(reason)
+            print(f"  {name}: {'; '.join(words)}", file=sys.stderr)
+    for message in fitter.messages:
+        print(f"refit-engine: {message}", file=sys.stderr)
+    print(f"{result.people} people -> {output.npz}", file=sys.stderr)
+    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -131,17 +131,23 @@ class Params:
         value = self._take(name, (int, float), None)
         return None if value is None else self._finite(name, value)
 
+    def numbers(self, name: str, count: int | None = None) -> list[float]:
+        return self._numbers(name, self._take(name, list), count)
+
+    def rows(self, name: str, columns: int, rows: int) -> list[list[float]]:
+        return self._rows(name, self._take(name, list), columns, rows)
+
     def optional_numbers(self, name: str, count: int) -> list[float] | None:
         value = self._take(name, list, None)
         return None if value is None else self._numbers(name, value, count)
 
     def optional_rows(self, name: str, columns: int, rows: int | None = None) -> list[list[float]] | None:
         value = self._take(name, list, None)
-        if value is None:
-            return None
-        if rows is not None and len(value) != rows:
-            raise self._invalid(name, f"must have {rows} rows")
-        return [self._numbers(name, row, columns) for row in value]
+        return None if value is None else self._rows(name, value, columns, rows)
+
+    def optional_object(self, name: str) -> Params | None:
+        value = self._take(name, dict, None)
+        return None if value is None else Params(value, f"{self._where}{name}.")
 
     def objects(self, name: str) -> list[Params]:
         value = self._take(name, list)
@@ -164,9 +170,14 @@ class Params:
             raise self._invalid(name, "has the wrong type")
         return value
 
-    def _numbers(self, name: str, values: Any, count: int) -> list[float]:
-        if not isinstance(values, list) or len(values) != count:
-            raise self._invalid(name, f"must hold {count} numbers")
+    def _rows(self, name: str, values: list, columns: int, rows: int | None) -> list[list[float]]:
+        if rows is not None and len(values) != rows:
+            raise self._invalid(name, f"must have {rows} rows")
+        return [self._numbers(name, row, columns) for row in values]
+
+    def _numbers(self, name: str, values: Any, count: int | None) -> list[float]:
+        if not isinstance(values, list) or len(values) != (len(values) if count is None else count):
+            raise self._invalid(name, f"must hold {count or 'only'} numbers")
         return [self._finite(name, value) for value in values]
 
     def _finite(self, name: str, value: Any) -> float:

@@ -7,7 +7,7 @@ import io
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -72,31 +72,36 @@ class ImageResult:
         return len(self.betas)
 
 
-_STRINGS = {"image", "focal_source", "confidence", "body_name", "body_kind", "body_file", "weights_name", "engine_version"}
-
-
 def write_result(path: Path, result: ImageResult) -> None:
     """Write a result; the file appears complete or not at all. Raises OSError, e.g. when the disk is full."""
-    arrays: dict[str, np.ndarray] = {"format": np.array(FORMAT), "version": np.array(VERSION)}
-    for field in fields(result):
-        value = np.asarray(getattr(result, field.name))
-        arrays[field.name] = value.astype(np.float32) if value.dtype == np.float64 and field.name != "K" else value
+    write_arrays(path, result, FORMAT, VERSION, exact=frozenset({"K"}))
+
+
+def read_result(path: Path) -> ImageResult:
+    """Read a result. Raises ResultFileError where the file is missing, damaged, or of another format."""
+    values = read_arrays(path, ImageResult, FORMAT, VERSION)
+    values["joint_names"] = tuple(str(name) for name in values["joint_names"])
+    return ImageResult(**values)
+
+
+def write_arrays(path: Path, record: Any, file_format: str, version: int, exact: frozenset[str]) -> None:
+    """Write a dataclass of arrays, strings and numbers; float64 becomes float32 but for the fields in `exact`."""
+    arrays: dict[str, np.ndarray] = {"format": np.array(file_format), "version": np.array(version)}
+    for field in fields(record):
+        value = np.asarray(getattr(record, field.name))
+        arrays[field.name] = value.astype(np.float32) if value.dtype == np.float64 and field.name not in exact else value
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
 
 
-def read_result(path: Path) -> ImageResult:
-    """Read a result. Raises ResultFileError where the file is missing, damaged, or of another format."""
+def read_arrays(path: Path, record: type, file_format: str, version: int) -> dict[str, Any]:
+    """The fields of a dataclass from its file, those without dimensions as plain values. Raises ResultFileError."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            if str(data["format"]) != FORMAT or int(data["version"]) != VERSION:
-                raise ResultFileError(f"{Path(path).name} is not a ReFit result of version {VERSION}.")
-            values = {field.name: data[field.name] for field in fields(ImageResult)}
+            if str(data["format"]) != file_format or int(data["version"]) != version:
+                raise ResultFileError(f"{Path(path).name} is not a ReFit result of version {version}.")
+            values = {field.name: data[field.name] for field in fields(record)}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ResultFileError(f"{Path(path).name} cannot be read as a ReFit result: {error}.") from error
-    for name in _STRINGS:
-        values[name] = str(values[name])
-    values["joint_names"] = tuple(str(name) for name in values["joint_names"])
-    values["iterations"] = int(values["iterations"])
-    return ImageResult(**values)
+    return {name: value if value.ndim else value.item() for name, value in values.items()}

@@ -14,15 +14,15 @@ import numpy as np
 
 from . import __version__
 from .errors import ImageError, NoPersonFound, RefitError
+from .job_params import image_requests, reconstruct_params, solve_params, view_requests
 from .protocol import PROTOCOL_VERSION, Params, ProtocolMismatch
 
 if TYPE_CHECKING:
-    from .fitting import FitOptions, ImageRequest, Models
+    from .fitting import Models
+    from .multiview_results import MultiViewResult
     from .worker import Job
 
 log = logging.getLogger(__name__)
-
-MAX_ITERATIONS = 100
 
 
 class EngineService:
@@ -32,7 +32,13 @@ class EngineService:
         self._kept_models = models
 
     def methods(self) -> dict[str, Callable[[dict[str, Any], Job], Any]]:
-        return {"initialize": self.initialize, "detect": self.detect, "reconstruct": self.reconstruct}
+        return {
+            "initialize": self.initialize,
+            "detect": self.detect,
+            "reconstruct": self.reconstruct,
+            "fit_views": self.fit_views,
+            "fit_shape": self.fit_shape,
+        }
 
     def initialize(self, params: dict[str, Any], job: Job) -> dict[str, Any]:
         """Who we are and what we run on. Raises ProtocolMismatch."""
@@ -85,7 +91,7 @@ class EngineService:
         from .fitting.output import write_output
 
         start = time.perf_counter()
-        requests, options, device, overlay, folder = _reconstruct_params(params)
+        requests, options, device, overlay, folder = reconstruct_params(params)
         count = len(requests)
         position = 0
 
@@ -124,6 +130,92 @@ class EngineService:
             "messages": [*fitter.messages, *(str(error) for error in failures)],
         }
 
+    def fit_views(self, params: dict[str, Any], job: Job) -> dict[str, Any]:
+        """Fit the people of one instant, seen by calibrated cameras, and write the result into the job's folder."""
+        from .fitting import ViewFitter
+        from .fitting.output import write_views_output
+
+        start = time.perf_counter()
+        values = Params(params)
+        requests = view_requests(values)
+        options, device = solve_params(values, iterations=10)
+        folder = Path(values.string("job_folder"))
+        overlay = values.boolean("overlay", False)
+        values.done()
+        steps = len(requests) + 2  # pictures, the fit, the files
+        done = 0
+
+        def step(stage: str) -> None:
+            nonlocal done
+            name = requests[done].name if stage == "detect" else ""
+            job.progress(stage, done if stage == "detect" else len(requests), steps, name)
+            done += stage == "detect"
+
+        job.progress("load", 0, steps)
+        fitter = ViewFitter(self._models(), options, device, step)
+        result, views = fitter.reconstruct(requests)
+        job.progress("write", steps - 1, steps)
+        output = write_views_output(folder, result, views, fitter.subject().result_body.data.faces, overlay)
+        job.progress("done", steps, steps)
+        return {
+            "npz": str(output.npz),
+            "people": result.people,
+            "views": [
+                {
+                    "name": name,
+                    "overlay": str(output.overlays[number]) if overlay else None,
+                    "people": [_in_view(result, person, number) for person in range(result.people)],
+                }
+                for number, name in enumerate(result.view_names)
+            ],
+            "body_file": result.body_file,
+            "device": fitter.device.type,
+            "seconds": {**fitter.seconds, "total": time.perf_counter() - start},
+            "messages": fitter.messages,
+        }
+
+    def fit_shape(self, params: dict[str, Any], job: Job) -> dict[str, Any]:
+        """One person's shape from several pictures, or the mean of known shapes (`shapes`)."""
+        from .fitting.shape import ShapeFitter, mean_shape
+
+        start = time.perf_counter()
+        values = Params(params)
+        shapes = values.optional_rows("shapes", columns=10)
+        requests = [] if shapes is not None else image_requests(values)
+        options, device = solve_params(values, iterations=5)
+        values.optional_string("job_folder")  # nothing to write, but every job has one
+        values.done()
+        count = len(requests)
+        done = 0
+
+        def step(stage: str) -> None:
+            nonlocal done
+            done += stage == "detect"
+            job.progress(stage, max(done - 1, 0), count, requests[max(done - 1, 0)].image.name)
+
+        fitter = ShapeFitter(self._models(), options, device, step)
+        shape = fitter.fit_shape(requests) if shapes is None else mean_shape([np.array(one) for one in shapes])
+        job.progress("done", count, count)
+        body = fitter.subject().result_body
+        return {
+            "betas": [float(value) for value in shape.betas],
+            "frames": [
+                {
+                    "image": str(requests[number].image) if requests else None,
+                    "used": frame.used,
+                    "reason": frame.reason,
+                    "weight": frame.weight,
+                    "betas": None if frame.betas is None else [float(value) for value in frame.betas],
+                }
+                for number, frame in enumerate(shape.frames)
+            ],
+            "body_file": body.file,
+            "body_name": body.data.name,
+            "device": fitter.device.type,
+            "seconds": {**fitter.seconds, "total": time.perf_counter() - start},
+            "messages": fitter.messages,
+        }
+
     def _models(self) -> Models:
         if self._kept_models is None:
             from .fitting import Models
@@ -132,40 +224,12 @@ class EngineService:
         return self._kept_models
 
 
-def _reconstruct_params(params: dict[str, Any]) -> tuple[list[ImageRequest], FitOptions, str, bool, Path]:
-    from .device import DEVICE_NAMES
-    from .fitting import FitOptions, ImageRequest
-
-    values = Params(params)
-    requests = []
-    for item in values.objects("images"):
-        image = Path(item.string("image"))
-        boxes = item.optional_rows("bboxes_xywh", columns=4)
-        K = item.optional_rows("K", columns=3, rows=3)
-        focal = item.optional_number("focal")
-        item.done()
-        requests.append(
-            ImageRequest(
-                image,
-                boxes_xywh=np.array(boxes) if boxes is not None else None,
-                K=np.array(K) if K is not None else None,
-                focal=focal,
-            )
-        )
-    body, weights, betas = values.optional_string("body"), values.optional_string("weights"), None
-    if (numbers := values.optional_numbers("betas", 10)) is not None:
-        betas = np.array(numbers, dtype=np.float32)
-    options = FitOptions(
-        people=values.choice("people", ("all", "largest")),
-        body=Path(body) if body else None,
-        gender=values.choice("gender", ("neutral", "male", "female")),
-        weights=Path(weights) if weights else None,
-        betas=betas,
-        iterations=values.integer("iterations", 5, 0, MAX_ITERATIONS),
-        confidence=values.boolean("confidence", True),
-    )
-    device = values.choice("device", DEVICE_NAMES)
-    overlay = values.boolean("overlay", False)
-    folder = Path(values.string("job_folder"))
-    values.done()
-    return requests, options, device, overlay, folder
+def _in_view(result: MultiViewResult, person: int, view: int) -> dict[str, Any]:
+    """What a camera had to say about a person."""
+    error = float(result.reprojection_errors[person, view])
+    return {
+        "used": bool(result.used[person, view]),
+        "reason": str(result.reasons[person, view]),
+        "reprojection_error_px": error if np.isfinite(error) else None,
+        "weight": float(result.weights[person, view]),
+    }

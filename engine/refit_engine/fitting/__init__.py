@@ -3,5 +3,7 @@
 
 from .models import FitOptions, Models
 from .single import Fitter, ImageRequest, People
+from .view_fitter import ViewFitter
+from .views import ViewRequest
 
-__all__ = ["FitOptions", "Fitter", "ImageRequest", "Models", "People"]
+__all__ = ["FitOptions", "Fitter", "ImageRequest", "Models", "People", "ViewFitter", "ViewRequest"]

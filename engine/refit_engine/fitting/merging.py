@@ -10,7 +10,7 @@ Letters in shapes: B rows (a row is one person in one view), K points of the bod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import roma
@@ -20,9 +20,19 @@ from torch import Tensor
 from ..network import CropCamera, Estimate
 from ..network.geometry import cam_from_translation, project, rotmats_to_6d, translation
 from ..network.refit import PosePoints
-from .rays import Rays, find_consensus, robust
+from .rays import Rays, find_consensus, robust, turn_back
 
-__all__ = ["Rows", "SharedBodies", "ViewMerge", "average_bodies", "bodies_in_world", "mean_rotations", "place"]
+__all__ = [
+    "Rows",
+    "Seen",
+    "SharedBodies",
+    "ViewMerge",
+    "average_bodies",
+    "bodies_in_world",
+    "mean_rotations",
+    "place",
+    "straighten",
+]
 
 ROTATION_SCALE = 0.6
 """Radians from the mean at which a view's rotation of a joint counts a quarter."""
@@ -115,8 +125,8 @@ class ViewMerge:
         seen: where the rows see these points; None to take every view's own proposal for what it sees.
         betas: [P,10] the people's known shapes.
         """
-        self._rows, self._points, self._rest_pelvis, self._betas = rows, points, rest_pelvis, betas
-        self._landmarks = seen
+        self.rows, self._points, self._rest_pelvis, self._betas = rows, points, rest_pelvis, betas
+        self._fixed = seen is not None
         self.shared: SharedBodies | None = None
         self.seen: Seen | None = None
         self.weight = torch.ones_like(rows.focal)
@@ -124,8 +134,8 @@ class ViewMerge:
             self._look(seen)
 
     def __call__(self, estimate: Estimate) -> Estimate:
-        rows = self._rows
-        if self._landmarks is None:
+        rows = self.rows
+        if not self._fixed:
             self._look(self.proposal(estimate))
         rotmats = exact(estimate.rotmats())
         rotmats[:, 0] = rows.rotation.mT @ rotmats[:, 0]
@@ -135,28 +145,41 @@ class ViewMerge:
         else:
             betas = rows.sum(self.weight[:, None] * exact(estimate.betas)) / rows.sum(self.weight)[:, None]
         points = exact(self._points(betas.to(estimate.cam), rotmats.to(estimate.cam)))
-        transl = place(points, self._rays, self.weight, rows)
+        transl = place(points, self.rays, self.weight, rows)
         self.shared = SharedBodies(betas, rotmats, transl)
         return in_views(self.shared, rows, self._rest_pelvis, like=estimate)
-
-    def _look(self, seen: Seen) -> None:
-        self.seen, self._rays = seen, self._rows.rays(seen)
-        self.weight = row_weights(self._rows, self._rays)
 
     def proposal(self, estimate: Estimate) -> Seen:
         """Where every row believes its own body's points to be."""
         points = self._points(estimate.betas, estimate.rotmats())
-        pixels = exact(project(points, estimate.cam, self._rows.camera))
+        pixels = exact(project(points, estimate.cam, self.rows.camera))
         return Seen(pixels, torch.ones_like(pixels[..., 0]))
 
+    def _look(self, seen: Seen) -> None:
+        self.seen, self.rays = seen, self.rows.rays(seen)
+        self.weight = row_weights(self.rows, self.rays)
 
-def row_weights(rows: Rows, seen: Rays) -> Tensor:
+
+def row_weights(rows: Rows, rays: Rays) -> Tensor:
     """How much each row [B] deserves: 0 to 1, by what the views of its person agree on."""
     weight = torch.empty_like(rows.focal)
     for person in range(rows.people):
         own = (rows.person == person).nonzero()[:, 0]
-        weight[own] = find_consensus(seen.select(own)).weight
+        weight[own] = find_consensus(rays.select(own)).weight
     return weight
+
+
+def straighten(rows: Rows, seen: Seen) -> tuple[Rows, Tensor]:
+    """The rows with cameras turned back that contradict the others by a small turn, and the angles [B], radians."""
+    rotation = rows.rotation.clone()
+    rays = rows.rays(seen)
+    for person in range(rows.people):
+        own = (rows.person == person).nonzero()[:, 0]
+        theirs = rays.select(own)
+        rotation[own] = rotation[own] @ turn_back(theirs, find_consensus(theirs)).mT
+    angle = roma.rotmat_geodesic_distance(rotation, rows.rotation)
+    translation = -(rotation @ rays.origin[..., None])[..., 0]
+    return replace(rows, rotation=rotation, translation=translation), angle
 
 
 def mean_rotations(rotmats: Tensor, weight: Tensor, rows: Rows) -> Tensor:

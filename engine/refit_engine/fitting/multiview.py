@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import roll_rotation
+from ..body import LandmarkBody
+from ..body.landmarks import landmark_precision
+from ..crop import Crop, roll_rotation
 from ..device import is_out_of_memory
 from ..network import CropCamera, Encoding
 from ..network.geometry import crop_to_full
 from ..network.refit import PosePoints
 from .adjust import adjust
 from .bounds import working_camera
-from .job import MAX_BATCH, FitJob, Prepared
-from .merging import RestPelvis, Rows, Seen, SharedBodies, ViewMerge, average_bodies, bodies_in_world, exact
+from .job import MAX_BATCH, FitJob, Sight
+from .merging import RestPelvis, Rows, Seen, SharedBodies, ViewMerge, average_bodies, bodies_in_world, exact, straighten
 from .models import Body
-from .seen_landmarks import SeenLandmarks, landmark_precision
 from .subject import Subject
 from .views import View
 
@@ -51,7 +52,8 @@ class WorldPeople:
     vertices: [N,V,3].
     seen: [N,C] whether the person was found in the view; weights: [N,C] how much the view counts, 0 to 1;
     reprojection_errors: [N,C] pixels, mean distance of the body's landmarks from those found, NaN where not seen;
-    visibility: [N,C] mean visibility of the landmarks, 0 to 1, NaN where not seen or not known.
+    visibility: [N,C] mean visibility of the landmarks, 0 to 1, NaN where not seen or not known;
+    turned_degrees: [N,C] by how much the camera was turned to agree with the others, 0 for those that do.
     """
 
     betas: np.ndarray
@@ -63,6 +65,7 @@ class WorldPeople:
     weights: np.ndarray
     reprojection_errors: np.ndarray
     visibility: np.ndarray
+    turned_degrees: np.ndarray
 
     def __getitem__(self, index) -> WorldPeople:
         return WorldPeople(*(getattr(self, field.name)[index] for field in fields(self)))
@@ -110,11 +113,12 @@ def fit_people(
 
 
 class _Fitted(NamedTuple):
-    """Bodies [P] of the followed kind, and per row [B] its weight and its distance in pixels."""
+    """Bodies [P] of the followed kind, and per row [B] its weight, distance in pixels, and turn in radians."""
 
     bodies: SharedBodies
     weight: Tensor
     error: Tensor
+    turned: Tensor
 
 
 def _fit_groups(
@@ -125,18 +129,15 @@ def _fit_groups(
     person = torch.tensor([number for number, group in enumerate(groups) for _ in group])
     origin = np.mean([-view.R.T @ view.t for view in views], axis=0)  # scenes may lie far from the world's origin
     subject = job.subject()
-    with job.timed("crop"):
-        cut = [_prepare(job, views[one.view], one.box_xywh) for one in flat]
-        rows = _rows([views[one.view] for one in flat], cut, person, len(groups), origin)
+    sights = [_sight(views[one.view], one.box_xywh) for one in flat]
+    crops, camera, encoding = job.look(sights, batch)
+    rows = _rows([views[one.view] for one in flat], crops, camera, person, len(groups), origin)
     with torch.inference_mode():
         with job.timed("network"):
-            patches = torch.cat([one.patches for one in cut])
-            encodings = [subject.network.model.encode(part) for part in patches.split(batch)]
-            encoding = Encoding(*(None if v[0] is None else torch.cat(v) for v in zip(*encodings, strict=True)))
             fitted = _follow(subject, encoding, rows, fusion)
             job.wait()
         with job.timed("body"):
-            placed = subject.place(*(value.to(patches) for value in fitted.bodies))
+            placed = subject.place(*(value.to(encoding.vector) for value in fitted.bodies))
             betas, rotmats, transl, joints, vertices = (value.float().cpu().numpy() for value in placed)
     visibility = torch.full_like(fitted.weight, torch.nan) if encoding.landmarks is None else _visibility(encoding)
     at = person.numpy(), np.array([one.view for one in flat])
@@ -156,17 +157,19 @@ def _fit_groups(
         weights=table(fitted.weight, 0.0),
         reprojection_errors=table(fitted.error, np.nan),
         visibility=table(visibility, np.nan),
+        turned_degrees=table(torch.rad2deg(fitted.turned), 0.0),
     )
 
 
-def _prepare(job: FitJob, view: View, box_xywh: np.ndarray) -> Prepared:
-    return job.prepare(view.pixels, box_xywh[None], view.intrinsics, view.roll)
+def _sight(view: View, box_xywh: np.ndarray) -> Sight:
+    return Sight(view.pixels, box_xywh, view.intrinsics, view.roll)
 
 
-def _rows(views: Sequence[View], cut: Sequence[Prepared], person: Tensor, people: int, origin: np.ndarray) -> Rows:
+def _rows(
+    views: Sequence[View], crops: Sequence[Crop], camera: CropCamera, person: Tensor, people: int, origin: np.ndarray
+) -> Rows:
     """Rows whose world has its origin at `origin` [3]."""
-    rolls = [roll_rotation(one.crops[0].roll) for one in cut]
-    camera = CropCamera(*(torch.cat(values) for values in zip(*(one.camera for one in cut), strict=True)))
+    rolls = [roll_rotation(crop.roll) for crop in crops]
     return Rows(
         person=person,
         people=people,
@@ -191,14 +194,17 @@ def _follow(subject: Subject, encoding: Encoding, rows: Rows, fusion: Fusion) ->
             bodies = average_bodies(bodies, rows, pelvis)
         # Baselines are judged like the rest, by what is seen, but weigh all views alike.
         seen = seen or ViewMerge(rows, points, pelvis).proposal(last)
-        return _Fitted(bodies, torch.ones_like(rows.focal), _errors(bodies, points, seen, rows, encoding.vector))
+        alike = torch.ones_like(rows.focal)
+        return _Fitted(bodies, alike, _errors(bodies, points, seen, rows, encoding.vector), 0 * alike)
     given = subject.expanded_betas(rows.people)
-    merge = ViewMerge(rows, points, pelvis, seen, given)
+    straight, turned = (rows, torch.zeros_like(rows.focal)) if seen is None else straighten(rows, seen)
+    merge = ViewMerge(straight, points, pelvis, seen, given)
     subject.follow(encoding, rows.camera, merge)
     bodies = merge.shared
     if seen is not None:
-        bodies = adjust(bodies, points, rows.rays(seen), merge.weight, rows, encoding.vector, given is not None)
-    return _Fitted(bodies, merge.weight, _errors(bodies, points, merge.seen, rows, encoding.vector))
+        bodies = adjust(bodies, points, merge.rays, merge.weight, straight, encoding.vector, given is not None)
+    # Judged by the cameras as they were given: who turned one shall see by how much it is off.
+    return _Fitted(bodies, merge.weight, _errors(bodies, points, merge.seen, rows, encoding.vector), turned)
 
 
 def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoints, Seen | None]:
@@ -207,9 +213,8 @@ def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoi
         return subject.points, None
     pixels, visibility = encoding.landmarks.split([2, 1], dim=2)
     pixels = exact(crop_to_full(pixels, rows.camera))
-    body = subject.loop_body
     confidence = exact(visibility[..., 0]) * torch.from_numpy(landmark_precision())
-    return SeenLandmarks(body.data, body.model), Seen(pixels, confidence)
+    return LandmarkBody(subject.loop_body.data).to(encoding.vector.device), Seen(pixels, confidence)
 
 
 def _errors(bodies: SharedBodies, points: PosePoints, seen: Seen, rows: Rows, like: Tensor) -> Tensor:

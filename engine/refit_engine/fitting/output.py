@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..images import Photo, write_image
+from ..multiview_results import MultiViewResult, write_multiview_result
 from ..overlay import draw_overlay
 from ..results import ImageResult, write_result
+from .views import View
 
 
 @dataclass(frozen=True)
@@ -41,3 +45,35 @@ def write_output(folder: Path, result: ImageResult, photo: Photo, faces: np.ndar
     npz = folder / "result.npz"
     write_result(npz, result)
     return Output(npz, drawing, Path(result.image), result.people)
+
+
+@dataclass(frozen=True)
+class ViewsOutput:
+    """Files of a multi-view fit; overlays: one for each view, empty if there are none."""
+
+    npz: Path
+    overlays: tuple[Path, ...]
+
+
+def write_views_output(
+    folder: Path, result: MultiViewResult, views: Sequence[View], faces: np.ndarray, overlay: bool
+) -> ViewsOutput:
+    """Write result.npz and, if asked for, an overlay over each view's picture without lens distortion.
+
+    Raises OSError, e.g. when the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    overlays: list[Path] = []
+    for number, view in enumerate(views if overlay else ()):
+        vertices = result.vertices_world @ view.R.T + view.t
+        path = folder / f"overlay_{number:02d}_{_file_name(view.name)}.png"
+        write_image(path, draw_overlay(view.pixels, vertices, faces, view.intrinsics.K))
+        overlays.append(path)
+    npz = folder / "result.npz"
+    write_multiview_result(npz, result)
+    return ViewsOutput(npz, tuple(overlays))
+
+
+def _file_name(name: str) -> str:
+    """What of a view's name any file system takes."""
+    return re.sub(r"[^\w.-]+", "_", name)[:80].strip("._") or "view"

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From calibrated pictures to a multi-view result: who is seen where, bodies, and what each camera had to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..body import SMPL_JOINT_NAMES
+from ..camera import project
+from ..crop import box_crop, crop_matrix, cut, invert, transform
+from ..detect import JOINT_NAMES, Detection
+from ..errors import NoPersonFound, ViewsError
+from ..images import Photo
+from ..multiview_results import MultiViewResult
+from .job import FitJob
+from .matching import ViewDetections, match_people
+from .multiview import Fusion, Sighting, View, WorldPeople, fit_people
+from .upright import WIDER, person_in_box
+from .views import ViewRequest, check_requests, load_view, turn_detection
+
+HIDDEN = 0.35
+"""Mean visibility of the landmarks below which a view's disagreement is put down to its seeing too little."""
+
+
+class ViewFitter(FitJob):
+    """Fits the people of one instant, seen by calibrated cameras."""
+
+    def reconstruct(
+        self, requests: Sequence[ViewRequest], fusion: Fusion = "every_iteration"
+    ) -> tuple[MultiViewResult, list[View]]:
+        """One body per person, and the pictures without lens distortion.
+
+        Raises ViewsError, ImageError, NoPersonFound, BodyFileError, WeightsFileError, DeviceError, Cancelled.
+        """
+        check_requests(requests)
+        self.subject()  # a wrong file shows before the work starts
+        views, found = [], []
+        for request in requests:
+            self.step("detect")
+            view, photo, boxes = load_view(request)
+            views.append(view)
+            found.append(self._detections(view, photo, boxes))
+        sightings = self._sightings(views, found)
+        people = fit_people(self, views, sightings, fusion)
+        boxes = np.full((*people.seen.shape, 4), np.nan)
+        for number, one in enumerate(sightings):
+            boxes[number if fusion == "never" else one.person, one.view] = one.box_xywh
+        reasons = _reasons(people, [bool(one) for one in found])
+        kept = self._usable(people, reasons, views, fusion)
+        return self._result(requests, views, people[kept], reasons[kept], boxes[kept]), views
+
+    def _detections(self, view: View, photo: Photo, boxes: np.ndarray | None) -> list[Detection]:
+        """The people of a view in its own pixels; those in the given boxes [N,4], if any, without joints as yet."""
+        if boxes is None:
+            return [turn_detection(one, photo) for one in self.detect(photo)]
+        return [Detection(tuple(map(float, box)), 1.0, np.zeros((len(JOINT_NAMES), 3), np.float32)) for box in boxes]
+
+    def _with_joints(self, view: View, person: Detection) -> Detection:
+        """A person known by a box only, with the joints that the detector sees there, if any."""
+        if person.joints.any():
+            return person
+        box = np.array(person.bbox_xywh)
+        crop = box_crop(box, view.intrinsics, view.roll)
+        wide = replace(crop, side=WIDER * crop.side)
+        with self.timed("detect"):
+            found = self.on_device(lambda: self.detector().detect(cut(view.pixels, wide, view.intrinsics)))
+        seen = person_in_box(found, box, wide, view.intrinsics)
+        if seen is None:
+            return person
+        places = transform(invert(crop_matrix(wide, view.intrinsics)), seen.joints[:, :2])
+        return replace(person, joints=np.column_stack([places, seen.joints[:, 2]]))
+
+    def _sightings(self, views: Sequence[View], found: Sequence[Sequence[Detection]]) -> list[Sighting]:
+        """Who is who. Raises NoPersonFound, ViewsError."""
+        showing = [view.name for view, people in zip(views, found, strict=True) if people]
+        if not showing:
+            raise NoPersonFound("Nobody was found in any of the pictures.")
+        if len(showing) < 2:
+            raise ViewsError(f"Only the camera {showing[0]} shows a person: two are needed at least.")
+        if max(map(len, found)) == 1:
+            return [Sighting(0, number, np.array(people[0].bbox_xywh)) for number, people in enumerate(found) if people]
+        detections = [
+            _for_matching(view, [self._with_joints(view, one) for one in people])
+            for view, people in zip(views, found, strict=True)
+        ]
+        matched = match_people(detections)
+        if not matched:
+            raise ViewsError("No two cameras see the same person in the same place: check the cameras.")
+        if self.options.people == "largest":
+            matched = matched[:1]
+        return [
+            Sighting(person, number, np.array(found[number][index].bbox_xywh))
+            for person, one in enumerate(matched)
+            for number, index in enumerate(one.indices)
+            if index is not None
+        ]
+
+    def _usable(self, people: WorldPeople, reasons: np.ndarray, views: Sequence[View], fusion: Fusion) -> np.ndarray:
+        """Which people [N] have a body that two views agree on; says who has not. Raises ViewsError if nobody has."""
+        sound = np.isfinite(people.vertices).all(axis=(1, 2)) & np.isfinite(people.transl).all(axis=1)
+        agreed = sound & (people.used.sum(axis=1) >= (1 if fusion == "never" else 2))
+        if not agreed.any():
+            if not sound.any():
+                raise ViewsError("The network gave no usable body for these views.")
+            why = "; ".join(f"{view.name}: {reason}" for view, reason in zip(views, reasons[0], strict=True) if reason)
+            raise ViewsError(f"Fewer than two cameras agree on where the person is ({why}).")
+        if not agreed.all():
+            self.say(f"{(~agreed).sum()} of {len(agreed)} people were left out: fewer than two cameras agree on them.")
+        return agreed
+
+    def _result(
+        self,
+        requests: Sequence[ViewRequest],
+        views: Sequence[View],
+        people: WorldPeople,
+        reasons: np.ndarray,
+        boxes: np.ndarray,
+    ) -> MultiViewResult:
+        subject = self.subject()
+        unknown = np.full(people.joints.shape[:2], np.nan)
+        return MultiViewResult(
+            view_names=tuple(view.name for view in views),
+            images=tuple(str(request.image) for request in requests),
+            image_sizes=np.array([view.pixels.shape[1::-1] for view in views]),
+            K=np.stack([view.intrinsics.K for view in views]),
+            R_world2cam=np.stack([view.R for view in views]),
+            t_world2cam=np.stack([view.t for view in views]),
+            betas=people.betas,
+            rotmats=people.rotmats,
+            transl=people.transl,
+            joints_world=people.joints,
+            vertices_world=people.vertices,
+            joints2d=np.stack([project(people.joints @ v.R.T + v.t, v.intrinsics.K) for v in views], axis=1),
+            used=people.used,
+            weights=people.weights,
+            reasons=reasons,
+            reprojection_errors=people.reprojection_errors,
+            boxes_xywh=boxes,
+            joint_std_mm=unknown,
+            joint_std_deg=unknown,
+            confidence="off",
+            joint_names=tuple(SMPL_JOINT_NAMES),
+            body_name=subject.result_body.data.name,
+            body_kind=subject.result_body.data.kind,
+            body_file=subject.result_body.file,
+            weights_name=subject.network.name,
+            iterations=self.options.iterations,
+        )
+
+
+def _for_matching(view: View, people: Sequence[Detection]) -> ViewDetections:
+    joints = np.array([one.joints for one in people], dtype=np.float64).reshape(-1, len(JOINT_NAMES), 3)
+    boxes = np.array([one.bbox_xywh for one in people], dtype=np.float64).reshape(-1, 4)
+    return ViewDetections(view.intrinsics.K, view.R, view.t, joints[..., :2], joints[..., 2], boxes)
+
+
+def _reasons(people: WorldPeople, anybody: Sequence[bool]) -> np.ndarray:
+    """[N,C] what is wrong with a view, in plain words; empty for most. anybody: [C] whether it shows somebody."""
+    reasons = np.full(people.seen.shape, "", dtype="U200")
+    for person, view in zip(*np.nonzero(people.used & (people.turned_degrees > 0)), strict=True):
+        degrees = people.turned_degrees[person, view]
+        reasons[person, view] = f"the camera seems turned by {degrees:.1f}°: used as if it were turned back"
+    for person, view in zip(*np.nonzero(~people.used), strict=True):
+        error = people.reprojection_errors[person, view]
+        if not people.seen[person, view]:
+            reason = "the person was not found in the picture" if anybody[view] else "nobody was found in the picture"
+        elif people.visibility[person, view] < HIDDEN:
+            reason = "too little of the person can be seen"
+        elif not np.isfinite(error):
+            reason = "the body is behind this camera: it shows somebody else, or stands elsewhere"
+        else:
+            reason = f"{error:.0f} px beside the body: it shows somebody else, or is not where it is said to be"
+        reasons[person, view] = reason
+    return reasons

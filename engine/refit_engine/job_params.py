@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What jobs are asked for: from named parameters to the fitting's own types. Imports nothing heavy until it is used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import ViewsError
+from .protocol import Params, ProtocolError
+
+if TYPE_CHECKING:
+    from .fitting import FitOptions, ImageRequest, ViewRequest
+
+MAX_ITERATIONS = 100
+
+
+def reconstruct_params(params: dict[str, Any]) -> tuple[list[ImageRequest], FitOptions, str, bool, Path]:
+    """Pictures, options, device, whether overlays are wanted, and the job's folder."""
+    values = Params(params)
+    requests = image_requests(values)
+    options, device = solve_params(values, iterations=5)
+    folder = Path(values.string("job_folder"))
+    overlay = values.boolean("overlay", False)
+    values.done()
+    return requests, options, device, overlay, folder
+
+
+def image_requests(values: Params) -> list[ImageRequest]:
+    """The pictures of a call."""
+    from .fitting import ImageRequest
+
+    requests = []
+    for item in values.objects("images"):
+        image = Path(item.string("image"))
+        boxes = item.optional_rows("bboxes_xywh", columns=4)
+        K = item.optional_rows("K", columns=3, rows=3)
+        focal = item.optional_number("focal")
+        item.done()
+        requests.append(
+            ImageRequest(
+                image,
+                boxes_xywh=np.array(boxes) if boxes is not None else None,
+                K=np.array(K) if K is not None else None,
+                focal=focal,
+            )
+        )
+    return requests
+
+
+def view_requests(values: Params, folder: Path | None = None) -> list[ViewRequest]:
+    """The calibrated views of a call; images relative to `folder`."""
+    from .distortion import Distortion
+    from .fitting import ViewRequest
+
+    requests = []
+    for item in values.objects("views"):
+        name, image = item.string("name"), Path(item.string("image"))
+        K, R = item.rows("K", 3, 3), item.rows("R_world2cam", 3, 3)
+        t, size = item.numbers("t_world2cam", 3), item.optional_numbers("image_size", 2)
+        boxes = item.optional_rows("bboxes_xywh", columns=4)
+        distortion = None
+        if (lens := item.optional_object("distortion")) is not None:
+            distortion = Distortion(lens.string("model"), tuple(lens.numbers("coefficients")))
+            lens.done()
+        item.done()
+        requests.append(
+            ViewRequest(
+                name=name,
+                image=folder / image if folder else image,
+                K=np.array(K),
+                R=np.array(R),
+                t=np.array(t),
+                distortion=distortion,
+                boxes_xywh=np.array(boxes) if boxes is not None else None,
+                size=None if size is None else (round(size[0]), round(size[1])),
+            )
+        )
+    return requests
+
+
+def read_views(path: Path) -> list[ViewRequest]:
+    """The views of a file: a JSON list, or an object with the list under "views". Raises ViewsError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ViewsError(f"{path} cannot be opened: {error.strerror}.") from error
+    except ValueError as error:
+        raise ViewsError(f"{path.name} is not JSON: {error}.") from error
+    try:
+        values = Params(content if isinstance(content, dict) else {"views": content})
+        requests = view_requests(values, path.parent)
+        values.done()
+    except ProtocolError as error:
+        raise ViewsError(f"{path.name}: {error}") from error
+    return requests
+
+
+def solve_params(values: Params, iterations: int) -> tuple[FitOptions, str]:
+    """What all jobs have in common; `iterations`: the default."""
+    from .device import DEVICE_NAMES
+    from .fitting import FitOptions
+
+    body, weights, betas = values.optional_string("body"), values.optional_string("weights"), None
+    if (numbers := values.optional_numbers("betas", 10)) is not None:
+        betas = np.array(numbers, dtype=np.float32)
+    options = FitOptions(
+        people=values.choice("people", ("all", "largest")),
+        body=Path(body) if body else None,
+        gender=values.choice("gender", ("neutral", "male", "female")),
+        weights=Path(weights) if weights else None,
+        betas=betas,
+        iterations=values.integer("iterations", iterations, 0, MAX_ITERATIONS),
+        confidence=values.boolean("confidence", True),
+    )
+    return options, values.choice("device", DEVICE_NAMES)
