@@ -159,11 +159,24 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
         if "refit_camera" in rig:
             layout.operator("refit.look_through", icon="VIEW_CAMERA")
         mesh = bodies.body_mesh(rig)
-        if mesh is None:
-            return
-        if bodies.corrective_keys(mesh):
+        if mesh and bodies.corrective_keys(mesh):
             enabled = bodies.correctives_enabled(mesh)
             layout.operator("refit.toggle_correctives", icon="CHECKBOX_HLT" if enabled else "CHECKBOX_DEHLT")
+
+
+class REFIT_PT_shape(RefitPanel, bpy.types.Panel):
+    bl_label = "Shape"
+    bl_parent_id = "REFIT_PT_result"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        rig = bodies.rig_of(context.active_object)
+        return rig is not None and bodies.body_mesh(rig) is not None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        mesh = bodies.body_mesh(bodies.rig_of(context.active_object))
         column = layout.column(align=True)
         for index in range(BETAS):
             key = mesh.data.shape_keys.key_blocks[bodies.SHAPE_KEY.format(index)]

@@ -39,6 +39,7 @@ CLASSES: tuple[type, ...] = (
     panels.REFIT_PT_result,
     panels_cameras.REFIT_PT_views,
     panels_confidence.REFIT_PT_confidence,
+    panels.REFIT_PT_shape,
     panels.REFIT_PT_engine,
 )
 
