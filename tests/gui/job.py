@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,10 +52,13 @@ class Job:
             self.window.let_it_work()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Press Reconstruct and hold the engine still, so that the job lasts as long as the test looks at it."""
+    def held(self, start: Callable[[], None] | None = None) -> Iterator[None]:
+        """Start a job and hold the engine still, so that the job lasts as long as the test looks at it.
+
+        start: presses its button, by default Reconstruct.
+        """
         signal_engine(signal.SIGSTOP)
-        self.click_reconstruct()
+        (start or self.click_reconstruct)()
         wait_until(lambda: self.running() or self.error(), "the job was running")
         assert self.running(), self.error()
         wait_until(engine_processes, "the engine was started")
