@@ -42,6 +42,10 @@ class Found(NamedTuple):
     bbox_xywh: tuple[float, float, float, float]
     score: float
 
+    @property
+    def joints(self) -> np.ndarray:
+        return np.zeros((17, 3))
+
     def circle(self) -> tuple[np.ndarray, np.ndarray]:
         x, y, w, h = self.bbox_xywh
         return np.array([x + w / 2, y + h / 2]), np.array([x + 0.6 * w, y])

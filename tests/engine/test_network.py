@@ -7,6 +7,7 @@ import copy
 
 import pytest
 import torch
+from refit_engine.body import LandmarkBody, load_body
 from refit_engine.network import CropCamera, ReFit, ReFitConfig, refit
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.inference import prepare_for_inference
@@ -32,7 +33,8 @@ class TinyBackbone(nn.Module):
         features = self.bn1(self.conv1(crop)).relu()
         landmarks = torch.full((len(crop), 33, 3), 128.0)
         landmarks[..., 2] = 0.9
-        return BackboneOutput(features, self.linear(features.mean(dim=(2, 3))), landmarks)
+        world = torch.zeros(len(crop), 33, 3)
+        return BackboneOutput(features, self.linear(features.mean(dim=(2, 3))), landmarks, world)
 
 
 class Stick:
@@ -178,7 +180,7 @@ def test_feedback_camera_decides_where_the_network_looks(monkeypatch):
 def test_landmarks_pull_where_the_window_does_not_reach():
     torch.manual_seed(0)
     model = build(landmark_feedback=True)
-    landmark_stick = Stick(33)
+    landmark_stick = LandmarkBody(load_body())
     with torch.no_grad():
         encoding = model.encode(crops())
         here = model.refine(encoding, camera(), points(model), landmark_stick)[-1]

@@ -72,7 +72,7 @@ def run(model, published, camera, body, body_data):
         return hidden
 
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr(refit, "lookup", spy_lookup)
+        patch.setattr(model, "lookup", spy_lookup)
         patch.setattr(refit.FusedGRU, "step", spy_step)
         output = model.backbone.trunk(published["in_img"])
         encoding = model.encode_features(output)

@@ -7,23 +7,24 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..camera import Intrinsics
-from ..crop import Crop, box_crop, cut, rolled_center
+from ..crop import Crop, box_crop, crop_matrix, cut, rolled_center, transform
 from ..detect import Detection, PersonDetector
 from ..device import choose_device, is_out_of_memory
 from ..errors import DeviceError
 from ..images import Photo
-from ..network import CropCamera
+from ..network import CropCamera, Encoding
 from .boxes import MIN_BOX_SIDE
 from .models import FitOptions, Models
+from .second_opinion import average
 from .subject import Subject, choose_subject
-from .upright import stand_up
+from .upright import Standing, look_again, stand_up
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +34,22 @@ Step = Callable[[str], None]
 """Told the name of each step before it begins ("detect", "fit"); raises Cancelled to stop the job."""
 
 
-class Prepared(NamedTuple):
-    """People cut out of one picture."""
+class Sight(NamedTuple):
+    """A person in a picture: pixels [H,W,3] uint8 RGB, box [4] in them, and the turn that makes the picture upright."""
+
+    pixels: np.ndarray
+    box_xywh: np.ndarray
+    intrinsics: Intrinsics
+    roll: float = 0.0
+
+
+class Look(NamedTuple):
+    """People as the loop knows them."""
 
     crops: list[Crop]
-    patches: torch.Tensor
-    """[B,3,256,256] RGB in 0..1, channels last."""
     camera: CropCamera
     """The true cameras of the crops."""
+    encoding: Encoding
 
 
 class FitJob:
@@ -79,33 +88,48 @@ class FitJob:
         found.sort(key=lambda person: -person.bbox_xywh[2] * person.bbox_xywh[3])
         return found
 
-    def prepare(self, pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, roll: float) -> Prepared:
-        """Cut people [B] out as the network wants them; arguments as in `Fitter.fit`."""
-        crops = [box_crop(box, intrinsics, roll) for box in boxes_xywh]
-        if self.subject().network.model.config.compact:
-            detector = self.detector()
-            crops = [
-                stand_up(pixels, crop, box, intrinsics, detector) for crop, box in zip(crops, boxes_xywh, strict=True)
-            ]
-        return Prepared(crops, self.patches(pixels, crops, intrinsics), self.crop_camera(crops, intrinsics))
+    def look(self, sights: Sequence[Sight], batch: int) -> Look:
+        """Cut people out and encode them, `batch` at a time.
 
-    def patches(self, pixels: np.ndarray, crops: list[Crop], intrinsics: Intrinsics) -> torch.Tensor:
-        """RGB in 0..1, [B,3,256,256], channels last."""
-        patches = np.stack([cut(pixels, crop, intrinsics) for crop in crops])
-        return torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        The compact network gets them upright, and a second time where it says that the first crop was off; its
+        landmarks are averaged with the detector's joints.
+        """
+        compact = self.subject().network.model.config.compact
+        with self.timed("crop"):
+            standing = [self._stand(sight, compact) for sight in sights]
+        crops = [one.crop for one in standing]
+        encoding = self._encode(sights, crops, batch)
+        if compact:
+            circles = encoding.circle.double().cpu().numpy()
+            again = {
+                row: better
+                for row, (sight, crop) in enumerate(zip(sights, crops, strict=True))
+                if (better := look_again(crop, sight.intrinsics, circles[row])) is not None
+            }
+            if again:
+                rows = list(again)
+                seen = self._encode([sights[row] for row in rows], list(again.values()), batch)
+                encoding = Encoding(*(_replaced(old, rows, new) for old, new in zip(encoding, seen, strict=True)))
+                crops = [again.get(row, crop) for row, crop in enumerate(crops)]
+            joints = [one.joints for one in standing]
+            encoding = encoding._replace(landmarks=_second_opinion(encoding.landmarks, joints, sights, crops))
+        return Look(crops, crop_camera(crops, [sight.intrinsics for sight in sights], self.device), encoding)
 
-    def crop_camera(self, crops: list[Crop], intrinsics: Intrinsics) -> CropCamera:
-        """The rolled, square-pixel cameras [B] of crops."""
+    def _stand(self, sight: Sight, compact: bool) -> Standing:
+        crop = box_crop(sight.box_xywh, sight.intrinsics, sight.roll)
+        if not compact:
+            return Standing(crop, None)
+        return stand_up(sight.pixels, crop, sight.box_xywh, sight.intrinsics, self.detector())
 
-        def tensor(values) -> torch.Tensor:
-            return torch.tensor(np.array(values), dtype=torch.float32, device=self.device)
-
-        return CropCamera(
-            center=tensor([rolled_center(crop, intrinsics) for crop in crops]),
-            side=tensor([crop.side for crop in crops]),
-            focal=tensor([intrinsics.focal[0]] * len(crops)),
-            principal=tensor([intrinsics.principal] * len(crops)),
-        )
+    def _encode(self, sights: Sequence[Sight], crops: Sequence[Crop], batch: int) -> Encoding:
+        with self.timed("crop"):
+            pairs = zip(sights, crops, strict=True)
+            patches = np.stack([cut(sight.pixels, crop, sight.intrinsics) for sight, crop in pairs])
+            rgb = torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        with self.timed("network"), torch.inference_mode():
+            parts = [self.subject().network.model.encode(part) for part in rgb.split(batch)]
+            self.wait()
+            return Encoding(*(None if values[0] is None else torch.cat(values) for values in zip(*parts, strict=True)))
 
     def say(self, message: str) -> None:
         """Tell the user, once."""
@@ -150,3 +174,35 @@ class FitJob:
         start = time.perf_counter()
         yield
         self.seconds[stage] += time.perf_counter() - start
+
+
+def crop_camera(crops: Sequence[Crop], intrinsics: Sequence[Intrinsics], device: torch.device) -> CropCamera:
+    """The rolled, square-pixel cameras [B] of crops, each of the picture with these intrinsics."""
+
+    def tensor(values) -> torch.Tensor:
+        return torch.tensor(np.array(values), dtype=torch.float32, device=device)
+
+    return CropCamera(
+        center=tensor([rolled_center(crop, one) for crop, one in zip(crops, intrinsics, strict=True)]),
+        side=tensor([crop.side for crop in crops]),
+        focal=tensor([one.focal[0] for one in intrinsics]),
+        principal=tensor([one.principal for one in intrinsics]),
+    )
+
+
+def _replaced(old: torch.Tensor | None, rows: list[int], new: torch.Tensor | None) -> torch.Tensor | None:
+    if old is None:
+        return None
+    return old.index_copy(0, torch.tensor(rows, device=old.device), new)
+
+
+def _second_opinion(
+    landmarks: torch.Tensor, joints: Sequence[np.ndarray | None], sights: Sequence[Sight], crops: Sequence[Crop]
+) -> torch.Tensor:
+    """Landmarks [B,33,3] averaged with detected joints [17,3] in source pixels."""
+    found = landmarks.double().cpu().numpy()
+    for row, (seen, sight, crop) in enumerate(zip(joints, sights, crops, strict=True)):
+        if seen is not None:
+            places = transform(crop_matrix(crop, sight.intrinsics), seen[:, :2])
+            found[row] = average(found[row], np.column_stack([places, seen[:, 2]]))
+    return torch.from_numpy(found).to(landmarks)

@@ -18,11 +18,13 @@ from ..device import is_out_of_memory
 from ..network import CropCamera, Encoding
 from ..network.geometry import crop_to_full
 from ..network.refit import PosePoints
-from .adjust import adjust
+from .adjust import adjust, covariance, point_slopes
 from .bounds import working_camera
+from .confidence import Confidence
 from .job import MAX_BATCH, FitJob, Sight
 from .merging import RestPelvis, Rows, Seen, SharedBodies, ViewMerge, average_bodies, bodies_in_world, exact, straighten
 from .models import Body
+from .posterior import joint_deviations
 from .subject import Subject
 from .views import View
 
@@ -53,7 +55,8 @@ class WorldPeople:
     seen: [N,C] whether the person was found in the view; weights: [N,C] how much the view counts, 0 to 1;
     reprojection_errors: [N,C] pixels, mean distance of the body's landmarks from those found, NaN where not seen;
     visibility: [N,C] mean visibility of the landmarks, 0 to 1, NaN where not seen or not known;
-    turned_degrees: [N,C] by how much the camera was turned to agree with the others, 0 for those that do.
+    turned_degrees: [N,C] by how much the camera was turned to agree with the others, 0 for those that do;
+    joint_std_mm, joint_std_deg: [N,24], see `posterior`; NaN where they were not asked for or cannot be told.
     """
 
     betas: np.ndarray
@@ -66,6 +69,8 @@ class WorldPeople:
     reprojection_errors: np.ndarray
     visibility: np.ndarray
     turned_degrees: np.ndarray
+    joint_std_mm: np.ndarray
+    joint_std_deg: np.ndarray
 
     def __getitem__(self, index) -> WorldPeople:
         return WorldPeople(*(getattr(self, field.name)[index] for field in fields(self)))
@@ -113,12 +118,13 @@ def fit_people(
 
 
 class _Fitted(NamedTuple):
-    """Bodies [P] of the followed kind, and per row [B] its weight, distance in pixels, and turn in radians."""
+    """Bodies [P] of the followed kind; per row [B] its weight, distance in pixels, and turn in radians; deviations [P,24]."""
 
     bodies: SharedBodies
     weight: Tensor
     error: Tensor
     turned: Tensor
+    deviations: Confidence
 
 
 def _fit_groups(
@@ -134,7 +140,7 @@ def _fit_groups(
     rows = _rows([views[one.view] for one in flat], crops, camera, person, len(groups), origin)
     with torch.inference_mode():
         with job.timed("network"):
-            fitted = _follow(subject, encoding, rows, fusion)
+            fitted = _follow(subject, encoding, rows, fusion, job.options.confidence)
             job.wait()
         with job.timed("body"):
             placed = subject.place(*(value.to(encoding.vector) for value in fitted.bodies))
@@ -158,6 +164,8 @@ def _fit_groups(
         reprojection_errors=table(fitted.error, np.nan),
         visibility=table(visibility, np.nan),
         turned_degrees=table(torch.rad2deg(fitted.turned), 0.0),
+        joint_std_mm=fitted.deviations.std_mm.numpy(),
+        joint_std_deg=fitted.deviations.std_deg.numpy(),
     )
 
 
@@ -182,7 +190,7 @@ def _rows(
     )
 
 
-def _follow(subject: Subject, encoding: Encoding, rows: Rows, fusion: Fusion) -> _Fitted:
+def _follow(subject: Subject, encoding: Encoding, rows: Rows, fusion: Fusion, confidence: bool) -> _Fitted:
     """Run the loop and fuse as asked."""
     body = subject.loop_body
     pelvis = rest_pelvis(body)
@@ -195,16 +203,27 @@ def _follow(subject: Subject, encoding: Encoding, rows: Rows, fusion: Fusion) ->
         # Baselines are judged like the rest, by what is seen, but weigh all views alike.
         seen = seen or ViewMerge(rows, points, pelvis).proposal(last)
         alike = torch.ones_like(rows.focal)
-        return _Fitted(bodies, alike, _errors(bodies, points, seen, rows, encoding.vector), 0 * alike)
+        errors = _errors(bodies, points, seen, rows, encoding.vector)
+        return _Fitted(bodies, alike, errors, 0 * alike, _unknown(bodies))
     given = subject.expanded_betas(rows.people)
     straight, turned = (rows, torch.zeros_like(rows.focal)) if seen is None else straighten(rows, seen)
     merge = ViewMerge(straight, points, pelvis, seen, given)
     subject.follow(encoding, rows.camera, merge)
-    bodies = merge.shared
+    bodies, deviations = merge.shared, _unknown(merge.shared)
     if seen is not None:
-        bodies = adjust(bodies, points, merge.rays, merge.weight, straight, encoding.vector, given is not None)
+        evidence = points, merge.rays, merge.weight, straight, encoding.vector, given is not None
+        bodies = adjust(bodies, *evidence)
+        if confidence:
+            slopes = point_slopes(bodies.betas, bodies.rotmats, body.model.joints, encoding.vector)[1]
+            deviations = joint_deviations(covariance(bodies, *evidence), slopes)
     # Judged by the cameras as they were given: who turned one shall see by how much it is off.
-    return _Fitted(bodies, merge.weight, _errors(bodies, points, merge.seen, rows, encoding.vector), turned)
+    errors = _errors(bodies, points, merge.seen, rows, encoding.vector)
+    return _Fitted(bodies, merge.weight, errors, turned, deviations)
+
+
+def _unknown(bodies: SharedBodies) -> Confidence:
+    unknown = torch.full(bodies.rotmats.shape[:2], torch.nan)
+    return Confidence(unknown, unknown)
 
 
 def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoints, Seen | None]:

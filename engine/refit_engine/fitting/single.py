@@ -21,7 +21,7 @@ from ..results import ConfidenceKind, ImageResult
 from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
-from .job import MAX_BATCH, FitJob
+from .job import MAX_BATCH, FitJob, Sight
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ class Fitter(FitJob):
         while start < len(boxes_xywh):
             self.step("fit")
             try:
-                parts.append(self._fit_batch(pixels, boxes_xywh[start : start + batch], intrinsics, roll))
+                sights = [Sight(pixels, box, intrinsics, roll) for box in boxes_xywh[start : start + batch]]
+                parts.append(self._fit_batch(sights, batch))
                 start += batch
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -154,14 +155,12 @@ class Fitter(FitJob):
             self.say(f"{(~sound).sum()} of {len(sound)} people in {name} could not be fitted.")
         return sound
 
-    def _fit_batch(self, pixels: np.ndarray, boxes: np.ndarray, intrinsics: Intrinsics, roll: float) -> People:
+    def _fit_batch(self, sights: list[Sight], batch: int) -> People:
         subject = self.subject()
-        with self.timed("crop"):
-            crops, patches, true_camera = self.prepare(pixels, boxes, intrinsics, roll)
-            camera = working_camera(true_camera)
+        crops, true_camera, encoding = self.look(sights, batch)
+        camera = working_camera(true_camera)
         with torch.inference_mode():
             with self.timed("network"):
-                encoding = subject.network.model.encode(patches)
                 estimates = subject.follow(encoding, camera)
                 self.wait()
             with self.timed("confidence"):

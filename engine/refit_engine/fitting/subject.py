@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..body import LandmarkBody
 from ..body.transfer import transfer_betas
 from ..errors import BodyFileError
 from ..network import CropCamera, Encoding, Estimate
@@ -29,7 +30,7 @@ class Subject:
     loop_body: Body
     result_body: Body
     points: PosePoints
-    landmark_points: PosePoints | None
+    landmark_points: LandmarkBody | None
     given_betas: Tensor | None
     loop_betas: Tensor | None
     iterations: int
@@ -89,7 +90,7 @@ def choose_subject(models: Models, options: FitOptions, device: torch.device) ->
         given = torch.as_tensor(options.betas, dtype=torch.float32, device=device).reshape(1, -1)
     config = network.model.config
     points = keypoint_points(loop_body.model, loop_body.data, config.keypoints)
-    landmark_points = loop_body.model.subset(loop_body.data.landmark_ids) if config.landmark_feedback else None
+    landmark_points = LandmarkBody(loop_body.data).to(device) if config.landmark_feedback else None
     return Subject(
         network=network,
         loop_body=loop_body,

@@ -103,6 +103,18 @@ def crop_only(camera: CropCamera) -> CropCamera:
     return camera._replace(principal=camera.center)
 
 
+def ray_rotation(camera: CropCamera) -> Tensor:
+    """The smallest turn that takes the optical axis to the ray through the crop's middle: [B,3,3].
+
+    What a crop shows looks as if a camera were aimed at it: an orientation read off the crop is relative to that ray.
+    """
+    offset = (camera.center - camera.principal) / camera.focal[:, None]
+    length = offset.norm(dim=1, keepdim=True)
+    angle = torch.atan(length) / length.clamp(min=_DEGENERATE)
+    axis = torch.stack([-offset[:, 1], offset[:, 0], torch.zeros_like(offset[:, 0])], dim=1)
+    return roma.rotvec_to_rotmat(axis * angle)
+
+
 def _perspective(points: Tensor, transl: Tensor, focal: Tensor) -> Tensor:
     moved = points + transl[:, None]
     return focal[:, None, None] * moved[..., :2] / _positive(moved[..., 2:], _MIN_DEPTH)

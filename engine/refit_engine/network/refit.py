@@ -9,19 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import BACKBONES, BackboneOutput
-from .geometry import CROP_SIZE, CropCamera, bbox_features, crop_only, project_to_crop, rotmats_from_6d, translation
+from .geometry import CROP_SIZE, CropCamera, bbox_features, crop_only, project_to_crop, ray_rotation, rotmats_from_6d, translation
 from .keypoints import KEYPOINT_COUNTS, LANDMARK_COUNT, KeypointKind
+from .landmark_step import landmark_step
 from .lookup import lookup, window_offsets
 from .update import BETAS, CAM, HIDDEN, POSE, STATE, STREAMS, FusedGRU, FusedRegressor, Regressor
 from .update import SingleUpdateBlock, StreamLinear, UpdateBlock, UpdateKind, streams
 from .vector_head import VectorHead
+
+if TYPE_CHECKING:
+    from ..body import LandmarkBody
 
 MAP_SIZE = 64
 _FLOW, _LOCAL, _LANDMARK_FEATURES, _VECTOR_HEAD, _MAP_HEAD = 5, 256, 64, 512, 128
@@ -63,6 +67,10 @@ class Encoding(NamedTuple):
     """[B,D], the backbone's."""
     landmarks: Tensor | None
     """[B,33,3], see `BackboneOutput`."""
+    world: Tensor | None = None
+    """[B,33,3], see `BackboneOutput`."""
+    circle: Tensor | None = None
+    """[B,2,2], see `BackboneOutput`."""
 
 
 class Estimate(NamedTuple):
@@ -115,10 +123,12 @@ class ReFit(nn.Module):
         self.local_layer = nn.Linear(count * _FLOW, _LOCAL)
         if config.landmark_feedback:
             self.landmark_layer = nn.Linear(LANDMARK_COUNT * 3, _LANDMARK_FEATURES)
-            inputs += _LANDMARK_FEATURES
+            self.step_gate = StreamLinear(STREAMS, HIDDEN, 1)
+            inputs += _LANDMARK_FEATURES + POSE + CAM
         self.update_block = UpdateBlock(inputs) if config.update == "parallel" else SingleUpdateBlock(inputs)
         self.regressor = Regressor()
         self._frozen_update: FusedUpdate | None = None
+        self.lookup = lookup  # training brings one with a cheaper gradient
 
         level = torch.tensor([1.0, 0, 0, 1, 0, 0])
         upright = torch.tensor([1.0, 0, 0, -1, 0, 0])  # the body's Y is up, the camera's is down
@@ -132,7 +142,7 @@ class ReFit(nn.Module):
         crop: Tensor,
         camera: CropCamera,
         points: PosePoints,
-        landmark_points: PosePoints | None = None,
+        landmark_points: LandmarkBody | None = None,
         iterations: int = 5,
         betas: Tensor | None = None,
     ) -> list[Estimate]:
@@ -145,14 +155,14 @@ class ReFit(nn.Module):
 
     def encode_features(self, output: BackboneOutput) -> Encoding:
         """The part of `encode` after the backbone, for training on a frozen backbone's stored outputs."""
-        return Encoding(self.corr_layer(output.features), output.vector, output.landmarks)
+        return Encoding(self.corr_layer(output.features), *output[1:])
 
     def refine(
         self,
         encoding: Encoding,
         camera: CropCamera,
         points: PosePoints,
-        landmark_points: PosePoints | None = None,
+        landmark_points: LandmarkBody | None = None,
         iterations: int = 5,
         betas: Tensor | None = None,
         keypoint_mask: Tensor | None = None,
@@ -180,7 +190,11 @@ class ReFit(nn.Module):
         vector = self.vector_head(encoding.vector) if self.config.compact else encoding.vector
         hidden = self.init_layer(vector).tanh()
         mean = torch.cat([self.init_pose, self.init_shape, self.init_cam], dim=1)
-        state = settle(mean + regressor(streams(hidden), box_term))
+        state = mean + regressor(streams(hidden), box_term)
+        if self.config.compact:  # what its crop shows is turned as if the camera were aimed at it
+            root = ray_rotation(camera) @ state[:, :6].unflatten(1, (3, 2))
+            state = torch.cat([root.flatten(1), state[:, 6:]], dim=1)
+        state = settle(state)
         states = [state]
         hidden = gru.start(hidden)
         for _ in range(iterations):
@@ -190,18 +204,31 @@ class ReFit(nn.Module):
 
             # Sec. 3.2, feedback: what each keypoint's map shows around the keypoint's reprojection.
             x2d = project_to_crop(points(estimate.betas, rotmats), estimate.cam, feedback_camera)
-            windows = lookup(encoding.keypoint_maps, x2d * (MAP_SIZE / CROP_SIZE), self.offsets)
+            windows = self.lookup(encoding.keypoint_maps, x2d * (MAP_SIZE / CROP_SIZE), self.offsets)
             flow = torch.einsum("bkw,kow->bko", windows, self.flow_layer.weight) + self.flow_layer.bias
             x = [self.local_layer((mask * flow).flatten(1)), bbox, state]
             if self.config.landmark_feedback:
                 x2d = project_to_crop(landmark_points(estimate.betas, rotmats), estimate.cam, feedback_camera)
                 x.append(self.landmark_layer(_landmark_residual(encoding.landmarks, x2d)).relu())
+                step = landmark_step(
+                    estimate, landmark_points, feedback_camera, encoding.landmarks, encoding.world
+                )
+                x.append(step)
 
             # Sec. 3.3, update: every stream reads all the feedback and changes its own parameters.
             hidden = gru.step(hidden, torch.cat(x, dim=1))
-            state = settle(state + regressor(streams(hidden), box_term))
+            change = regressor(streams(hidden), box_term)
+            if self.config.landmark_feedback:
+                change = change + self._accepted(step, hidden)
+            state = settle(state + change)
             states.append(state)
         return [_estimate(state) for state in states]
+
+    def _accepted(self, step: Tensor, hidden: Tensor) -> Tensor:
+        """What the streams take of the landmark step [B,147], each its own share, as a change of the state [B,157]."""
+        share = (torch.einsum("sbh,soh->bs", hidden, self.step_gate.weight) + self.step_gate.bias[:, 0]).sigmoid()
+        pose = step[:, :POSE].unflatten(1, (STREAMS - 2, -1)) * share[:, :-2, None]
+        return torch.cat([pose.flatten(1), step.new_zeros(len(step), BETAS), step[:, POSE:] * share[:, -1:]], dim=1)
 
     def freeze_update(self) -> None:
         """Keeps the packed weights of the update from now on: later changes of the parameters have no effect."""

@@ -34,3 +34,8 @@ class VectorHead(nn.Module):
         image = self.normalise(vector[:, :-LANDMARK_VALUES])
         x = F.relu(self.landmarks(vector[:, -LANDMARK_VALUES:]) + self.image(image))
         return self.out(x + F.relu(self.mix(x)))
+
+
+def world_landmarks(vector: Tensor) -> Tensor:
+    """The landmarks [B,33,3] in a BlazePose vector [B,D]: metres from the middle of the hips, along the ray to them."""
+    return vector[:, -1 - 3 * LANDMARK_COUNT : -1].unflatten(1, (LANDMARK_COUNT, 3))

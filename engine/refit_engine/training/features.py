@@ -25,6 +25,7 @@ from torch import Tensor
 from refit_engine.body import BodyModel, load_body
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.backbones.blazepose import load_blazepose
+from refit_engine.network.vector_head import world_landmarks
 from refit_engine.training.poses import PoseLibrary
 from refit_engine.training.render import AssetPack, PeopleRenderer, PosedPerson, random_appearance, random_background
 from refit_engine.training.views import Views, sample_views
@@ -36,10 +37,13 @@ CHUNK = 16
 
 
 class FeatureStore:
-    """Random batches from a folder of shards; new shards are found as they are written."""
+    """Random batches from a folder of shards; new shards are found as they are written.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    dtype: of the feature maps; bfloat16 holds their 8 bits and is quicker where it is enough.
+    """
+
+    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        self.folder, self.dtype = folder, dtype
         self._shards: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
         self._known: set[str] = set()
         self.refresh()
@@ -56,11 +60,15 @@ class FeatureStore:
                 self._shards.append((np.load(path.with_suffix(".npy"), mmap_mode="r"), labels))
                 self._known.add(path.name)
 
-    def sample(self, rng: np.random.Generator, size: int, maps: bool = True) -> tuple[BackboneOutput, Views]:
-        """A batch drawn without regard to shards.  Without `maps` the feature maps are left out: empty."""
-        shards = rng.integers(len(self._shards), size=size)
-        rows = rng.integers(SHARD, size=size)
-        return self._gather(list(zip(shards, rows)), maps)
+    def sample(
+        self, rng: np.random.Generator, size: int, maps: bool = True, among: np.ndarray | None = None
+    ) -> tuple[BackboneOutput, Views]:
+        """A batch drawn from all samples, or from those numbered in `among`.
+
+        Without `maps` the feature maps are left out: empty.
+        """
+        numbers = rng.integers(len(self), size=size) if among is None else rng.choice(among, size)
+        return self._gather([divmod(int(number), SHARD) for number in numbers], maps)
 
     def batches(self, size: int, maps: bool = True, start: int = 0) -> Iterator[tuple[BackboneOutput, Views]]:
         """Everything once, in order, from sample `start` on."""
@@ -74,10 +82,12 @@ class FeatureStore:
 
         if maps:
             codes = torch.from_numpy(np.stack([self._shards[s][0][r] for s, r in places]))
-            features = codes.float() * labels("scale")[:, :, None, None]
+            features = codes.contiguous(memory_format=torch.channels_last).to(self.dtype)
+            features = features.mul_(labels("scale")[:, :, None, None].to(self.dtype))
         else:
             features = torch.zeros(len(places), self._shards[0][0].shape[1], 2, 2)
-        seen = BackboneOutput(features, labels("vector"), labels("landmarks"))
+        vector = labels("vector")
+        seen = BackboneOutput(features, vector, labels("landmarks"), world_landmarks(vector))
         return seen, Views(**{field.name: labels(field.name) for field in fields(Views)})
 
 

@@ -2,59 +2,86 @@
 """What the frozen backbone would say of a posed body, without rendering it.
 
 Lifting landmarks to a body needs far more poses than can be rendered; this gives them at the price of a matrix
-product.  The noise imitates the errors that the real landmark branch makes.  Of the image itself nothing is known:
-its part of the vector and the keypoint maps are zero.
+product. The errors of the landmarks are borrowed: those that the backbone made on the rendered person whose
+landmarks lie most alike. Of the image itself nothing is known: its part of the vector and the keypoint maps are zero.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from refit_engine.body import BodyModel, load_body
 from refit_engine.network.backbones.blazepose import LANDMARKS
+from refit_engine.network.geometry import ray_rotation
 from refit_engine.network.refit import Encoding
+from refit_engine.network.vector_head import LANDMARK_VALUES, world_landmarks
+from refit_engine.training.features import FeatureStore
 from refit_engine.training.views import CROP, HIPS, Views
 
 IMAGE_VECTOR = 1152
-# Pairs (left, right) of landmarks, by limb.
-ARMS = ((11, 12), (13, 14), (15, 16), (17, 18), (19, 20), (21, 22))
-LEGS = ((23, 24), (25, 26), (27, 28), (29, 30), (31, 32))
+NEIGHBOURS = 4
+UNDERSTOOD = 12.0
+"""Pixels that the median landmark of a person may be off; beyond, the backbone saw something else."""
 
 
-def simulate_encoding(points: Tensor, views: Views, keypoints: int) -> Encoding:
-    """Noisy landmarks of `points` [N,33,3] (camera frame, metres) beside empty maps of that many keypoints."""
-    count = len(points)
+class LandmarkNoise:
+    """Errors of the backbone's landmarks on the people of a feature store."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        body = load_body()
+        self._points = BodyModel(body).subset(body.landmark_ids)
+        self._seen = 0
+        self._errors: list[Tensor] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in the people whom the store has learned of since the last look."""
+        for seen, views in self._store.batches(256, maps=False, start=self._seen):
+            with torch.no_grad():
+                points = self._points(views.betas, views.rotmats) + views.transl[:, None]
+            values = seen.vector[:, -LANDMARK_VALUES:-1 - 3 * LANDMARKS].unflatten(1, (LANDMARKS, 5))
+            located = torch.cat([values[..., :3] * (CROP / 2), world_landmarks(seen.vector)], -1)
+            located[..., :2] += CROP / 2
+            true = locate(points, views)
+            self._errors.append(torch.cat([true[..., :3].flatten(1), (located - true).flatten(1), values[..., 3:].flatten(1)], 1))
+            self._seen += len(views)
+        self._errors = [torch.cat(self._errors)]
+
+    def understood(self) -> np.ndarray:
+        """Numbers of the people whom the backbone understood. The others would teach to disregard it."""
+        errors = self._errors[0][:, 3 * LANDMARKS : 9 * LANDMARKS].unflatten(1, (LANDMARKS, 6))
+        return np.flatnonzero(errors[..., :2].norm(dim=-1).median(dim=1).values.numpy() < UNDERSTOOD)
+
+    def borrow(self, located: Tensor) -> tuple[Tensor, Tensor]:
+        """Errors [N,33,6] and visibility, presence [N,33,2] for true landmarks [N,33,6]."""
+        keys, errors, flags = self._errors[0].split([3 * LANDMARKS, 6 * LANDMARKS, 2 * LANDMARKS], 1)
+        near = torch.cdist(located[..., :3].flatten(1), keys).topk(NEIGHBOURS, largest=False).indices
+        chosen = near[torch.arange(len(near)), torch.randint(NEIGHBOURS, (len(near),))]
+        return errors[chosen].unflatten(1, (LANDMARKS, 6)), flags[chosen].unflatten(1, (LANDMARKS, 2))
+
+
+def locate(points: Tensor, views: Views) -> Tensor:
+    """Landmarks as the backbone gives them: [N,33,3] metres in the camera's frame to x, y, z in crop pixels and world [N,33,6]."""
     focal = views.focal[:, None]
     flat = points[..., :2] / points[..., 2:] * focal[..., None] + CROP / 2 - views.center[:, None]
     hips = points[:, HIPS].mean(1, keepdim=True)
     z = (points[..., 2] - hips[..., 2]) * focal / hips[..., 2]
-    located = torch.cat([flat, z[..., None], points - hips], -1)
-    located = _swap_sides(_swap_sides(located, ARMS, 0.02), LEGS, 0.03)
-
-    outside = ((flat < 0) | (flat > CROP)).any(-1)
-    hidden = outside | (torch.rand(count, LANDMARKS) < 0.25 * torch.rand(count, 1) ** 2)
-    visibility = torch.where(
-        hidden, 0.6 * torch.rand(count, LANDMARKS), 1 - 0.3 * torch.rand(count, LANDMARKS) ** 3
-    )
-    spread = 2.5 * torch.exp(0.5 * torch.randn(count, 1)) * torch.where(hidden, 4.0, 1.0)
-    spread = spread * torch.where(torch.rand(count, LANDMARKS) < 0.05, 4.0, 1.0)
-
-    flat, z, world = located.split([2, 1, 3], -1)
-    flat = flat + 1.5 * torch.randn(count, 1, 2) + spread[..., None] * torch.randn_like(flat)
-    z = z * (1 + 0.25 * torch.randn(count, 1, 1)) + (8 + 2 * spread[..., None]) * torch.randn_like(z)
-    world = world * (1 + 0.08 * torch.randn(count, 1, 1)) + (0.02 + 0.01 * spread[..., None]) * torch.randn_like(world)
-
-    scaled = torch.cat([flat * (2 / CROP) - 1, z * (2 / CROP), visibility[..., None].expand(-1, -1, 2)], -1)
-    vector = torch.cat(
-        [torch.zeros(count, IMAGE_VECTOR), scaled.flatten(1), world.flatten(1), torch.ones(count, 1)], 1
-    )
-    landmarks = torch.cat([flat, visibility[..., None]], -1)
-    return Encoding(torch.zeros(count, keypoints, 2, 2), vector, landmarks)
+    return torch.cat([flat, z[..., None], (points - hips) @ ray_rotation(views.camera)], -1)
 
 
-def _swap_sides(located: Tensor, pairs: tuple[tuple[int, int], ...], chance: float) -> Tensor:
-    """Exchange left and right of a limb in some samples: the branch's typical mistake."""
-    left, right = (list(side) for side in zip(*pairs))
-    swapped = located.clone()
-    swapped[:, left], swapped[:, right] = located[:, right], located[:, left]
-    return torch.where((torch.rand(len(located)) < chance)[:, None, None], swapped, located)
+def simulate_encoding(points: Tensor, views: Views, keypoints: int, noise: LandmarkNoise) -> Encoding:
+    """Landmarks of `points` [N,33,3] (camera frame, metres) with borrowed errors, beside empty maps of that many keypoints."""
+    count = len(points)
+    located = locate(points, views)
+    errors, flags = noise.borrow(located)
+    # Photographs are easier to read than rendered people: most of them get less than the borrowed errors.
+    located = located + errors * torch.rand(count, 1, 1)
+    flat = located[..., :2] + torch.randn(count, LANDMARKS, 2)
+    world = located[..., 3:] + 0.01 * torch.randn(count, LANDMARKS, 3)
+    scaled = torch.cat([flat * (2 / CROP) - 1, located[..., 2:3] * (2 / CROP), flags], -1)
+    vector = torch.cat([torch.zeros(count, IMAGE_VECTOR), scaled.flatten(1), world.flatten(1), torch.ones(count, 1)], 1)
+    landmarks = torch.cat([flat, flags[..., :1]], -1)
+    return Encoding(torch.zeros(count, keypoints, 2, 2), vector, landmarks, world)

@@ -11,7 +11,7 @@ from torch import Tensor
 from refit_engine.network.refit import CropCamera, Estimate
 
 DECAY = 0.85
-WEIGHTS = {"keypoints2d": 5.0, "keypoints3d": 5.0, "rotations": 1.0, "betas": 0.02, "depth": 0.2}
+WEIGHTS = {"keypoints2d": 10.0, "keypoints3d": 5.0, "rotations": 1.0, "betas": 0.1, "depth": 0.2}
 NEAREST_METRES = 0.1
 
 

@@ -25,15 +25,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refit_engine.body import BodyModel, load_body
+from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.checkpoint import save_refit
 from refit_engine.network.refit import COMPACT, Encoding, ReFit
 from refit_engine.training.features import FeatureStore
-from refit_engine.training.landmarks import simulate_encoding
+from refit_engine.training.landmarks import LandmarkNoise, simulate_encoding
 from refit_engine.training.losses import Labels, estimate_losses, total_loss
 from refit_engine.training.metrics import mpjpe, pa_mpjpe
 from refit_engine.training.poses import PoseLibrary
+from refit_engine.training.sparse_lookup import SparseLookup
 from refit_engine.training.views import Views, sample_views
 
 log = logging.getLogger(__name__)
@@ -54,14 +55,16 @@ class Batch(NamedTuple):
 class Trainer:
     """The network, the body's points, the optimizer and where they stand."""
 
-    def __init__(self, out: Path, learning_rate: float, steps: int) -> None:
+    def __init__(self, out: Path, learning_rate: float, steps: int, minutes: float) -> None:
         self.out, self.steps, self.learning_rate = out, steps, learning_rate
+        self.allowed, self.seconds = 60 * minutes, 0.0
         self.body = load_body()
         self.body_model = BodyModel(self.body)
         self.markers = self.body_model.subset(self.body.marker_ids)
-        self.landmarks = self.body_model.subset(self.body.landmark_ids)
+        self.landmarks = LandmarkBody(self.body)
         self.network = ReFit(COMPACT)
         self.network.init_cam[0, 0] = INITIAL_SCALE
+        self.network.lookup = self.lookup = SparseLookup()
         self.trained = {name: p for name, p in self.network.named_parameters() if not name.startswith("backbone.")}
         self.optimizer = torch.optim.Adam(self.trained.values(), lr=learning_rate)
         self.step = 0
@@ -72,7 +75,7 @@ class Trainer:
         if last.exists():
             state = torch.load(last, weights_only=True)
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step = state["step"]
+            self.step, self.seconds = state["step"], state["seconds"]
             log.info("continuing %s at step %d", last, self.step)
         elif start is not None:
             state = torch.load(start / "last.pt", weights_only=True)
@@ -83,10 +86,15 @@ class Trainer:
     def save(self) -> None:
         """Write `last.pt` and the weights in one move each, so that a kill leaves the previous ones."""
         network = {k: v for k, v in self.network.state_dict().items() if not k.startswith("backbone.")}
-        state = {"network": network, "optimizer": self.optimizer.state_dict(), "step": self.step}
+        state = {"network": network, "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds}
         torch.save(state, self.out / "last.tmp")
         os.replace(self.out / "last.tmp", self.out / "last.pt")
         save_refit(self.network, self.out / "refit_compact.safetensors", body=self.body.kind, half=True)
+
+    @property
+    def progress(self) -> float:
+        """How much of the steps or of the minutes is used up, whichever is more: 1 at the end."""
+        return max(self.step / self.steps, self.seconds / self.allowed)
 
     def supervised_points(self, betas: Tensor, rotmats: Tensor) -> Tensor:
         """Joints (pelvis first), markers and landmarks [B,P,3] that the losses look at."""
@@ -98,44 +106,49 @@ class Trainer:
         with torch.no_grad():
             points = self.supervised_points(views.betas, views.rotmats)
         labels = Labels(views.rotmats, views.betas, views.transl, points)
-        estimates = self.network.refine(batch.encoding, views.camera, self.markers, self.landmarks, iterations)
+        encoding = batch.encoding._replace(keypoint_maps=self.lookup.begin(batch.encoding.keypoint_maps))
+        estimates = self.network.refine(encoding, views.camera, self.markers, self.landmarks, iterations)
         return [
             estimate_losses(e, self.supervised_points(e.betas, e.rotmats()), labels, views.camera) for e in estimates
         ]
 
     def update(self, batch: Batch, iterations: int) -> list[dict[str, Tensor]]:
         """One optimizer step; the learning rate falls along a cosine."""
-        progress = min(self.step / self.steps, 1.0)
+        progress = min(self.progress, 1.0)
         warm_up = min(1.0, (self.step + 1) / 200)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         per_estimate = self.losses(batch, iterations)
         self.optimizer.zero_grad(set_to_none=True)
         total_loss(per_estimate).backward()
+        self.lookup.finish()
         torch.nn.utils.clip_grad_norm_(self.trained.values(), GRADIENT_CLIP)
         self.optimizer.step()
         self.step += 1
         return per_estimate
 
 
-def lifted_batches(trainer: Trainer, poses: PoseLibrary, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+def lifted_batches(
+    trainer: Trainer, poses: PoseLibrary, noise: LandmarkNoise, size: int, rng: np.random.Generator
+) -> Iterator[Batch]:
     """Endless simulated landmarks of random bodies."""
     keypoints = len(trainer.body.marker_ids)
     while True:
         views = sample_views(rng, poses.sample(rng, size), trainer.body)
         with torch.no_grad():
             points = trainer.landmarks(views.betas, views.rotmats) + views.transl[:, None]
-        yield Batch(simulate_encoding(points, views, keypoints), views)
+        yield Batch(simulate_encoding(points, views, keypoints, noise), views)
 
 
 def image_batches(
-    trainer: Trainer, store: FeatureStore, size: int, rng: np.random.Generator, maps: bool
+    trainer: Trainer, store: FeatureStore, noise: LandmarkNoise, size: int, rng: np.random.Generator, maps: bool
 ) -> Iterator[Batch]:
     """Endless random batches of rendered people, as the backbone saw them; the initial estimate needs no maps."""
     while True:
         if rng.random() < 0.01:
             store.refresh()
-        seen, views = store.sample(rng, size, maps)
+            noise.refresh()
+        seen, views = store.sample(rng, size, maps, among=noise.understood())
         yield Batch(encode(trainer.network, seen), views)
 
 
@@ -147,12 +160,8 @@ def alternate(first: Iterator[Batch], second: Iterator[Batch]) -> Iterator[Batch
 
 def encode(network: ReFit, seen: BackboneOutput) -> Encoding:
     """`encode_features` in bfloat16: three times faster on processors with matrix units, and no slower on others."""
-    seen = seen._replace(features=seen.features.contiguous(memory_format=torch.channels_last))
     with torch.autocast("cpu", torch.bfloat16):
-        encoding = network.encode_features(seen)
-    # Lookups read map by map: one copy here instead of one in every iteration.
-    maps = encoding.keypoint_maps.float().contiguous(memory_format=torch.contiguous_format)
-    return encoding._replace(keypoint_maps=maps)
+        return network.encode_features(seen)
 
 
 @torch.no_grad()
@@ -178,19 +187,25 @@ def validate(trainer: Trainer, store: FeatureStore, iterations: int) -> dict[str
 
 
 def train(
-    trainer: Trainer, batches: Iterator[Batch], iterations: int, minutes: float, held_out: FeatureStore | None
+    trainer: Trainer, batches: Iterator[Batch], iterations: int, rng: np.random.Generator, held_out: FeatureStore | None
 ) -> None:
-    """Run until the steps or the minutes are used up; errors on held-out people go into the log with every save."""
+    """Run until the steps or the minutes are used up; errors on held-out people go into the log with every save.
+
+    The number of updates varies around `iterations`, so that more of them do no harm later.
+    """
     trainer.network.train()
-    started, window = time.monotonic(), []
+    window: list[dict[str, float]] = []
     with open(trainer.out / "log.jsonl", "a", encoding="utf-8") as file:
-        while trainer.step < trainer.steps and time.monotonic() - started < 60 * minutes:
-            per_estimate = trainer.update(next(batches), iterations)
+        while trainer.progress < 1:
+            started = time.monotonic()
+            updates = int(rng.integers(iterations // 2, iterations + (iterations + 1) // 2 + 1))
+            per_estimate = trainer.update(next(batches), updates)
+            trainer.seconds += time.monotonic() - started
             first, last = per_estimate[0], per_estimate[-1]
             window.append({f"{name}_{t}": terms[name].item() for t, terms in (("first", first), ("last", last)) for name in terms})
             if trainer.step % LOG_EVERY == 0:
                 means = {key: round(float(np.mean([w[key] for w in window])), 5) for key in window[0]}
-                line = {"step": trainer.step, "seconds": round(time.monotonic() - started, 1), **means}
+                line = {"step": trainer.step, "seconds": round(trainer.seconds, 1), **means}
                 file.write(json.dumps(line) + "\n")
                 file.flush()
                 log.info("%s", line)
@@ -224,19 +239,19 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    trainer = Trainer(options.out, options.learning_rate, options.steps)
+    trainer = Trainer(options.out, options.learning_rate, options.steps, options.minutes)
     trainer.restore(options.start)
     rng = np.random.default_rng([options.seed, trainer.step])
     torch.manual_seed(options.seed + trainer.step)
-    if options.stage == "lift":
-        batches = lifted_batches(trainer, PoseLibrary.load(options.poses), options.batch, rng)
-    else:
-        store = FeatureStore(options.features)
-        batches = image_batches(trainer, store, options.batch, rng, maps=options.iterations > 0)
-        if options.poses:
-            batches = alternate(batches, lifted_batches(trainer, PoseLibrary.load(options.poses), options.batch, rng))
-    held_out = FeatureStore(options.held_out) if options.held_out else None
-    train(trainer, batches, options.iterations, options.minutes, held_out)
+    store = FeatureStore(options.features, torch.bfloat16)
+    noise = LandmarkNoise(store)
+    batches = image_batches(trainer, store, noise, options.batch, rng, maps=options.iterations > 0)
+    if options.poses:
+        poses = PoseLibrary.load(options.poses).part(held_out=False)
+        lifted = lifted_batches(trainer, poses, noise, options.batch, rng)
+        batches = lifted if options.stage == "lift" else alternate(batches, lifted)
+    held_out = FeatureStore(options.held_out, torch.bfloat16) if options.held_out else None
+    train(trainer, batches, options.iterations, rng, held_out)
 
 
 if __name__ == "__main__":

@@ -361,7 +361,8 @@ class BlazePose(nn.Module):
             ],
             dim=1,
         )
-        return BackboneOutput(seen.features, vector, landmarks[..., [0, 1, 3]])
+        circle = seen.landmarks[:, LANDMARKS : LANDMARKS + 2, :2]
+        return BackboneOutput(seen.features, vector, landmarks[..., [0, 1, 3]], seen.world[:, :LANDMARKS], circle)
 
 
 def load_blazepose(
