@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records a body in Blender's world and where Blender's own cameras see its landmarks, for `tests/engine/test_rig.py`.
+"""Records a body in Blender's world and the cameras around it, for `tests/engine/test_blender_rig.py`.
 
     python -m tests.rig.record_cameras
 
-Runs in a Python with bpy, in the repository's root. The body is the add-on's, posed by Blender; the pixels come from
-Blender's own projection matrix, while K, R and t are what the add-on reads from the same cameras.
+Runs in a Python with bpy, in the repository's root. The body is the add-on's, posed by Blender; the projections are
+Blender's own, while K, R and t are what the add-on reads from the same cameras.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def world_vertices(mesh: bpy.types.Object) -> np.ndarray:
     return flat.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-def blenders_pixels(camera: bpy.types.Object, points: np.ndarray) -> np.ndarray:
-    """Where Blender itself projects world points [N,3]: pixels [N,2] from the first one's corner."""
+def blenders_matrix(camera: bpy.types.Object) -> np.ndarray:
+    """Blender's own projection [4,4]: from world points (x, y, z, 1) to pixels (u w, v w, -, w), first pixel's corner."""
     frame, render = cameras.frame_of(bpy.context.scene), bpy.context.scene.render
     window = camera.calc_matrix_camera(
         bpy.context.evaluated_depsgraph_get(),
@@ -47,8 +47,9 @@ def blenders_pixels(camera: bpy.types.Object, points: np.ndarray) -> np.ndarray:
         scale_y=render.pixel_aspect_y,
     )
     view = np.array(camera.matrix_world.normalized().inverted())
-    clip = np.column_stack([points, np.ones(len(points))]) @ (np.array(window) @ view).T
-    return (clip[:, :2] / clip[:, 3:] * [0.5, -0.5] + 0.5) * [frame.width, frame.height]
+    to_pixels = np.diag([frame.width / 2, -frame.height / 2, 1.0, 1.0])
+    to_pixels[:2, 3] = frame.width / 2, frame.height / 2
+    return to_pixels @ np.array(window) @ view
 
 
 def main() -> None:
@@ -78,7 +79,7 @@ def main() -> None:
         R=[R for _, R, _ in seen],
         t=[t for _, _, t in seen],
         landmarks=landmarks,
-        landmarks2d=[blenders_pixels(camera, landmarks) for camera in ring],
+        projection=[blenders_matrix(camera) for camera in ring],
     )
 
 
