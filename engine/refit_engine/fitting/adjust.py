@@ -41,20 +41,18 @@ def adjust(
     points: poses the K landmarks; like: a tensor of the kind and on the device that `points` takes.
     fixed_shape: whether the betas are known and stay as they are.
     """
-    prior = torch.zeros(_POSE + _BETAS + 3, dtype=torch.float64)
-    prior[:_POSE] = (LANDMARK_DEVIATION / POSE_DEVIATION) ** 2
-    prior[_POSE : _POSE + _BETAS] = _FIXED if fixed_shape else (LANDMARK_DEVIATION / BETA_DEVIATION) ** 2
+    prior = _prior(fixed_shape)
     across = rays.across()
     betas, rotmats, transl = shared
     for _ in range(STEPS):
-        posed, slopes = _slopes(betas, rotmats, points, like)
+        posed, slopes = point_slopes(betas, rotmats, points, like)
         posed = (posed + transl[:, None])[rows.person]
         trust = weight[:, None] * rays.confidence * robust(rays.beside(posed), FAR)
         pull = rows.sum(trust[..., None, None] * across)
         miss = rows.sum(trust[..., None] * (across @ (rays.origin[:, None] - posed)[..., None])[..., 0])
         turned = roma.rotmat_to_rotvec(shared.rotmats.mT @ rotmats).flatten(1)
         strayed = torch.cat([turned, betas - shared.betas, torch.zeros_like(transl)], dim=1)
-        normal = torch.einsum("pukc,pkcd,pvkd->puv", slopes, pull, slopes) + torch.diag(prior)
+        normal = _normal_matrix(slopes, pull, prior)
         right = torch.einsum("pukc,pkc->pu", slopes, miss) - prior * strayed
         turns, reshaping, shift = torch.linalg.solve(normal, right).split([_POSE, _BETAS, 3], dim=1)
         rotmats = rotmats @ roma.rotvec_to_rotmat(turns.unflatten(1, (_JOINTS, 3)))
@@ -62,8 +60,31 @@ def adjust(
     return SharedBodies(shared.betas if fixed_shape else betas, rotmats, transl)
 
 
-def _slopes(betas: Tensor, rotmats: Tensor, points: PosePoints, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Posed landmarks [P,K,3] and how they change with each unknown [P,U,K,3], by differences.
+def covariance(
+    bodies: SharedBodies, points: PosePoints, rays: Rays, weight: Tensor, rows: Rows, like: Tensor, fixed_shape: bool
+) -> Tensor:
+    """How uncertain adjusted bodies are: [P,U,U] of the unknowns, if landmarks and priors are off as assumed above."""
+    posed, slopes = point_slopes(bodies.betas, bodies.rotmats, points, like)
+    beside = rays.beside((posed + bodies.transl[:, None])[rows.person])
+    trust = weight[:, None] * rays.confidence * robust(beside, FAR)
+    pull = rows.sum(trust[..., None, None] * rays.across())
+    return LANDMARK_DEVIATION**2 * torch.linalg.inv(_normal_matrix(slopes, pull, _prior(fixed_shape)))
+
+
+def _prior(fixed_shape: bool) -> Tensor:
+    """Weights [U] of the unknowns' own deviations against the landmarks'."""
+    prior = torch.zeros(_POSE + _BETAS + 3, dtype=torch.float64)
+    prior[:_POSE] = (LANDMARK_DEVIATION / POSE_DEVIATION) ** 2
+    prior[_POSE : _POSE + _BETAS] = _FIXED if fixed_shape else (LANDMARK_DEVIATION / BETA_DEVIATION) ** 2
+    return prior
+
+
+def _normal_matrix(slopes: Tensor, pull: Tensor, prior: Tensor) -> Tensor:
+    return torch.einsum("pukc,pkcd,pvkd->puv", slopes, pull, slopes) + torch.diag(prior)
+
+
+def point_slopes(betas: Tensor, rotmats: Tensor, points: PosePoints, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Posed points [P,K,3] and how they change with each unknown [P,U,K,3], by differences.
 
     Points are linear in betas, so that a step of one is exact there.
     """

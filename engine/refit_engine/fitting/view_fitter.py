@@ -120,7 +120,6 @@ class ViewFitter(FitJob):
         boxes: np.ndarray,
     ) -> MultiViewResult:
         subject = self.subject()
-        unknown = np.full(people.joints.shape[:2], np.nan)
         return MultiViewResult(
             view_names=tuple(view.name for view in views),
             images=tuple(str(request.image) for request in requests),
@@ -139,9 +138,9 @@ class ViewFitter(FitJob):
             reasons=reasons,
             reprojection_errors=people.reprojection_errors,
             boxes_xywh=boxes,
-            joint_std_mm=unknown,
-            joint_std_deg=unknown,
-            confidence="off",
+            joint_std_mm=people.joint_std_mm,
+            joint_std_deg=people.joint_std_deg,
+            confidence="off" if np.isnan(people.joint_std_mm).all() else "calibrated",
             joint_names=tuple(SMPL_JOINT_NAMES),
             body_name=subject.result_body.data.name,
             body_kind=subject.result_body.data.kind,

@@ -4,8 +4,8 @@
     python -m refit_engine.training.measure_robustness FOLDER [--out report.json] [--limit N]
 
 FOLDER holds photos and, if they are known, `keypoints.json` with marked points (see `measure_landmarks`), whose extent
-is the box of the person; otherwise people are detected. Every photo is fitted as it is and turned by half a circle;
-a part of them also with focal lengths and boxes that are far off. A fit is at fault if something is not finite, a
+is the box of the person; otherwise people are detected. Every photo is fitted as it is, every fifth also turned by
+half a circle, every 25th also with focal lengths and boxes that are far off. A fit is at fault if something is not finite, a
 rotation is none, a part of the body is behind the camera, or the body has not the size of a person. A body is flipped if
 its trunk points to the other side than the marked one in the picture.
 """
@@ -34,7 +34,7 @@ BODY_SIZES = (0.4, 2.6)
 TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 SHORT_TRUNK = 0.15
 """Of the box: a trunk that is seen shorter than this points at the camera and has no direction."""
-EVERY = 10
+TURNED_EVERY, ODD_EVERY = 5, 25
 
 
 class Trial(NamedTuple):
@@ -84,17 +84,15 @@ def turn_of_trunk(people: People, trial: Trial) -> float | None:
     return float(np.degrees(np.arccos(np.clip(ours @ trial.trunk / np.prod(lengths), -1, 1))))
 
 
-def trials(photo: Photo, box: np.ndarray, marked: dict | None, thorough: bool) -> Iterator[Trial]:
-    """Everything that is tried with a photo and a person in it."""
+def trials(number: int, photo: Photo, box: np.ndarray, marked: dict | None) -> Iterator[Trial]:
+    """Everything that is tried with the photo of this number and a person in it."""
     width, height = photo.size
     focal = default_focal(width, height)
     trunk = trunk_of(marked) if marked and set(TRUNK) <= marked.keys() else None
     yield Trial("as it is", photo, box, focal, trunk)
-    turned = Photo(photo.path, np.ascontiguousarray(photo.pixels[::-1, ::-1]))
-    x, y, w, h = box
-    turned_box = np.array([width - x - w, height - y - h, w, h])
-    yield Trial("upside down", turned, turned_box, focal, None if trunk is None else -trunk)
-    if not thorough:
+    if number % TURNED_EVERY == 0:
+        yield _upside_down(photo, box, focal, trunk)
+    if number % ODD_EVERY:
         return
     for factor in FOCAL_FACTORS:
         yield Trial(f"focal length x{factor:g}", photo, box, factor * focal)
@@ -107,6 +105,12 @@ def trials(photo: Photo, box: np.ndarray, marked: dict | None, thorough: bool) -
         "box almost outside": (width - 2, height - 2, width, height),
     }.items():
         yield Trial(name, photo, np.array(odd, dtype=float), focal)
+
+
+def _upside_down(photo: Photo, box: np.ndarray, focal: float, trunk: np.ndarray | None) -> Trial:
+    turned = Photo(photo.path, np.ascontiguousarray(photo.pixels[::-1, ::-1]))
+    corner = np.array(photo.size) - box[:2] - box[2:]
+    return Trial("upside down", turned, np.concatenate([corner, box[2:]]), focal, None if trunk is None else -trunk)
 
 
 def empty_pictures(size: tuple[int, int]) -> Iterator[Trial]:
@@ -147,14 +151,14 @@ def measure(folder: Path, limit: int | None, weights: Path | None) -> dict[str, 
     for size in ((640, 480), (200, 900)):
         for trial in empty_pictures(size):
             run(trial)
-    for index, (photo, box, marked) in enumerate(tqdm(list(_photos(folder, limit)), unit="photo")):
+    for number, (photo, box, marked) in enumerate(tqdm(list(_photos(folder, limit)), unit="photo")):
         if box is None:
             found = fitter.detect(photo)
             if not found:
                 fits["nobody found"] += 1
                 continue
             box = np.array(found[0].bbox_xywh)
-        for trial in trials(photo, box, marked, thorough=index % EVERY == 0):
+        for trial in trials(number, photo, box, marked):
             run(trial)
     return {
         "fits": dict(fits),
