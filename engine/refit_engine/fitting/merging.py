@@ -75,6 +75,10 @@ class Rows:
         """Sums [P,…] over each person's rows of values [B,…]."""
         return values.new_zeros(self.people, *values.shape[1:]).index_add_(0, self.person, values)
 
+    def of_each_person(self) -> list[Tensor]:
+        """The numbers of each person's rows."""
+        return [(self.person == person).nonzero()[:, 0] for person in range(self.people)]
+
     def rays(self, seen: Seen) -> Rays:
         """Sight rays through what was seen."""
         ahead = (seen.pixels - exact(self.camera.principal)[:, None]) / self.focal[:, None, None]
@@ -156,25 +160,20 @@ class ViewMerge:
         return Seen(pixels, torch.ones_like(pixels[..., 0]))
 
     def _look(self, seen: Seen) -> None:
-        self.seen, self.rays = seen, self.rows.rays(seen)
-        self.weight = row_weights(self.rows, self.rays)
-
-
-def row_weights(rows: Rows, rays: Rays) -> Tensor:
-    """How much each row [B] deserves: 0 to 1, by what the views of its person agree on."""
-    weight = torch.empty_like(rows.focal)
-    for person in range(rows.people):
-        own = (rows.person == person).nonzero()[:, 0]
-        weight[own] = find_consensus(rays.select(own)).weight
-    return weight
+        """Judge views and single rays by what all views of a person agree on."""
+        rows, rays = self.rows, self.rows.rays(seen)
+        self.weight, trust = torch.empty_like(rows.focal), torch.empty_like(rays.confidence)
+        for own in rows.of_each_person():
+            consensus = find_consensus(rays.select(own))
+            self.weight[own], trust[own] = consensus.weight, consensus.trust
+        self.seen, self.rays = seen, rays._replace(confidence=rays.confidence * trust)
 
 
 def straighten(rows: Rows, seen: Seen) -> tuple[Rows, Tensor]:
     """The rows with cameras turned back that contradict the others by a small turn, and the angles [B], radians."""
     rotation = rows.rotation.clone()
     rays = rows.rays(seen)
-    for person in range(rows.people):
-        own = (rows.person == person).nonzero()[:, 0]
+    for own in rows.of_each_person():
         theirs = rays.select(own)
         rotation[own] = rotation[own] @ turn_back(theirs, find_consensus(theirs)).mT
     angle = roma.rotmat_geodesic_distance(rotation, rows.rotation)

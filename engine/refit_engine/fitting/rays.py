@@ -10,6 +10,7 @@ Letters in shapes: B rows (a row is one person in one view), K points of the bod
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ TURN_LIMIT = math.radians(8)
 """A camera that is turned by more is no matter of calibration."""
 TURN_GAIN = 0.6
 """Share of the distance that may be left when a camera is turned back."""
+SWAP_GAIN = 0.6
+"""Share of a part's cost that may be left when left and right are exchanged in a view."""
 _RIDGE = 1e-3
 """Weight of the body's middle, in rays, for points that next to no view sees."""
 
@@ -69,11 +72,11 @@ class Consensus(NamedTuple):
     weight: Tensor
     """[B] 0 to 1 per view."""
     distance: Tensor
-    """[B] metres beside its rays at which a view sees the body of the others."""
+    """[B] metres beside its rays at which a view sees the points of all."""
     points: Tensor
     """[K,3] triangulated."""
-    scale: Tensor
-    """[] metres at which a view counts a quarter."""
+    trust: Tensor
+    """[B,K] 0 to 1 per ray: a view may be right but for a hand that it takes for the other."""
 
 
 def robust(distance: Tensor, scale: float | Tensor) -> Tensor:
@@ -91,7 +94,8 @@ def find_consensus(rays: Rays) -> Consensus:
     """Which views of one person see the same points, by triangulation and reweighting.
 
     Reweighting alone would stop at whatever is nearest to the plain mean, which an outlier has moved. So it starts
-    from all views, from all but one, and from every pair, and the start that ends with the smallest cost wins.
+    from all views, from all but one, and from every pair. The start that ends with the smallest cost tells which views
+    to trust, and with these, each point is taken from the start that explains it best.
 
     A view in which little of the person is visible counts little from the outset.
     """
@@ -99,26 +103,42 @@ def find_consensus(rays: Rays) -> Consensus:
     visible = rays.confidence.mean(-1)
     prior = (visible / visible.max().clamp(min=1e-9)).clamp(min=1e-3)
     across = rays.across()
-    starts = [torch.ones(views, dtype=torch.float64)]
+    weight = _starts(views) * prior
+    trust = torch.ones(len(weight), *rays.confidence.shape, dtype=torch.float64)
+    for _ in range(ROUNDS):
+        points = _triangulate(rays, across, weight[..., None] * trust * rays.confidence)
+        beside = rays.beside(points[:, None])
+        distance, weight = _judge(beside, rays, prior)
+        trust = robust(beside, POINT_SCALE)
+    best = int((prior * distance**2 / (ROW_SCALE**2 + distance**2)).sum(-1).argmin())
+    cost = (weight[best, :, None] * rays.confidence * beside**2 / (POINT_SCALE**2 + beside**2)).sum(1)
+    points = points[cost.argmin(0), torch.arange(points.shape[1])][None]
+    for _ in range(2):
+        beside = rays.beside(points[:, None])
+        distance, weight = _judge(beside, rays, prior)
+        trust = robust(beside, POINT_SCALE)
+        points = _triangulate(rays, across, weight[..., None] * trust * rays.confidence)
+    return Consensus(weight[0], distance[0], points[0], trust[0])
+
+
+def _starts(views: int) -> Tensor:
+    """[H,B] all views, all but one, every pair."""
+    starts = [torch.ones(1, views, dtype=torch.float64)]
     if views > 2:
-        starts += list(1 - torch.eye(views, dtype=torch.float64))
+        starts.append(1 - torch.eye(views, dtype=torch.float64))
     if views > 3:
         pairs = torch.tensor(list(combinations(range(views), 2)))
-        starts += list(torch.zeros(len(pairs), views, dtype=torch.float64).scatter_(1, pairs, 1.0))
-    weight = torch.stack(starts) * prior
-    point_weight = torch.ones(len(weight), *rays.confidence.shape, dtype=torch.float64)
-    for _ in range(ROUNDS):
-        points = _triangulate(rays, across, weight[..., None] * point_weight * rays.confidence)
-        distance = rays.beside(points[:, None])
-        rows = row_distance(distance, rays.confidence)
-        if views == 2:  # which of two is wrong cannot be told, and reweighting would just pick one
-            rows = rows.mean(-1, keepdim=True).expand(-1, 2)
-        scale = (ROW_SPREAD * rows.quantile(0.5, dim=-1, keepdim=True)).clamp(LEAST_ROW_SCALE, ROW_SCALE)
-        weight = prior * robust(rows, scale)
-        point_weight = robust(distance, POINT_SCALE)
-    cost = (prior * rows**2 / (ROW_SCALE**2 + rows**2)).sum(-1)
-    best = int(cost.argmin())
-    return Consensus(weight[best], rows[best], points[best], scale[best, 0])
+        starts.append(torch.zeros(len(pairs), views, dtype=torch.float64).scatter_(1, pairs, 1.0))
+    return torch.cat(starts)
+
+
+def _judge(beside: Tensor, rays: Rays, prior: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance [H,B] and weight [H,B] of views whose rays pass points by [H,B,K] metres."""
+    distance = row_distance(beside, rays.confidence)
+    if distance.shape[1] == 2:  # which of two is wrong cannot be told, and reweighting would just pick one
+        distance = distance.mean(-1, keepdim=True).expand(-1, 2)
+    scale = (ROW_SPREAD * distance.quantile(0.5, dim=-1, keepdim=True)).clamp(LEAST_ROW_SCALE, ROW_SCALE)
+    return distance, prior * robust(distance, scale)
 
 
 def turn_back(rays: Rays, consensus: Consensus) -> Tensor:
@@ -143,6 +163,52 @@ def turn_back(rays: Rays, consensus: Consensus) -> Tensor:
     helps = (consensus.weight < DOUBTFUL * prior) & (left < TURN_GAIN * consensus.distance) & (left < ROW_SCALE)
     small = roma.rotmat_geodesic_distance(turn, turns) < TURN_LIMIT
     return torch.where((helps & small)[:, None, None], turn, turns)
+
+
+def find_swapped(rays: Rays, parts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Tensor:
+    """Where a view takes left for right: [B,len(parts)].
+
+    Seen from behind, a landmark network may well exchange the legs. parts: the points of the left and of the right side
+    of each part of the body, in the same order. The views decide by what the others see: of each part, the choice for
+    all views with which the rays meet best, among those with up to half of the views exchanged.
+    """
+    views = len(rays.origin)
+    swapped = torch.zeros(views, len(parts), dtype=torch.bool)
+    if views < 3:
+        return swapped
+    for number, (left, right) in enumerate(parts):
+        both = torch.tensor([*left, *right])
+        mirrored = torch.tensor([*right, *left])
+        straight = Rays(rays.origin, rays.direction[:, both], rays.confidence[:, both])
+        crossed = Rays(rays.origin, rays.direction[:, mirrored], rays.confidence[:, mirrored])
+        cost = _part_cost(find_consensus(straight), straight)
+        for _ in range(views // 2):
+            trials = []
+            for row in (~swapped[:, number]).nonzero()[:, 0].tolist():
+                flags = swapped[:, number].clone()
+                flags[row] = True
+                mixed = exchanged(straight, crossed, flags)
+                trials.append((_part_cost(find_consensus(mixed), mixed), row))
+            least, row = min(trials)
+            if least > SWAP_GAIN * cost:
+                break
+            cost = least
+            swapped[row, number] = True
+    return swapped
+
+
+def exchanged(straight: Rays, crossed: Rays, rows: Tensor) -> Rays:
+    """The one rays, with the other ones in some rows [B]."""
+    return Rays(
+        straight.origin,
+        torch.where(rows[:, None, None], crossed.direction, straight.direction),
+        torch.where(rows[:, None], crossed.confidence, straight.confidence),
+    )
+
+
+def _part_cost(consensus: Consensus, rays: Rays) -> float:
+    beside = rays.beside(consensus.points)
+    return float((rays.confidence * beside**2 / (POINT_SCALE**2 + beside**2)).sum())
 
 
 def _triangulate(rays: Rays, across: Tensor, weight: Tensor) -> Tensor:
