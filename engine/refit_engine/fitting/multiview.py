@@ -78,7 +78,7 @@ class WorldPeople:
     @property
     def used(self) -> np.ndarray:
         """[N,C] whether the view has a part in the body."""
-        return self.weights >= LEAST_WEIGHT
+        return self.seen & (self.weights >= LEAST_WEIGHT)
 
 
 def fit_person(
