@@ -23,6 +23,7 @@ from .camera import Intrinsics, choose_intrinsics, project
 from .distortion import Distortion, distort_points, undistort_box, undistort_image
 from .errors import ImageError, RefitError
 from .fitting import Fitter
+from .fitting.annotated import annotated_joints
 from .fitting.boxes import checked_boxes
 from .fitting.job import FitJob
 from .fitting.multiview import View, fit_person
@@ -127,10 +128,12 @@ def _read_picture(record: dict[str, Any], folder: Path) -> _Picture:
 
 
 def _fit_alone(picture: _Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarray]:
-    """Joints [12,3] in the camera's frame (metres) and [12,2] in the picture's own pixels."""
+    """Joints [12,3] in the camera's frame (metres), and as people mark them in the picture's own pixels [12,2]."""
     people = fitter.fit(picture.pixels, picture.box[None], picture.intrinsics, roll=picture.roll)
     joints, K = people.joints[0, _INDICES], picture.intrinsics.K
-    projected = project(joints, K)
+    data = fitter.subject().result_body.data
+    marked = annotated_joints(data, JOINTS, people.betas, people.rotmats, people.transl)[0]
+    projected = project(marked, K)
     if not np.isfinite(projected).all():
         raise RefitError("The network gave no usable body.")
     return joints, distort_points(projected, K, picture.lens) if picture.lens else projected

@@ -3,7 +3,8 @@
 
     python -m refit_engine.training.measure FOLDER [--weights FILE] [--iterations 0 5 10] [--sheet SHEET.jpg]
 
-FOLDER, boxes and the measure are those of `measure_landmarks`, which gives the backbone's own landmarks' figures.
+FOLDER, boxes and the measure are those of `measure_landmarks`, which gives the backbone's own landmarks' figures. The
+bodies' joints are taken as people mark them (`fitting/annotated.py`), the bundled body's.
 The sheet shows photos, marked points and bodies, evenly from the best to the worst.
 """
 
@@ -18,7 +19,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ..body import SMPL_JOINT_NAMES, load_body
+from ..body import load_body
+from ..camera import project
+from ..fitting.annotated import annotated_joints
 from ..fitting.models import FitOptions, Models
 from ..fitting.single import Fitter, ImageRequest
 from ..overlay import draw_overlay
@@ -46,8 +49,8 @@ class Measured:
 
 def measure(folder: Path, samples: list[dict], weights: Path | None, iterations: int) -> list[Measured]:
     """Fit the person of every photo in the box of its marked points."""
-    fitter = Fitter(Models(), FitOptions(weights=weights, iterations=iterations))
-    joints = [SMPL_JOINT_NAMES.index(name) for name in MARKED]
+    fitter = Fitter(Models(), FitOptions(weights=weights, iterations=iterations, confidence=False))
+    body = load_body()
     done = []
     for sample in tqdm(samples, unit="photo"):
         every = np.array(list(sample["keypoints"].values()))
@@ -55,7 +58,8 @@ def measure(folder: Path, samples: list[dict], weights: Path | None, iterations:
         box = np.concatenate([low, high - low])
         result, _ = fitter.reconstruct(ImageRequest(folder / sample["image"], boxes_xywh=box[None]))
         marked = np.array([sample["keypoints"].get(name, (np.nan, np.nan)) for name in MARKED])
-        done.append(Measured(sample, result, result.joints2d[0, joints], marked, torso_length(sample["keypoints"])))
+        joints = annotated_joints(body, MARKED, result.betas, result.rotmats, result.transl)[0]
+        done.append(Measured(sample, result, project(joints, result.K), marked, torso_length(sample["keypoints"])))
     return done
 
 
