@@ -13,6 +13,7 @@ from .errors import ViewsError
 from .protocol import Params, ProtocolError
 
 if TYPE_CHECKING:
+    from .distortion import Distortion
     from .fitting import FitOptions, ImageRequest, ViewRequest
 
 MAX_ITERATIONS = 100
@@ -39,6 +40,7 @@ def image_requests(values: Params) -> list[ImageRequest]:
         boxes = item.optional_rows("bboxes_xywh", columns=4)
         K = item.optional_rows("K", columns=3, rows=3)
         focal = item.optional_number("focal")
+        distortion = _distortion(item)
         item.done()
         requests.append(
             ImageRequest(
@@ -46,6 +48,7 @@ def image_requests(values: Params) -> list[ImageRequest]:
                 boxes_xywh=np.array(boxes) if boxes is not None else None,
                 K=np.array(K) if K is not None else None,
                 focal=focal,
+                distortion=distortion,
             )
         )
     return requests
@@ -53,7 +56,6 @@ def image_requests(values: Params) -> list[ImageRequest]:
 
 def view_requests(values: Params, folder: Path | None = None) -> list[ViewRequest]:
     """The calibrated views of a call; images relative to `folder`."""
-    from .distortion import Distortion
     from .fitting import ViewRequest
 
     requests = []
@@ -62,10 +64,7 @@ def view_requests(values: Params, folder: Path | None = None) -> list[ViewReques
         K, R = item.rows("K", 3, 3), item.rows("R_world2cam", 3, 3)
         t, size = item.numbers("t_world2cam", 3), item.optional_numbers("image_size", 2)
         boxes = item.optional_rows("bboxes_xywh", columns=4)
-        distortion = None
-        if (lens := item.optional_object("distortion")) is not None:
-            distortion = Distortion(lens.string("model"), tuple(lens.numbers("coefficients")))
-            lens.done()
+        distortion = _distortion(item)
         item.done()
         requests.append(
             ViewRequest(
@@ -80,6 +79,18 @@ def view_requests(values: Params, folder: Path | None = None) -> list[ViewReques
             )
         )
     return requests
+
+
+def _distortion(item: Params) -> Distortion | None:
+    """The lens of a picture."""
+    from .distortion import Distortion
+
+    lens = item.optional_object("distortion")
+    if lens is None:
+        return None
+    distortion = Distortion(lens.string("model"), tuple(lens.numbers("coefficients")))
+    lens.done()
+    return distortion
 
 
 def read_views(path: Path) -> list[ViewRequest]:

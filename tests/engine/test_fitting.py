@@ -15,6 +15,7 @@ from refit_engine.body import BodyModel, load_body
 from refit_engine.body.transfer import transfer_betas
 from refit_engine.camera import Intrinsics, project
 from refit_engine.crop import Crop, crop_matrix, cut, roll_rotation, transform
+from refit_engine.distortion import Distortion, undistort_box, undistort_image
 from refit_engine.errors import BodyFileError, Cancelled, DeviceError, ImageError, NoPersonFound, RefitError
 from refit_engine.fitting import FitOptions, Fitter, ImageRequest, People
 from refit_engine.fitting.boxes import turn_boxes
@@ -351,3 +352,15 @@ def test_photos_are_let_go_one_after_another(fitter, tmp_path):
         del result, photo
     gc.collect()
     assert [ref() for ref in held] == [None] * len(held)
+
+
+def test_distortion_is_taken_out_before_anything_is_fitted(fitter, photo_file):
+    lens = Distortion("polynomial", (-0.2, 0.05, 0.0))
+    given = ImageRequest(photo_file, boxes_xywh=np.array([BOX]), K=K)
+    plain, taken = fitter.reconstruct(given)
+    result, photo = fitter.reconstruct(replace(given, distortion=lens))
+    straight, _ = undistort_image(taken.pixels, K, lens)
+    np.testing.assert_array_equal(photo.pixels, straight)
+    np.testing.assert_allclose(result.K, K)
+    np.testing.assert_allclose(result.boxes_xywh[0], undistort_box(np.array(BOX), K, lens))
+    assert np.abs(result.transl - plain.transl).max() > 1e-6

@@ -14,6 +14,7 @@ from ..camera import Intrinsics, choose_intrinsics, project
 from ..crop import roll_rotation
 from ..detect import Detection
 from ..device import is_out_of_memory
+from ..distortion import Distortion
 from ..errors import NoPersonFound, RefitError
 from ..images import Photo, read_photo
 from ..network import CropCamera, Encoding, Estimate
@@ -22,6 +23,7 @@ from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
 from .job import MAX_BATCH, FitJob, Sight
+from .undistort import without_distortion
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,15 @@ class ImageRequest:
     """One picture and what is known about it.
 
     boxes_xywh: [N,4] people in pixels of the result's frame (see `Fitter.reconstruct`), None to detect them.
-    K: [3,3] the scene camera's matrix for the stored pixels; focal: pixels, given by the user.
+    K: [3,3] the scene camera's matrix for the stored pixels; focal: pixels, given by the user. distortion: the lens's,
+    None for none.
     """
 
     image: Path
     boxes_xywh: np.ndarray | None = None
     K: np.ndarray | None = None
     focal: float | None = None
+    distortion: Distortion | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,11 @@ class Fitter(FitJob):
         photo = stored if request.K is not None else stored.upright()
         width, height = photo.size
         intrinsics = choose_intrinsics(width, height, K=request.K, focal=request.focal, exif_focal=photo.exif_focal)
-        if request.boxes_xywh is None:
+        boxes = None if request.boxes_xywh is None else checked_boxes(request.boxes_xywh, photo)
+        photo, intrinsics, boxes = without_distortion(photo, intrinsics, boxes, request.distortion)
+        if boxes is None:
             boxes, scores = self._found_boxes(photo)
         else:
-            boxes = checked_boxes(request.boxes_xywh, photo)
             scores = np.ones(len(boxes))
         people = self.fit(photo.pixels, boxes, intrinsics, roll=photo.quarter_turns * np.pi / 2)
         kept = self._usable(people, request.image.name)

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..camera import Intrinsics, choose_intrinsics
 from ..detect import Detection
-from ..distortion import Distortion, undistort_box, undistort_image
+from ..distortion import Distortion
 from ..errors import ImageError, ViewsError
 from ..images import Photo, read_photo
 from .boxes import checked_boxes, turn_boxes
+from .undistort import without_distortion
 
 MAX_VIEWS = 64
 _ROTATION_TOLERANCE = 1e-3
@@ -83,12 +84,7 @@ def load_view(request: ViewRequest) -> tuple[View, Photo, np.ndarray | None]:
         )
     intrinsics = choose_intrinsics(*photo.size, K=request.K)
     boxes = None if request.boxes_xywh is None else checked_boxes(request.boxes_xywh, photo)
-    if request.distortion is not None and not request.distortion.nothing:
-        distortion = replace(request.distortion, size=photo.size)
-        if boxes is not None:
-            boxes = np.stack([undistort_box(box, intrinsics.K, distortion) for box in boxes])
-        pixels, K = undistort_image(photo.pixels, intrinsics.K, distortion)
-        photo, intrinsics = replace(photo, pixels=pixels), Intrinsics(K, "scene")
+    photo, intrinsics, boxes = without_distortion(photo, intrinsics, boxes, request.distortion)
     # The nearest true rotation, for matrices that were written with few digits.
     u, _, vt = np.linalg.svd(np.asarray(request.R, dtype=np.float64))
     t, roll = np.asarray(request.t, dtype=np.float64), photo.quarter_turns * np.pi / 2
