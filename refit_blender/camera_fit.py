@@ -65,7 +65,8 @@ class CameraFit(EngineJob):
     def __init__(self, name: str, views: Sequence[CameraView], options: Options, folder: Path) -> None:
         self.name = name
         self.views = tuple(views)
-        parameters = {**options.parameters(), "views": [_parameters(view) for view in views]}
+        views_parameters = [_parameters(view) for view in views]
+        parameters = {**options.parameters(), "confidence": options.confidence, "views": views_parameters}
         super().__init__("fit_views", parameters, folder)
 
     def finish(self, context: bpy.types.Context) -> FinishedFit:
@@ -106,6 +107,7 @@ def _parameters(view: CameraView) -> dict[str, Any]:
     return {
         "name": view.name,
         "image": str(view.picture),
+        "image_size": list(view.size),
         "K": floats(view.K),
         "R_world2cam": floats(view.R),
         "t_world2cam": floats(view.t),

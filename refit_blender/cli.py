@@ -124,7 +124,8 @@ def _fit_cameras(options: argparse.Namespace) -> None:
         print(f"    {made.rig.name}")
         for view, seen in zip(finished.result.views, person.views, strict=True):
             error = "not seen" if seen.error_px is None else f"{seen.error_px:.1f} px"
-            print(f"        {view.name:<28}{error:>10}  {'used' if seen.used else f'left out: {seen.reason}'}")
+            role = f"used, weight {seen.weight:.2f}" if seen.used else "left out"
+            print(f"        {view.name:<28}{error:>10}  {role}{f': {seen.reason}' if seen.reason else ''}")
 
 
 def _import_calibration(options: argparse.Namespace) -> None:

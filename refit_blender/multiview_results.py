@@ -20,7 +20,7 @@ RESULT_FORMAT, RESULT_VERSION = "refit-multiview-result", 1
 class PersonInView:
     """What one camera had to say about one person.
 
-    reason: why it was left out, or nothing; weight: its share in the body, from 0; error_px: mean distance of the
+    reason: why it was left out, what was odd about it though it was used, or nothing; weight: its share, from 0; error_px: mean distance of the
     body's joints, as this camera sees them, from the detected ones, or None where the person was not found;
     box_xywh [4]: pixels, or None.
     """

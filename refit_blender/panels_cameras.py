@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import bpy
 
 from .panels_base import RefitPanel
@@ -54,7 +56,11 @@ class REFIT_PT_views(RefitPanel, bpy.types.Panel):
             error = view.get("reprojection_error_px")
             values.label(text="not seen" if error is None else f"{error:.1f} px")
             row.operator("refit.look_through", text="", icon="VIEW_CAMERA").view = index
-            if view["used"]:
-                box.label(text=f"Weight {view['weight']:.2f}", icon="BLANK1")
-            else:
-                draw_text(box, f"Left out: {view['reason'] or 'no reason given'}", icon="BLANK1")
+            draw_text(box, view_note(view), icon="BLANK1")
+
+
+def view_note(view: Mapping[str, object]) -> str:
+    """What a camera's notes on a rig say beside its error: its weight, or why it was left out."""
+    if not view["used"]:
+        return f"Left out: {view['reason'] or 'no reason given'}"
+    return f"Weight {view['weight']:.2f}" + (f"; {view['reason']}" if view["reason"] else "")

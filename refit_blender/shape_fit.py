@@ -107,8 +107,8 @@ def shape_from_bodies(rigs: Sequence[bpy.types.Object], folder: Path) -> ShapeFi
     if problem := bodies_obstacle(rigs):
         raise SourceError(problem)
     shapes = floats([current_betas(rig) for rig in rigs])
-    parameters = {"shapes": shapes, "body": rigs[0]["refit_body_file"]}
     kind = rigs[0].get("refit_body_kind", "bundled")
+    parameters = {"shapes": shapes, "body": None if kind == "bundled" else rigs[0]["refit_body_file"]}
     return ShapeFit(parameters, [rig.name for rig in rigs], ("body", "bodies"), kind, folder)
 
 

@@ -171,12 +171,12 @@ def _show(
     background.frame_method = "FIT"
     background.alpha = 1.0
     item.data.show_background_images = True
+    block.display_aspect = (_display_aspect(camera.K), 1.0)
     if isinstance(block, bpy.types.MovieClip):
         background.source = "MOVIE_CLIP"
         background.clip = block
         background.clip_user.use_render_undistorted = _describe_lens(block, camera, size)
         return
-    block.display_aspect = (_display_aspect(camera.K), 1.0)
     background.image = block
 
 

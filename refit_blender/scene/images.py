@@ -41,11 +41,8 @@ class Background:
 
     @property
     def display_aspect(self) -> float:
-        """How wide a pixel is shown, in its height."""
-        aspect = self.picture.display_aspect[0] / self.picture.display_aspect[1]
-        if isinstance(self.picture, bpy.types.MovieClip):
-            aspect *= self.picture.tracking.camera.pixel_aspect
-        return aspect
+        """How wide a pixel is shown, in its height; a clip's pixel aspect for tracking does not count."""
+        return self.picture.display_aspect[0] / self.picture.display_aspect[1]
 
 
 def camera_background(camera: bpy.types.Object) -> Background:

@@ -129,7 +129,7 @@ def test_missing_movie_is_named(camera, tmp_path):
 def test_wide_pixels_of_a_clip_count(camera, tmp_path):
     render = bpy.context.scene.render
     render.resolution_x, render.resolution_y = 2 * 64, 48
-    show_clip(camera, MOVIE).tracking.camera.pixel_aspect = 2.0
+    show_clip(camera, MOVIE).display_aspect = (2.0, 1.0)
     K = view_at(camera, 1, tmp_path).K
     assert K[0, 0] == pytest.approx(64 * 50 / 36)
     assert K[1, 1] == pytest.approx(2 * K[0, 0])

@@ -65,7 +65,7 @@ for index, background in enumerate(data.background_images):
     for name, value in {placement!r}.items():
         setattr(background, name, value)
 data.background_images[0].image.display_aspect = {aspect!r}
-data.background_images[1].clip.tracking.camera.pixel_aspect = {aspect!r}[0] / {aspect!r}[1]
+data.background_images[1].clip.display_aspect = {aspect!r}
 view_3d()[1].tag_redraw()
 """
 
