@@ -156,6 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=50_000)
     parser.add_argument("--held-out", action="store_true", help="people, places and motions that training never sees")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="where the backbone runs: cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -164,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     pack, poses = AssetPack.load(options.pack), PoseLibrary.load(options.poses)
     photographer = Photographer(pack.part(options.held_out), poses.part(options.held_out))
-    backbone = load_blazepose("heavy")
+    backbone = load_blazepose("heavy", device=options.device)
     for index in range(-(-options.samples // SHARD)):
         name = f"{options.seed:03}_{index:05}"
         if (options.out / f"{name}.npz").exists():
@@ -178,7 +179,8 @@ def main(arguments: list[str] | None = None) -> None:
             crops = (images.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
             # In bfloat16, half as slow, the world landmarks would be 6 cm off.
             with torch.inference_mode():
-                outputs.append(backbone(crops))
+                seen = backbone(crops.to(options.device))
+                outputs.append(BackboneOutput(*(None if part is None else part.cpu() for part in seen)))
         write_shard(options.out, name, outputs, views)
         log.info("%s: %.1f samples a second", name, SHARD / (time.monotonic() - started))
 

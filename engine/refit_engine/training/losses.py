@@ -32,15 +32,17 @@ def project_normalised(points: Tensor, camera: CropCamera) -> Tensor:
     return pixels * (2 / camera.side)[:, None, None]
 
 
-def estimate_losses(estimate: Estimate, points: Tensor, labels: Labels, camera: CropCamera) -> dict[str, Tensor]:
+def estimate_losses(
+    estimate: Estimate, points: Tensor, labels: Labels, camera: CropCamera, ours: CropCamera
+) -> dict[str, Tensor]:
     """Loss terms of one estimate, each averaged over the batch.
 
     points: [B,P,3] of the estimate, posed as labels.points are.  The first point is the root that 3D errors
-    are relative to.
+    are relative to. ours: the camera that the estimate is taken to be seen by, `camera` but for ablations.
     """
-    transl = estimate.translation(camera)
+    transl = estimate.translation(ours)
     truth2d = project_normalised(labels.points + labels.transl[:, None], camera)
-    ours2d = project_normalised(points + transl[:, None], camera)
+    ours2d = project_normalised(points + transl[:, None], ours)
     # Far outside the crop an early estimate would drown the others; bound its pull.
     pixel_error = (ours2d - truth2d).clamp(-4, 4).abs()
     ours3d, truth3d = points - points[:, :1], labels.points - labels.points[:, :1]

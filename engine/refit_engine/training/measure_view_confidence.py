@@ -38,8 +38,9 @@ def measure(folder: Path, weights: Path | None, counts: list[int], limit: int | 
     """Errors and deviations of each fit, by the number of cameras."""
     job = FitJob(Models(), FitOptions(weights=weights, iterations=10))
     found: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    files = {record["group"]: record["truth"] for record in json.loads((folder / "rig.json").read_text())}
     for scene in tqdm(read_scenes(folder)[:limit], unit="scene"):
-        with np.load(folder / "people" / f"{scene.name}.npz") as data:
+        with np.load(folder / files[scene.name]) as data:
             truth = data["joints"], data["rotmats"]
         for count in counts:
             shots = scene.shots[:count]

@@ -21,7 +21,7 @@ class SparseLookup:
     def begin(self, maps: Tensor) -> Tensor:
         """Maps [B,K,N,N], channels last, of any type: the ones to look up in."""
         self._maps = maps
-        self._gradient = torch.zeros(maps.shape[0], maps[0].numel()) if maps.requires_grad else None
+        self._gradient = torch.zeros(maps.shape[0], maps[0].numel(), device=maps.device) if maps.requires_grad else None
         return maps.detach()
 
     def finish(self) -> None:
@@ -49,11 +49,11 @@ class _Windows(torch.autograd.Function):
         first = points.floor()
         share = points - first
         # A window between pixels mixes a patch that is one pixel larger, everywhere in the same proportion.
-        steps = torch.arange(side + 1) - side // 2
+        steps = torch.arange(side + 1, device=maps.device) - side // 2
         x, y = (first[..., axis, None].long() + steps for axis in (0, 1))
         inside = ((x >= 0) & (x < size))[..., :, None] & ((y >= 0) & (y < size))[..., None, :]
         pixel = y.clamp(0, size - 1)[..., None, :] * size + x.clamp(0, size - 1)[..., :, None]
-        index = (pixel * count + torch.arange(count)[:, None, None]).flatten(1)
+        index = (pixel * count + torch.arange(count, device=maps.device)[:, None, None]).flatten(1)
         flat = maps.permute(0, 2, 3, 1).reshape(batch, -1)
         patch = flat.gather(1, index).float().view(inside.shape) * inside
         ctx.save_for_backward(share, inside, index)

@@ -12,14 +12,16 @@ line of losses every hundred steps, refit_compact.safetensors the weights.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import math
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -28,11 +30,14 @@ from torch import Tensor
 from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.checkpoint import save_refit
-from refit_engine.network.refit import COMPACT, Encoding, ReFit
+from refit_engine.network.geometry import crop_only
+from refit_engine.network.keypoints import KEYPOINT_COUNTS, keypoint_points
+from refit_engine.network.lookup import lookup
+from refit_engine.network.refit import COMPACT, Encoding, ReFit, ReFitConfig
 from refit_engine.training.features import FeatureStore
 from refit_engine.training.landmarks import LandmarkNoise, simulate_encoding
 from refit_engine.training.losses import Labels, estimate_losses, total_loss
-from refit_engine.training.metrics import mpjpe, pa_mpjpe
+from refit_engine.training.measure_synthetic import measure, summary
 from refit_engine.training.poses import PoseLibrary
 from refit_engine.training.sparse_lookup import SparseLookup
 from refit_engine.training.views import Views, sample_views
@@ -52,17 +57,36 @@ class Batch(NamedTuple):
     views: Views
 
 
+@dataclass(frozen=True)
+class Supervision:
+    """camera: whose reprojection the losses compare; estimates: which of a loop's count."""
+
+    camera: Literal["full", "crop"] = "full"
+    estimates: Literal["all", "last"] = "all"
+
+
 class Trainer:
     """The network, the body's points, the optimizer and where they stand."""
 
-    def __init__(self, out: Path, learning_rate: float, steps: int, minutes: float) -> None:
+    def __init__(
+        self,
+        out: Path,
+        learning_rate: float,
+        steps: int,
+        minutes: float = math.inf,
+        config: ReFitConfig = COMPACT,
+        supervision: Supervision = Supervision(),
+        device: str = "cpu",
+    ) -> None:
         self.out, self.steps, self.learning_rate = out, steps, learning_rate
         self.allowed, self.seconds = 60 * minutes, 0.0
+        self.supervision, self.device = supervision, torch.device(device)
         self.body = load_body()
-        self.body_model = BodyModel(self.body)
+        self.body_model = BodyModel(self.body).to(self.device)
+        self.points = keypoint_points(self.body_model, self.body, config.keypoints)
         self.markers = self.body_model.subset(self.body.marker_ids)
-        self.landmarks = LandmarkBody(self.body)
-        self.network = ReFit(COMPACT)
+        self.landmarks = LandmarkBody(self.body).to(self.device)
+        self.network = ReFit(config).to(self.device)
         self.network.init_cam[0, 0] = INITIAL_SCALE
         self.network.lookup = self.lookup = SparseLookup()
         self.trained = {name: p for name, p in self.network.named_parameters() if not name.startswith("backbone.")}
@@ -73,12 +97,12 @@ class Trainer:
         """Continue `last.pt`; without one, begin with the weights of the run `start`."""
         last = self.out / "last.pt"
         if last.exists():
-            state = torch.load(last, weights_only=True)
+            state = torch.load(last, map_location=self.device, weights_only=True)
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
             log.info("continuing %s at step %d", last, self.step)
         elif start is not None:
-            state = torch.load(start / "last.pt", weights_only=True)
+            state = torch.load(start / "last.pt", map_location=self.device, weights_only=True)
         else:
             return
         self.network.load_state_dict(state["network"], strict=False)
@@ -100,16 +124,26 @@ class Trainer:
         """Joints (pelvis first), markers and landmarks [B,P,3] that the losses look at."""
         return torch.cat([self.body_model.joints(betas, rotmats), self.markers(betas, rotmats), self.landmarks(betas, rotmats)], 1)
 
+    def encode(self, seen: BackboneOutput) -> Encoding:
+        """`encode_features` in bfloat16: three times faster on processors with matrix units, and no slower on others."""
+        seen = BackboneOutput(*(None if part is None else part.to(self.device) for part in seen))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.network.encode_features(seen)
+
     def losses(self, batch: Batch, iterations: int) -> list[dict[str, Tensor]]:
         """Loss terms of each of the T+1 estimates."""
-        views = batch.views
+        views = batch.views.to(self.device)
         with torch.no_grad():
             points = self.supervised_points(views.betas, views.rotmats)
         labels = Labels(views.rotmats, views.betas, views.transl, points)
         encoding = batch.encoding._replace(keypoint_maps=self.lookup.begin(batch.encoding.keypoint_maps))
-        estimates = self.network.refine(encoding, views.camera, self.markers, self.landmarks, iterations)
+        estimates = self.network.refine(encoding, views.camera, self.points, self.landmarks, iterations)
+        if self.supervision.estimates == "last":
+            estimates = estimates[-1:]
+        ours = views.camera if self.supervision.camera == "full" else crop_only(views.camera)
         return [
-            estimate_losses(e, self.supervised_points(e.betas, e.rotmats()), labels, views.camera) for e in estimates
+            estimate_losses(e, self.supervised_points(e.betas, e.rotmats()), labels, views.camera, ours)
+            for e in estimates
         ]
 
     def update(self, batch: Batch, iterations: int) -> list[dict[str, Tensor]]:
@@ -132,12 +166,14 @@ def lifted_batches(
     trainer: Trainer, poses: PoseLibrary, noise: LandmarkNoise, size: int, rng: np.random.Generator
 ) -> Iterator[Batch]:
     """Endless simulated landmarks of random bodies."""
-    keypoints = len(trainer.body.marker_ids)
+    keypoints = KEYPOINT_COUNTS[trainer.network.config.keypoints]
+    landmarks = LandmarkBody(trainer.body)
     while True:
         views = sample_views(rng, poses.sample(rng, size), trainer.body)
         with torch.no_grad():
-            points = trainer.landmarks(views.betas, views.rotmats) + views.transl[:, None]
-        yield Batch(simulate_encoding(points, views, keypoints, noise), views)
+            points = landmarks(views.betas, views.rotmats) + views.transl[:, None]
+        seen = simulate_encoding(points, views, keypoints, noise)
+        yield Batch(Encoding(*(None if part is None else part.to(trainer.device) for part in seen)), views)
 
 
 def image_batches(
@@ -149,7 +185,7 @@ def image_batches(
             store.refresh()
             noise.refresh()
         seen, views = store.sample(rng, size, maps, among=noise.understood())
-        yield Batch(encode(trainer.network, seen), views)
+        yield Batch(trainer.encode(seen), views)
 
 
 def alternate(first: Iterator[Batch], second: Iterator[Batch]) -> Iterator[Batch]:
@@ -158,32 +194,16 @@ def alternate(first: Iterator[Batch], second: Iterator[Batch]) -> Iterator[Batch
         yield from pair
 
 
-def encode(network: ReFit, seen: BackboneOutput) -> Encoding:
-    """`encode_features` in bfloat16: three times faster on processors with matrix units, and no slower on others."""
-    with torch.autocast("cpu", torch.bfloat16):
-        return network.encode_features(seen)
-
-
-@torch.no_grad()
 def validate(trainer: Trainer, store: FeatureStore, iterations: int) -> dict[str, float]:
     """Mean errors in millimetres of the first and the last estimate on people that were not trained on."""
-    trainer.network.eval()
-    errors: dict[str, list[Tensor]] = {}
-    for seen, views in store.batches(64):
-        truth_joints = trainer.body_model.joints(views.betas, views.rotmats)
-        truth_markers = trainer.markers(views.betas, views.rotmats)
-        estimates = trainer.network.refine(
-            encode(trainer.network, seen), views.camera, trainer.markers, trainer.landmarks, iterations
-        )
-        for name, estimate in (("first", estimates[0]), ("last", estimates[-1])):
-            rotmats = estimate.rotmats()
-            joints = trainer.body_model.joints(estimate.betas, rotmats)
-            both = torch.cat([joints[:, :1], trainer.markers(estimate.betas, rotmats)], 1)
-            errors.setdefault(f"mpjpe_{name}", []).append(mpjpe(joints, truth_joints))
-            errors.setdefault(f"pa_mpjpe_{name}", []).append(pa_mpjpe(joints, truth_joints))
-            errors.setdefault(f"markers_{name}", []).append(mpjpe(both, torch.cat([truth_joints[:, :1], truth_markers], 1)))
-    trainer.network.train()
-    return {name: round(torch.cat(values).mean().item(), 1) for name, values in errors.items()}
+    network = copy.deepcopy(trainer.network).cpu()
+    network.lookup = lookup
+    errors = torch.cat([batch for batch, _ in measure(network, store, [0, iterations])], dim=1)
+    return {
+        f"{name} {which}": value
+        for which, row in zip(("first", "last"), errors, strict=True)
+        for name, value in summary(row).items()
+    }
 
 
 def train(
@@ -232,6 +252,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -239,7 +260,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    trainer = Trainer(options.out, options.learning_rate, options.steps, options.minutes)
+    trainer = Trainer(options.out, options.learning_rate, options.steps, options.minutes, device=options.device)
     trainer.restore(options.start)
     rng = np.random.default_rng([options.seed, trainer.step])
     torch.manual_seed(options.seed + trainer.step)
@@ -250,7 +271,7 @@ def main(arguments: list[str] | None = None) -> None:
         poses = PoseLibrary.load(options.poses).part(held_out=False)
         lifted = lifted_batches(trainer, poses, noise, options.batch, rng)
         batches = lifted if options.stage == "lift" else alternate(batches, lifted)
-    held_out = FeatureStore(options.held_out, torch.bfloat16) if options.held_out else None
+    held_out = FeatureStore(options.held_out) if options.held_out else None
     train(trainer, batches, options.iterations, rng, held_out)
 
 

@@ -42,6 +42,9 @@ class Views:
     def __getitem__(self, index) -> Views:
         return Views(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
+    def to(self, device: torch.device) -> Views:
+        return Views(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
     @property
     def camera(self) -> CropCamera:
         side = torch.full_like(self.focal, CROP)

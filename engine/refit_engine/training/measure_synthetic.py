@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Errors on synthetic people that were not trained on, and which people make them.
+
+    python -m refit_engine.training.measure_synthetic HELD_OUT [--weights FILE] [--iterations 0 3 5 10]
+
+HELD_OUT is a folder made by `training.features --held-out`. Prints, per number of updates, the means over everybody of
+MPJPE and PVE (pelvis aligned), PA-MPJPE (similarity aligned), all in millimetres; for the last number also means over
+classes of people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from refit_engine.body import BodyModel, LandmarkBody, load_body
+from refit_engine.network.backbones import BackboneOutput
+from refit_engine.network.checkpoint import load_refit
+from refit_engine.network.keypoints import keypoint_points
+from refit_engine.network.refit import ReFit
+from refit_engine.training.features import FeatureStore
+from refit_engine.training.metrics import mpjpe, pa_mpjpe
+from refit_engine.training.views import CROP, Views
+
+BATCH = 64
+MEASURES = ("MPJPE", "PA-MPJPE", "PVE")
+
+
+class Judge:
+    """Runs a network on stored people and compares bodies."""
+
+    def __init__(self, network: ReFit) -> None:
+        self.network = network
+        data = load_body()
+        self.body, self.landmarks = BodyModel(data), LandmarkBody(data)
+        self.points = keypoint_points(self.body, data, network.config.keypoints)
+
+    def errors(self, seen: BackboneOutput, views: Views, iterations: list[int]) -> Tensor:
+        """[len(iterations),B,3] millimetres, in the order of MEASURES."""
+        with torch.no_grad():
+            estimates = self.network.refine(
+                self.network.encode_features(seen), views.camera, self.points, self.landmarks, max(iterations)
+            )
+            truth = self.body(views.betas, views.rotmats)
+            rows = []
+            for count in iterations:
+                found = self.body(estimates[count].betas, estimates[count].rotmats())
+                surface = [torch.cat([body.joints[:, :1], body.vertices], dim=1) for body in (found, truth)]
+                rows.append(
+                    torch.stack([mpjpe(found.joints, truth.joints), pa_mpjpe(found.joints, truth.joints), mpjpe(*surface)], 1)
+                )
+        return torch.stack(rows)
+
+    def classes(self, seen: BackboneOutput, views: Views) -> dict[str, Tensor]:
+        """Which of B people belong to which class: bool [B] each."""
+        with torch.no_grad():
+            points = self.landmarks(views.betas, views.rotmats) + views.transl[:, None]
+        flat = points[..., :2] / points[..., 2:] * views.focal[:, None, None] + CROP / 2 - views.center[:, None]
+        off = (seen.landmarks[..., :2] - flat).norm(dim=-1).median(dim=1).values
+        upright = views.camera_from_world.mT @ views.rotmats[:, 0]
+        tilt = torch.rad2deg(torch.acos(upright[:, 1, 1].clamp(-1, 1)))
+        aside = torch.rad2deg(torch.atan(views.center.norm(dim=1) / views.focal))
+        bounds = {
+            "landmarks of the backbone off by": (off, [0, 6, 12, 30, np.inf], "px"),
+            "trunk tilted by": (tilt, [0, 30, 60, 120, 180.1], "degrees"),
+            "beside the optical axis by": (aside, [0, 10, 25, 90], "degrees"),
+        }
+        return {
+            f"{name} {low:g} to {high:g} {unit}": (values >= low) & (values < high)
+            for name, (values, edges, unit) in bounds.items()
+            for low, high in zip(edges, edges[1:])
+        }
+
+
+def measure(network: ReFit, store: FeatureStore, iterations: list[int]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Errors [T,B,3] and classes [B] of batch after batch."""
+    judge = Judge(network.eval())
+    for seen, views in store.batches(BATCH):
+        yield judge.errors(seen, views, iterations), judge.classes(seen, views)
+
+
+def summary(errors: Tensor) -> dict[str, float]:
+    """Means and medians over people [B,3]."""
+    means, medians = errors.mean(0).tolist(), errors.median(0).values.tolist()
+    figures = dict(zip(MEASURES, means)) | {f"{name} median": value for name, value in zip(MEASURES, medians)}
+    return {name: round(value, 1) for name, value in figures.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("held_out", type=Path)
+    parser.add_argument("--weights", type=Path, help="default: the bundled ones")
+    parser.add_argument("--iterations", type=int, nargs="+", default=[0, 3, 5, 10])
+    options = parser.parse_args()
+    network, _ = load_refit(options.weights, torch.device("cpu"))
+    store = FeatureStore(options.held_out)
+    batches = list(tqdm(measure(network, store, options.iterations), total=-(-len(store) // BATCH)))
+    errors = torch.cat([batch for batch, _ in batches], dim=1)
+    for row, count in enumerate(options.iterations):
+        print(json.dumps({"iterations": count, **summary(errors[row])}))
+    for name in batches[0][1]:
+        members = torch.cat([classes[name] for _, classes in batches])
+        if members.any():
+            print(json.dumps({"class": name, "people": int(members.sum()), **summary(errors[-1][members])}))
+
+
+if __name__ == "__main__":
+    main()
