@@ -81,7 +81,7 @@ def build_rig(
             _show(item, block, camera, size)
             if isinstance(block, bpy.types.Image) and _largest_bend(camera, size) > _VISIBLE_BEND:
                 bent.append(camera)
-    absent = [camera.name for camera, block in zip(calibration.cameras, loaded, strict=True) if block is None]
+    absent = [camera.name for camera, picture in zip(calibration.cameras, pictures, strict=True) if picture is None]
     if absent:
         messages.append(f"No picture was found for {_enumeration(absent)}: choose their folder, or add them by hand.")
     if bent:

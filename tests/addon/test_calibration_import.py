@@ -110,7 +110,7 @@ def test_missing_pictures_are_a_message(project):
     rig = api.import_calibration(project)
     assert [len(camera.data.background_images) for camera in rig.cameras] == [0, 1, 0]
     assert "right.png cannot be read." in rig.messages
-    assert "No picture was found for left, right: choose their folder, or add them by hand." in rig.messages
+    assert "No picture was found for left: choose their folder, or add them by hand." in rig.messages
     assert_shows(rig.cameras[0], RIG[0])
 
 
