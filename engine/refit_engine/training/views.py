@@ -84,7 +84,7 @@ def sample_views(rng: np.random.Generator, rotmats: np.ndarray, body: BodyData) 
     # side_over_focal: how wide the crop is seen; sets distance and perspective.
     side_over_focal = as_tensor(np.exp(uniform(np.log(0.07), np.log(1.35), count)))
     depth = 2.6 / side_over_focal
-    reach = 0.5 * np.clip(1.6 - as_tensor(side_over_focal), 0.3, 1.2)
+    reach = 0.5 * (1.6 - side_over_focal).clamp(0.3, 1.2)
     offset = as_tensor(uniform(-1, 1, (count, 2))) * reach[:, None]
     ray = torch.cat([offset, torch.ones(count, 1)], -1)
     points = points @ camera_from_world.mT
