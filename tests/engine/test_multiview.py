@@ -22,6 +22,7 @@ from refit_engine.fitting.merging import (
     exact,
     in_views,
     mean_rotations,
+    side_order,
     straighten,
 )
 from refit_engine.fitting.multiview import View, fit_people, fit_person
@@ -213,6 +214,18 @@ def test_cameras_that_agree_are_left_as_they_are(body):
     rows = rows_of(camera_views(4))
     straight, angle = straighten(rows, landmarks_of(truth, rows, body))
     assert (angle == 0).all() and torch.equal(straight.rotation, rows.rotation)
+
+
+def test_legs_that_one_view_takes_for_each_other_are_exchanged(body):
+    truth = standing(body)
+    rows = rows_of(camera_views(4))
+    seen = landmarks_of(truth, rows, body)
+    left, right = multiview._PARTS[2]
+    pixels = seen.pixels.clone()
+    pixels[2, left], pixels[2, right] = seen.pixels[2, right], seen.pixels[2, left]
+    order = side_order(rows, seen._replace(pixels=pixels), multiview._PARTS)
+    np.testing.assert_array_equal(pixels.take_along_dim(order[..., None], 1), seen.pixels)
+    assert torch.equal(side_order(rows, seen, multiview._PARTS), torch.arange(33).expand(4, 33))
 
 
 def test_two_views_that_contradict_each_other_count_alike(body):

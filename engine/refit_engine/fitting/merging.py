@@ -10,6 +10,7 @@ Letters in shapes: B rows (a row is one person in one view), K points of the bod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from ..network import CropCamera, Estimate
 from ..network.geometry import cam_from_translation, project, rotmats_to_6d, translation
 from ..network.refit import PosePoints
-from .rays import Rays, find_consensus, robust, turn_back
+from .rays import Rays, find_consensus, find_swapped, robust, turn_back
 
 __all__ = [
     "Rows",
@@ -31,6 +32,7 @@ __all__ = [
     "bodies_in_world",
     "mean_rotations",
     "place",
+    "side_order",
     "straighten",
 ]
 
@@ -179,6 +181,17 @@ def straighten(rows: Rows, seen: Seen) -> tuple[Rows, Tensor]:
     angle = roma.rotmat_geodesic_distance(rotation, rows.rotation)
     translation = -(rotation @ rays.origin[..., None])[..., 0]
     return replace(rows, rotation=rotation, translation=translation), angle
+
+
+def side_order(rows: Rows, seen: Seen, parts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Tensor:
+    """Which of the points [B,K] seen by a row is which, left and right exchanged where it contradicts the others."""
+    rays = rows.rays(seen)
+    order = torch.arange(seen.pixels.shape[1]).repeat(len(seen.pixels), 1)
+    for own in rows.of_each_person():
+        for (left, right), swapped in zip(parts, find_swapped(rays.select(own), parts).mT, strict=True):
+            for row in own[swapped].tolist():
+                order[row, [*left, *right]] = torch.tensor([*right, *left])
+    return order
 
 
 def mean_rotations(rotmats: Tensor, weight: Tensor, rows: Rows) -> Tensor:

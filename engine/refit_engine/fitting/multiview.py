@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..body import LandmarkBody
 from ..body.landmarks import landmark_precision
+from ..body.points import LANDMARK_NAMES
 from ..crop import Crop, roll_rotation
 from ..device import is_out_of_memory
 from ..network import CropCamera, Encoding
@@ -22,7 +23,18 @@ from .adjust import adjust, covariance, point_slopes
 from .bounds import working_camera
 from .confidence import Confidence
 from .job import MAX_BATCH, FitJob, Sight
-from .merging import RestPelvis, Rows, Seen, SharedBodies, ViewMerge, average_bodies, bodies_in_world, exact, straighten
+from .merging import (
+    RestPelvis,
+    Rows,
+    Seen,
+    SharedBodies,
+    ViewMerge,
+    average_bodies,
+    bodies_in_world,
+    exact,
+    side_order,
+    straighten,
+)
 from .models import Body
 from .posterior import joint_deviations
 from .subject import Subject
@@ -35,6 +47,15 @@ Fusion = Literal["every_iteration", "at_the_end", "never"]
 
 LEAST_WEIGHT = 0.1
 """A view that counts less than this has no part in a body."""
+# What a landmark network takes left for right in as a whole: landmarks of the left side, and of the right.
+_PARTS = tuple(
+    tuple([LANDMARK_NAMES.index(template.format(side)) for template in templates] for side in ("left", "right"))
+    for templates in (
+        ("{}_eye_inner", "{}_eye", "{}_eye_outer", "{}_ear", "mouth_{}"),
+        tuple(f"{{}}_{name}" for name in ("shoulder", "elbow", "wrist", "pinky", "index", "thumb")),
+        tuple(f"{{}}_{name}" for name in ("hip", "knee", "ankle", "heel", "foot_index")),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -195,6 +216,9 @@ def _follow(subject: Subject, encoding: Encoding, rows: Rows, fusion: Fusion, co
     body = subject.loop_body
     pelvis = rest_pelvis(body)
     points, seen = _evidence(subject, encoding, rows)
+    if seen is not None and fusion == "every_iteration":
+        encoding = _sides_agreed(encoding, rows, seen)
+        points, seen = _evidence(subject, encoding, rows)
     if fusion != "every_iteration":
         last = subject.follow(encoding, rows.camera)[-1]
         bodies = bodies_in_world(last, rows, pelvis)
@@ -234,6 +258,13 @@ def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoi
     pixels = exact(crop_to_full(pixels, rows.camera))
     confidence = exact(visibility[..., 0]) * torch.from_numpy(landmark_precision())
     return LandmarkBody(subject.loop_body.data).to(encoding.vector.device), Seen(pixels, confidence)
+
+
+def _sides_agreed(encoding: Encoding, rows: Rows, seen: Seen) -> Encoding:
+    """The encoding with left and right exchanged where one view takes them for each other."""
+    order = side_order(rows, seen, _PARTS).to(encoding.vector.device)[..., None]
+    landmarks, world = (None if v is None else v.take_along_dim(order, 1) for v in (encoding.landmarks, encoding.world))
+    return encoding._replace(landmarks=landmarks, world=world)
 
 
 def _errors(bodies: SharedBodies, points: PosePoints, seen: Seen, rows: Rows, like: Tensor) -> Tensor:

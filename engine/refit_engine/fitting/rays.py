@@ -35,8 +35,8 @@ TURN_LIMIT = math.radians(8)
 """A camera that is turned by more is no matter of calibration."""
 TURN_GAIN = 0.6
 """Share of the distance that may be left when a camera is turned back."""
-SWAP_GAIN = 0.6
-"""Share of a part's cost that may be left when left and right are exchanged in a view."""
+SWAP_GAIN, SWAP_LEAST = 0.6, 0.04
+"""Share of a part's distance that may be left when left and right are exchanged in a view, and metres to be gained."""
 _RIDGE = 1e-3
 """Weight of the body's middle, in rays, for points that next to no view sees."""
 
@@ -53,6 +53,10 @@ class Rays(NamedTuple):
 
     def select(self, rows: Tensor | slice) -> Rays:
         return Rays(self.origin[rows], self.direction[rows], self.confidence[rows])
+
+    def points(self, numbers: Sequence[int]) -> Rays:
+        """The rays to some of the points."""
+        return Rays(self.origin, self.direction[:, numbers], self.confidence[:, numbers])
 
     def across(self) -> Tensor:
         """Projections [B,K,3,3] onto the planes across the rays."""
@@ -166,49 +170,23 @@ def turn_back(rays: Rays, consensus: Consensus) -> Tensor:
 
 
 def find_swapped(rays: Rays, parts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Tensor:
-    """Where a view takes left for right: [B,len(parts)].
+    """Where a view of one person takes left for right, against what the others see: [B,len(parts)].
 
     Seen from behind, a landmark network may well exchange the legs. parts: the points of the left and of the right side
-    of each part of the body, in the same order. The views decide by what the others see: of each part, the choice for
-    all views with which the rays meet best, among those with up to half of the views exchanged.
+    of each part of the body, in the same order.
     """
-    views = len(rays.origin)
-    swapped = torch.zeros(views, len(parts), dtype=torch.bool)
-    if views < 3:
-        return swapped
-    for number, (left, right) in enumerate(parts):
-        both = torch.tensor([*left, *right])
-        mirrored = torch.tensor([*right, *left])
-        straight = Rays(rays.origin, rays.direction[:, both], rays.confidence[:, both])
-        crossed = Rays(rays.origin, rays.direction[:, mirrored], rays.confidence[:, mirrored])
-        cost = _part_cost(find_consensus(straight), straight)
-        for _ in range(views // 2):
-            trials = []
-            for row in (~swapped[:, number]).nonzero()[:, 0].tolist():
-                flags = swapped[:, number].clone()
-                flags[row] = True
-                mixed = exchanged(straight, crossed, flags)
-                trials.append((_part_cost(find_consensus(mixed), mixed), row))
-            least, row = min(trials)
-            if least > SWAP_GAIN * cost:
-                break
-            cost = least
-            swapped[row, number] = True
-    return swapped
-
-
-def exchanged(straight: Rays, crossed: Rays, rows: Tensor) -> Rays:
-    """The one rays, with the other ones in some rows [B]."""
-    return Rays(
-        straight.origin,
-        torch.where(rows[:, None, None], crossed.direction, straight.direction),
-        torch.where(rows[:, None], crossed.confidence, straight.confidence),
-    )
-
-
-def _part_cost(consensus: Consensus, rays: Rays) -> float:
-    beside = rays.beside(consensus.points)
-    return float((rays.confidence * beside**2 / (POINT_SCALE**2 + beside**2)).sum())
+    if len(rays.origin) < 3:
+        return torch.zeros(len(rays.origin), len(parts), dtype=torch.bool)
+    consensus = find_consensus(rays)
+    swapped = []
+    for left, right in parts:
+        both, mirrored = [*left, *right], [*right, *left]
+        points = consensus.points[both]
+        straight, crossed = (
+            row_distance(part.beside(points), part.confidence) for part in (rays.points(both), rays.points(mirrored))
+        )
+        swapped.append((crossed < SWAP_GAIN * straight) & (straight - crossed > SWAP_LEAST))
+    return torch.stack(swapped, dim=1)
 
 
 def _triangulate(rays: Rays, across: Tensor, weight: Tensor) -> Tensor:
