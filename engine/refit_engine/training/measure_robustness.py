@@ -127,46 +127,61 @@ def empty_pictures(size: tuple[int, int]) -> Iterator[Trial]:
         yield Trial(name, Photo(Path(name), pixels), box, default_focal(width, height))
 
 
-def measure(folder: Path, limit: int | None, weights: Path | None) -> dict[str, object]:
+class Tally:
     """Fits, faults and flipped bodies per kind of trial, and the names of all pictures at fault."""
-    fitter = Fitter(Models(), FitOptions(weights=weights))
-    fits: Counter[str] = Counter()
-    wrong: dict[str, list[str]] = {}
-    turns: dict[str, list[float]] = {}
 
-    def run(trial: Trial) -> None:
-        width, height = trial.photo.size
+    def __init__(self, fitter: Fitter) -> None:
+        self._fitter = fitter
+        self._fits: Counter[str] = Counter()
+        self._wrong: dict[str, list[str]] = {}
+        self._turns: dict[str, list[float]] = {}
+
+    def run(self, trial: Trial) -> None:
         box = checked_boxes(trial.box_xywh, trial.photo)
-        intrinsics = Intrinsics(camera_matrix(trial.focal, width, height), "user")
-        people = fitter.fit(trial.photo.pixels, box, intrinsics)
-        fits[trial.kind] += 1
+        intrinsics = Intrinsics(camera_matrix(trial.focal, *trial.photo.size), "user")
+        people = self._fitter.fit(trial.photo.pixels, box, intrinsics)
+        self._fits[trial.kind] += 1
         found = faults(people)
         turn = turn_of_trunk(people, trial) if not found else None
         if turn is not None:
-            turns.setdefault(trial.kind, []).append(turn)
+            self._turns.setdefault(trial.kind, []).append(turn)
             found += ["flipped"] if turn > 90 else []
         for fault in found:
-            wrong.setdefault(f"{trial.kind}: {fault}", []).append(trial.photo.path.name)
+            self._wrong.setdefault(f"{trial.kind}: {fault}", []).append(trial.photo.path.name)
 
+    def nobody(self) -> None:
+        """Count a photo in which nobody was found."""
+        self._fits["nobody found"] += 1
+
+    def report(self) -> dict[str, object]:
+        turns = {kind: np.array(values) for kind, values in self._turns.items()}
+        return {
+            "fits": dict(self._fits),
+            "faults": {kind: len(names) for kind, names in self._wrong.items()},
+            "trunk_within_45_degrees": {kind: round(float((turn < 45).mean()), 3) for kind, turn in turns.items()},
+            "trunk_seen": {kind: len(turn) for kind, turn in turns.items()},
+            "pictures_at_fault": self._wrong,
+        }
+
+
+def measure(folder: Path, limit: int | None, weights: Path | None) -> Iterator[dict[str, object]]:
+    """The report so far, after the empty pictures and after every photo."""
+    fitter = Fitter(Models(), FitOptions(weights=weights))
+    tally = Tally(fitter)
     for size in ((640, 480), (200, 900)):
         for trial in empty_pictures(size):
-            run(trial)
+            tally.run(trial)
+    yield tally.report()
     for number, (photo, box, marked) in enumerate(tqdm(list(_photos(folder, limit)), unit="photo")):
         if box is None:
             found = fitter.detect(photo)
-            if not found:
-                fits["nobody found"] += 1
-                continue
-            box = np.array(found[0].bbox_xywh)
-        for trial in trials(number, photo, box, marked):
-            run(trial)
-    return {
-        "fits": dict(fits),
-        "faults": {kind: len(names) for kind, names in wrong.items()},
-        "trunk_within_45_degrees": {kind: round(float((np.array(t) < 45).mean()), 3) for kind, t in turns.items()},
-        "trunk_seen": {kind: len(t) for kind, t in turns.items()},
-        "pictures_at_fault": wrong,
-    }
+            box = np.array(found[0].bbox_xywh) if found else None
+        if box is None:
+            tally.nobody()
+        else:
+            for trial in trials(number, photo, box, marked):
+                tally.run(trial)
+        yield tally.report()
 
 
 def _photos(folder: Path, limit: int | None) -> Iterator[tuple[Photo, np.ndarray | None, dict | None]]:
@@ -188,11 +203,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path, help="default: the bundled ones")
     parser.add_argument("--limit", type=int, help="only the first photos")
-    parser.add_argument("--out", type=Path, help="write the report with the names of the pictures at fault")
+    parser.add_argument("--out", type=Path, help="the report with the names of the pictures at fault, kept up to date")
     options = parser.parse_args()
-    report = measure(options.folder, options.limit, options.weights)
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report: dict[str, object] = {}
+    for report in measure(options.folder, options.limit, options.weights):
+        if options.out:  # complete after every photo: the run takes its time
+            options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({name: value for name, value in report.items() if name != "pictures_at_fault"}, indent=1))
 
 
