@@ -65,8 +65,7 @@ class CameraFit(EngineJob):
     def __init__(self, name: str, views: Sequence[CameraView], options: Options, folder: Path) -> None:
         self.name = name
         self.views = tuple(views)
-        views_parameters = [_parameters(view) for view in views]
-        parameters = {**options.parameters(), "confidence": options.confidence, "views": views_parameters}
+        parameters = {**options.parameters(), "views": [_parameters(view) for view in views]}
         super().__init__("fit_views", parameters, folder)
 
     def finish(self, context: bpy.types.Context) -> FinishedFit:

@@ -94,7 +94,9 @@ def _add_engine_options(command: argparse.ArgumentParser, iterations: int) -> No
     command.add_argument("--body", type=Path, metavar="FILE", help="SMPL file (default: the bundled body)")
     command.add_argument("--gender", choices=("neutral", "male", "female"), default="neutral")
     command.add_argument("--weights", type=Path, metavar="FILE", help="ReFit checkpoint (default: the bundled network)")
-    command.add_argument("--iterations", type=int, default=iterations, metavar="N", help=f"updates (default: {iterations})")
+    command.add_argument(
+        "--iterations", type=int, default=iterations, metavar="N", help=f"updates (default: {iterations})"
+    )
     command.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
 
 

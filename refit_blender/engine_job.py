@@ -60,6 +60,7 @@ class Options:
             "iterations": self.iterations,
             "device": self.device,
             "overlay": self.overlay,
+            "confidence": self.confidence,
         }
 
 

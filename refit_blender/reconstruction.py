@@ -47,7 +47,7 @@ class Reconstruction(EngineJob):
     def __init__(self, source: Source, options: Options, folder: Path) -> None:
         self.source = source
         images = [image_parameters(source, options)]
-        super().__init__("reconstruct", {**options.parameters(), "confidence": options.confidence, "images": images}, folder)
+        super().__init__("reconstruct", {**options.parameters(), "images": images}, folder)
 
     def finish(self, context: bpy.types.Context) -> Finished:
         answer = self._request.result()

@@ -41,9 +41,7 @@ def assemble_views(
         bodies = []
         for index, person in enumerate(result.people):
             title = name if len(result.people) == 1 else f"{name} person {index + 1}"
-            pose = Pose(
-                person.betas, person.rotmats, person.transl, np.eye(4), ground_under(person.vertices), unit
-            )
+            pose = Pose(person.betas, person.rotmats, person.transl, np.eye(4), ground_under(person.vertices), unit)
             made = build_body(title, body, pose, collection)
             _note_parameters(made.rig, person, result)
             if person.confidence:
@@ -73,9 +71,7 @@ def _note_parameters(rig: bpy.types.Object, person: WorldPerson, result: MultiVi
     )
 
 
-def _view_notes(
-    scene: bpy.types.Scene, taken: CameraView, seen: PersonInView, fitted: ResultView
-) -> dict[str, object]:
+def _view_notes(scene: bpy.types.Scene, taken: CameraView, seen: PersonInView, fitted: ResultView) -> dict[str, object]:
     notes = {
         "name": taken.name,
         "used": seen.used,

@@ -184,7 +184,9 @@ def test_distortion_is_the_same_on_the_picture_whatever_lens_the_camera_has(came
 
 def test_optical_centre_of_clip_and_camera_must_agree(camera, tmp_path):
     clip_that_matches(camera, "POLYNOMIAL").tracking.camera.principal_point_pixels = (38, 20)
-    with pytest.raises(SourceError, match=r"“cam” looks at pixel \(32, 24\) of its clip, whose optical centre is \(38, 28\)"):
+    with pytest.raises(
+        SourceError, match=r"“cam” looks at pixel \(32, 24\) of its clip, whose optical centre is \(38, 28\)"
+    ):
         view_at(camera, 1, tmp_path)
     camera.data.shift_x, camera.data.shift_y = -6 / 64, 4 / 64
     assert view_at(camera, 1, tmp_path).distortion

@@ -28,13 +28,14 @@ image.pixels.foreach_set(pixels[::-1].ravel())
 image.filepath_raw = os.path.join(tempfile.mkdtemp(), 'spots.png')
 image.file_format = 'PNG'
 image.save()
+path = image.filepath_raw
 bpy.data.images.remove(image)
 for item in list(bpy.data.objects):
     if item.type != 'CAMERA':
         bpy.data.objects.remove(item)
 camera = bpy.data.objects['Camera']
 background = camera.data.background_images.new()
-background.image = bpy.data.images.load({'image.filepath_raw'})
+background.image = bpy.data.images.load(path)
 background.alpha = 1.0
 background.display_depth = 'FRONT'
 camera.data.show_background_images = True
@@ -50,9 +51,7 @@ area.spaces.active.overlay.show_axis_y = area.spaces.active.overlay.show_text = 
 area.spaces.active.overlay.show_cursor = area.spaces.active.show_gizmo = False
 area.spaces.active.region_3d.view_perspective = 'CAMERA'
 area.spaces.active.region_3d.view_camera_zoom = 12
-""".replace("bpy.data.images.load(image.filepath_raw)", "bpy.data.images.load(path)").replace(
-    "bpy.data.images.remove(image)", "path = image.filepath_raw; bpy.data.images.remove(image)"
-)
+"""
 
 SHOW = """
 scene, data = bpy.context.window_manager.windows[0].scene, bpy.data.objects['Camera'].data
@@ -100,7 +99,7 @@ for point in world.tolist():
 
 @pytest.fixture(scope="module", autouse=True)
 def camera_view_with_spots(window):
-    window.ask("from pathlib import Path\n" + SET_UP)
+    window.ask(SET_UP)
 
 
 def squares_on_screen(window, name: str) -> np.ndarray:
