@@ -2,7 +2,6 @@
 """K, R and t against Blender's own projection and against what Cycles renders."""
 
 import math
-from pathlib import Path
 
 import bpy
 import numpy as np
