@@ -40,7 +40,8 @@ class JobOperator:
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """From a button or a file browser the job runs beside the window's work, in scripts it blocks."""
-        return self._run_modal(context) if self.options.is_invoke and context.window else self._block(context)
+        beside = self.options.is_invoke and context.window and not bpy.app.background
+        return self._run_modal(context) if beside else self._block(context)
 
     def _run_modal(self, context: bpy.types.Context) -> set[str]:
         try:

@@ -8,6 +8,7 @@ from blender_helpers import evaluated_vertices, scene_state
 
 from refit_blender import api
 from refit_blender.errors import SourceError
+from refit_blender.panels_cameras import view_note
 from refit_blender.scene import body as bodies
 from refit_blender.scene import cameras
 from refit_blender.session import state
@@ -35,6 +36,20 @@ def refusal() -> str:
     with pytest.raises((RuntimeError, SourceError)) as caught:
         api.fit_cameras()
     return str(caught.value)
+
+
+def test_panel_tells_what_each_camera_did(engine_for_cameras):
+    result = engine_for_cameras.prepare_views(NAMES, left_out=["cam_3"])
+    result["reasons"] = np.array([["", "seems turned by 3.0°", "shows somebody else", ""]])
+    result["weights"][0, 1] = 0.25
+    np.savez(engine_for_cameras.folder / "views.npz", **result)
+    (rig,) = fit()
+    notes = [view_note(view) for view in rig["refit_views"]]
+    assert notes == ["Weight 1.00", "Weight 0.25; seems turned by 3.0°", "Left out: shows somebody else", "Weight 1.00"]
+
+
+def test_button_without_a_window_blocks(engine_for_cameras):
+    assert bpy.ops.refit.fit_cameras("INVOKE_DEFAULT") == {"FINISHED"}
 
 
 def test_body_stands_in_the_world(engine_for_cameras):
