@@ -3,10 +3,10 @@
 
     python -m refit_engine.training.measure_rig RIG [--weights FILE] [--iterations 10] [--limit SCENES]
 
-RIG is a folder of `rig_people` that `tests/rig/render.py` has rendered. Prints a JSON line per case: the mean over
-scenes of the mean distance of the 24 joints from the true ones, millimetres, "absolute" in the world and "pose" with
-the pelvises moved together, for views fitted separately (mean over views), the same averaged at the end, and views
-fitted together.
+RIG is a folder of `rig_people` that `tests/rig/render.py` has rendered. Prints a JSON line per case: mean and median
+over scenes of the mean distance of the 24 joints from the true ones, millimetres, "absolute" in the world and "pose"
+with the pelvises moved together, for views fitted separately (mean over views), the same averaged at the end, and
+views fitted together.
 """
 
 from __future__ import annotations
@@ -139,8 +139,11 @@ class Errors:
 
     def lines(self) -> Iterator[str]:
         for case, ways in self._of.items():
-            means = {way: round(float(np.mean(values)), 1) for way, values in ways.items()}
-            yield json.dumps({"case": case, "scenes": len(next(iter(ways.values()))), **means}, ensure_ascii=False)
+            figures = {
+                way: {"mean": round(float(np.mean(values)), 1), "median": round(float(np.median(values)), 1)}
+                for way, values in ways.items()
+            }
+            yield json.dumps({"case": case, "scenes": len(next(iter(ways.values()))), **figures}, ensure_ascii=False)
 
 
 def _millimetres(difference: np.ndarray) -> float:
