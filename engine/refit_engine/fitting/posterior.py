@@ -4,7 +4,8 @@
 The normal matrix of the last step knows how firmly sight rays hold each joint: little across the ray of a single view,
 well where several views cross, hardly where all of them are blocked or distrusted. Two factors, measured on rendered
 scenes (`training.measure_view_confidence`), turn its deviations into the errors that really occur. Definitions of the
-deviations are those of `confidence`, but the pelvis' rotation is the one in the world.
+deviations are those of `confidence`, but the pelvis' rotation is the one in the world. Places are ranked well (rank
+correlation with the true error 0.58 over joints), rotations hardly: points say little of turns about a limb's own axis.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from .confidence import Confidence
 
-POSITION_FACTOR, ROTATION_FACTOR = 1.0, 1.0
+POSITION_FACTOR, ROTATION_FACTOR = 0.41, 0.46
+"""RMS error over the bare deviation: 0.40 and 0.48 for two cameras, 0.42 and 0.45 for four, ten scenes each."""
 _JOINTS = 24
 
 
