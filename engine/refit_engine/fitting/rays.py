@@ -20,10 +20,10 @@ from torch import Tensor
 
 ROUNDS = 8
 """Of reweighting; each at least halves what an outlier moves."""
-ROW_SCALE, LEAST_ROW_SCALE = 0.08, 0.03
+ROW_SCALE, LEAST_ROW_SCALE = 0.08, 0.05
 """Metres beside the rays at which a view counts a quarter, at most and at least: views that agree are 0.02 to 0.05 m
 off, as exactly as landmarks are seen."""
-ROW_SPREAD = 1.5
+ROW_SPREAD = 2.5
 """That scale in between, in medians of the views' distances."""
 POINT_SCALE = 0.10
 """The same for a single point of the body."""
@@ -37,6 +37,12 @@ TURN_GAIN = 0.6
 """Share of the distance that may be left when a camera is turned back."""
 SWAP_GAIN, SWAP_LEAST = 0.6, 0.04
 """Share of a part's distance that may be left when left and right are exchanged in a view, and metres to be gained."""
+MIRROR_GAIN = 0.7
+"""Share of everybody's cost that may be left when a whole view is mirrored."""
+STRANGER = 0.3
+"""Metres beside the rays from which on a view shows somebody else."""
+SUSPECTS = 4
+"""So many views, those that count least, are tried with left and right exchanged."""
 _RIDGE = 1e-3
 """Weight of the body's middle, in rays, for points that next to no view sees."""
 
@@ -54,7 +60,7 @@ class Rays(NamedTuple):
     def select(self, rows: Tensor | slice) -> Rays:
         return Rays(self.origin[rows], self.direction[rows], self.confidence[rows])
 
-    def points(self, numbers: Sequence[int]) -> Rays:
+    def points(self, numbers: Sequence[int] | Tensor) -> Rays:
         """The rays to some of the points."""
         return Rays(self.origin, self.direction[:, numbers], self.confidence[:, numbers])
 
@@ -172,21 +178,51 @@ def turn_back(rays: Rays, consensus: Consensus) -> Tensor:
 def find_swapped(rays: Rays, parts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Tensor:
     """Where a view of one person takes left for right, against what the others see: [B,len(parts)].
 
-    Seen from behind, a landmark network may well exchange the legs. parts: the points of the left and of the right side
-    of each part of the body, in the same order.
+    Seen from behind, a landmark network may well exchange the legs, or everything. Where other views see the person from
+    the side, one such view can win the rest over: so the views that fit worst are also tried with all parts exchanged.
+
+    parts: the points of the left and of the right side of each part of the body, in the same order.
     """
-    if len(rays.origin) < 3:
-        return torch.zeros(len(rays.origin), len(parts), dtype=torch.bool)
+    views = len(rays.origin)
+    if views < 3:
+        return torch.zeros(views, len(parts), dtype=torch.bool)
+    order = torch.arange(rays.direction.shape[1])
+    for left, right in parts:
+        order[[*left, *right]] = torch.tensor([*right, *left])
     consensus = find_consensus(rays)
+    # What is somebody else stays so, whatever is exchanged.
+    strangers = float(rays.confidence[consensus.distance > STRANGER].sum())
+    least = strangers + MIRROR_GAIN * (_cost(consensus, rays) - strangers)
+    crossed = rays.points(order)
+    for row in consensus.weight.argsort()[:SUSPECTS].tolist():
+        mixed = _exchanged(rays, crossed, torch.arange(views) == row)
+        trial = find_consensus(mixed)
+        if (cost := _cost(trial, mixed)) < least:
+            least, consensus = cost, trial
     swapped = []
     for left, right in parts:
-        both, mirrored = [*left, *right], [*right, *left]
+        both = [*left, *right]
         points = consensus.points[both]
-        straight, crossed = (
-            row_distance(part.beside(points), part.confidence) for part in (rays.points(both), rays.points(mirrored))
+        as_seen, exchanged = (
+            row_distance(r.beside(points), r.confidence) for r in (rays.points(both), crossed.points(both))
         )
-        swapped.append((crossed < SWAP_GAIN * straight) & (straight - crossed > SWAP_LEAST))
+        swapped.append((exchanged < SWAP_GAIN * as_seen) & (as_seen - exchanged > SWAP_LEAST))
     return torch.stack(swapped, dim=1)
+
+
+def _exchanged(straight: Rays, crossed: Rays, rows: Tensor) -> Rays:
+    """The one rays, with the other ones in some rows [B]."""
+    return Rays(
+        straight.origin,
+        torch.where(rows[:, None, None], crossed.direction, straight.direction),
+        torch.where(rows[:, None], crossed.confidence, straight.confidence),
+    )
+
+
+def _cost(consensus: Consensus, rays: Rays) -> float:
+    """What the rays leave unexplained."""
+    beside = rays.beside(consensus.points)
+    return float((rays.confidence * beside**2 / (POINT_SCALE**2 + beside**2)).sum())
 
 
 def _triangulate(rays: Rays, across: Tensor, weight: Tensor) -> Tensor:
