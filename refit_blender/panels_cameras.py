@@ -17,7 +17,9 @@ from .scene.camera_choice import obstacle
 def draw_cameras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The choice of cameras, each with its picture or with what is wrong with it."""
     settings = context.scene.refit
-    layout.row().prop(settings, "cameras_from", expand=True)
+    row = layout.row()
+    row.use_property_split = False  # the names need the whole width
+    row.prop(settings, "cameras_from", expand=True)
     if settings.cameras_from == "COLLECTION":
         layout.prop(settings, "camera_collection")
     found = settings.camera_candidates(context)
