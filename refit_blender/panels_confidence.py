@@ -12,7 +12,7 @@ from .scene import body as bodies
 from .scene import confidence
 
 WORST = 4
-UNITS = {"POSITION": "mm", "ROTATION": "°"}
+UNITS = {"POSITION": " mm", "ROTATION": "°"}
 
 
 class REFIT_PT_confidence(RefitPanel, bpy.types.Panel):
@@ -45,7 +45,7 @@ class REFIT_PT_confidence(RefitPanel, bpy.types.Panel):
             row.operator("refit.confidence_colors", text=text, depress=shown == measure).measure = measure
         if shown:
             low, high = confidence.range_of(known, shown)
-            layout.label(text=f"Green to {low:.3g} {UNITS[shown]}, red from {high:.3g} {UNITS[shown]}", icon="COLOR")
+            layout.label(text=f"Green to {low:.3g}{UNITS[shown]}, red from {high:.3g}{UNITS[shown]}", icon="COLOR")
 
 
 def _row(layout: bpy.types.UILayout, *texts: str) -> bpy.types.UILayout:
