@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether confidence that was calibrated on synthetic people tells good from bad on real photos.
+
+    python -m refit_engine.training.measure_confidence FOLDER [--weights FILE] [--limit N]
+
+FOLDER is that of `measure_landmarks`: photos with points marked by hand. The truth is known in the picture only, so that
+the standard deviation in millimetres is compared with the joint's distance from its mark in trunk lengths: their rank
+correlation, and the share of points within 0.2 trunk lengths (PCK@0.2) among the most and the least certain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+from tqdm import tqdm
+
+from ..body import SMPL_JOINT_NAMES
+from ..fitting import FitOptions, Fitter, ImageRequest, Models
+from .measure_landmarks import MARKED, torso_length
+
+GROUPS = 4
+NEAR = 0.2
+"""Trunk lengths."""
+
+
+def measure(folder: Path, weights: Path | None, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviations [N,12] in millimetres and distances [N,12] in trunk lengths, NaN where nothing is marked."""
+    fitter = Fitter(Models(), FitOptions(weights=weights))
+    joints = [SMPL_JOINT_NAMES.index(name) for name in MARKED]
+    stds, distances = [], []
+    for sample in tqdm(json.loads((folder / "keypoints.json").read_text())[:limit], unit="photo"):
+        every = np.array(list(sample["keypoints"].values()))
+        low, high = every.min(axis=0), every.max(axis=0)
+        box = np.concatenate([low, high - low])[None]
+        result, _ = fitter.reconstruct(ImageRequest(folder / sample["image"], boxes_xywh=box))
+        marked = np.array([sample["keypoints"].get(name, (np.nan, np.nan)) for name in MARKED])
+        distance = np.linalg.norm(result.joints2d[0, joints] - marked, axis=-1)
+        stds.append(result.joint_std_mm[0, joints])
+        distances.append(distance / torso_length(sample["keypoints"]))
+    return np.array(stds), np.array(distances)
+
+
+def summary(stds: np.ndarray, distances: np.ndarray) -> dict[str, object]:
+    known = np.isfinite(distances)
+    std, distance = stds[known], distances[known]
+    people = np.nanmean(distances, axis=1), stds.mean(axis=1)
+    same = [spearmanr(stds[known[:, j], j], distances[known[:, j], j]).statistic for j in range(len(MARKED))]
+    groups = np.array_split(np.argsort(std), GROUPS)
+    return {
+        "points": int(known.sum()),
+        "spearman": {
+            "all": round(float(spearmanr(std, distance).statistic), 3),
+            "same_joint": round(float(np.mean(same)), 3),
+            "people": round(float(spearmanr(*people).statistic), 3),
+        },
+        "pck_by_quarter_from_certain_to_uncertain": [round(100 * float((distance[g] < NEAR).mean()), 1) for g in groups],
+        "std_mm_of_these": [round(float(std[g].mean())) for g in groups],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--weights", type=Path, help="default: the bundled ones")
+    parser.add_argument("--limit", type=int, help="only the first photos")
+    options = parser.parse_args()
+    print(json.dumps(summary(*measure(options.folder, options.weights, options.limit)), indent=1))
+
+
+if __name__ == "__main__":
+    main()
