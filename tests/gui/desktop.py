@@ -127,10 +127,10 @@ class BlenderWindow:
             f"{name} was open",
         )
 
-    def find_button(self, operator: str) -> tuple[int, int]:
+    def find_button(self, operator: str, across: float = 1 / 3) -> tuple[int, int]:
         """Where the button of an operator is in the sidebar, found as a user could: by pointing and asking.
 
-        Ctrl-C over a button puts the operator's call into the clipboard.
+        Ctrl-C over a button puts the operator's call into the clipboard. across: where to look, in the sidebar's width.
         """
         x, top, width, height = self.ask("answer = sidebar_box()")
         call = re.compile(rf"bpy\.ops\.{re.escape(operator)}\(")
@@ -138,7 +138,7 @@ class BlenderWindow:
             return self._buttons[operator]
         self.ask("bpy.context.window_manager.clipboard = ''")
         for y in range(top + ROW // 2, top + height, ROW):
-            place = (x + width // 3, y)
+            place = (x + int(width * across), y)
             self.input("mousemove", *place)
             self.let_it_work()
             self.input("key", "ctrl+c")
