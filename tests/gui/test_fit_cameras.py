@@ -19,12 +19,13 @@ def cameras_are_there(window):
     """The sample's cameras with their pictures; nothing else is in the scene, and the engine is up."""
     window.ask("for item in list(bpy.data.objects): bpy.data.objects.remove(item)")
     window.ask(f"bpy.ops.refit.import_calibration(filepath={str(CALIBRATION)!r})")
-    # The panel in which the fit is described is long: what has nothing to do with it is not.
     window.ask("bpy.context.window_manager.windows[0].scene.refit.people = 'LARGEST'")
     window.ask(
         "window, area, sidebar, main = view_3d()\n"
         "with bpy.context.temp_override(window=window, area=area, region=main):\n"
-        "    bpy.ops.view3d.view_all()"
+        "    bpy.ops.view3d.view_all()\n"
+        # What scripts do is no step of its own that undo could go back to.
+        "    bpy.ops.ed.undo_push(message='cameras')"
     )
     window.let_it_work()
 
