@@ -33,8 +33,7 @@ class TinyBackbone(nn.Module):
         features = self.bn1(self.conv1(crop)).relu()
         landmarks = torch.full((len(crop), 33, 3), 128.0)
         landmarks[..., 2] = 0.9
-        world = torch.zeros(len(crop), 33, 3)
-        return BackboneOutput(features, self.linear(features.mean(dim=(2, 3))), landmarks, world)
+        return BackboneOutput(features, self.linear(features.mean(dim=(2, 3))), landmarks)
 
 
 class Stick:

@@ -263,8 +263,7 @@ def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoi
 def _sides_agreed(encoding: Encoding, rows: Rows, seen: Seen) -> Encoding:
     """The encoding with left and right exchanged where one view takes them for each other."""
     order = side_order(rows, seen, _PARTS).to(encoding.vector.device)[..., None]
-    landmarks, world = (None if v is None else v.take_along_dim(order, 1) for v in (encoding.landmarks, encoding.world))
-    return encoding._replace(landmarks=landmarks, world=world)
+    return encoding._replace(landmarks=encoding.landmarks.take_along_dim(order, 1))
 
 
 def _errors(bodies: SharedBodies, points: PosePoints, seen: Seen, rows: Rows, like: Tensor) -> Tensor:

@@ -16,18 +16,16 @@ import roma
 import torch
 from torch import Tensor
 
-from .geometry import CropCamera, cam_from_translation, crop_to_full, project, ray_rotation, rotmats_to_6d, translation
+from .geometry import CropCamera, cam_from_translation, crop_to_full, project, rotmats_to_6d, translation
 
 if TYPE_CHECKING:
     from ..body import LandmarkBody
     from ..body.model import PosedPoints
     from .refit import Estimate
 
-DEPTH_WEIGHT = 0.1
-"""A landmark's depth counts this much of its place in the picture."""
 FACE_WEIGHT, HAND_WEIGHT = 0.3, 0.6
 """Eleven landmarks tell of the head, three of each hand: each counts less."""
-_FACE, _HANDS, _HIPS = slice(0, 11), slice(17, 23), (23, 24)
+_FACE, _HANDS = slice(0, 11), slice(17, 23)
 _JOINT_DAMPING, _SPINE_DAMPING, _SHIFT_DAMPING = 0.02, 0.05, 0.01
 _SPINE = [3, 6, 9, 12, 13, 14]
 _LONGEST = 1.0
@@ -35,32 +33,27 @@ _LONGEST = 1.0
 _NEAREST = 0.1  # metres
 
 
-def landmark_step(
-    estimate: Estimate, body: LandmarkBody, camera: CropCamera, landmarks: Tensor, world: Tensor
-) -> Tensor:
+def landmark_step(estimate: Estimate, body: LandmarkBody, camera: CropCamera, landmarks: Tensor) -> Tensor:
     """What to add to pose6d and cam of an estimate: [B,147].
 
-    landmarks: [B,33,3] x, y in crop pixels, visibility. world: [B,33,3] metres from the middle of the hips, in the frame
-    of a camera aimed at the middle of the crop. Bodies for which there is no step get zeros.
+    landmarks: [B,33,3] x, y in crop pixels, visibility. Their depth is left to the network: what the backbone says of it
+    is too far off to help. Bodies for which there is no step get zeros.
     """
     rotmats = estimate.rotmats()
     transl = translation(estimate.cam, camera)
     posed = body.pose(estimate.betas, rotmats)
     depth = (posed.points + transl[:, None])[..., 2].clamp(min=_NEAREST)
 
-    # Sideways by the picture, in depth, relative to the hips, by the world landmarks.
+    # Metres sideways, at the landmark's depth.
     pixels = crop_to_full(landmarks[..., :2], camera) - project(posed.points, estimate.cam, camera)
-    sideways = pixels * (depth / camera.focal[:, None])[..., None]
-    inwards = _from_hips((world @ ray_rotation(camera).mT)[..., 2]) - _from_hips(posed.points[..., 2])
-    missing = torch.cat([sideways, inwards[..., None]], dim=2)
+    missing = pixels * (depth / camera.focal[:, None])[..., None]
     length = missing.norm(dim=2, keepdim=True)
     missing = missing * (length.clamp(max=_LONGEST) / length.clamp(min=1e-6))
 
     moves = _moves(posed, body)
     slope = (posed.points + transl[:, None])[..., :2] / depth[..., None]
-    seen_moves = moves[:, :, :2] - slope[..., None] * moves[:, :, 2:]
-    jacobian = torch.cat([seen_moves, _from_hips(moves[:, :, 2:])], dim=2).flatten(1, 2)
-    weighted = (jacobian * _weights(landmarks[..., 2]).flatten(1)[..., None]).mT
+    jacobian = (moves[:, :, :2] - slope[..., None] * moves[:, :, 2:]).flatten(1, 2)
+    weighted = (jacobian * _weights(landmarks[..., 2]).repeat_interleave(2, dim=1)[..., None]).mT
     factor, _ = torch.linalg.cholesky_ex(weighted @ jacobian + torch.diag(_damping(jacobian)))
     step = torch.cholesky_solve(weighted @ missing.flatten(1)[..., None], factor)[..., 0]
     step = step.nan_to_num(0, 0, 0).clamp(-_LONGEST, _LONGEST)
@@ -80,11 +73,10 @@ def _moves(posed: PosedPoints, body: LandmarkBody) -> Tensor:
 
 
 def _weights(visibility: Tensor) -> Tensor:
-    """Visibility [B,L] to the weights of x, y and depth [B,L,3]."""
-    weight = visibility[..., None].repeat(1, 1, 3)
+    """Visibility [B,L] to weights [B,L]."""
+    weight = visibility.clone()
     weight[:, _FACE] *= FACE_WEIGHT
     weight[:, _HANDS] *= HAND_WEIGHT
-    weight[..., 2] *= DEPTH_WEIGHT
     return weight
 
 
@@ -93,8 +85,3 @@ def _damping(like: Tensor) -> Tensor:
     joints = like.new_full((24, 3), _JOINT_DAMPING)
     joints[_SPINE] = _SPINE_DAMPING
     return torch.cat([joints.flatten(), like.new_full((3,), _SHIFT_DAMPING)])
-
-
-def _from_hips(values: Tensor) -> Tensor:
-    """Values [B,L,…] less those of the middle of the hips."""
-    return values - values[:, _HIPS].mean(dim=1, keepdim=True)

@@ -67,8 +67,6 @@ class Encoding(NamedTuple):
     """[B,D], the backbone's."""
     landmarks: Tensor | None
     """[B,33,3], see `BackboneOutput`."""
-    world: Tensor | None = None
-    """[B,33,3], see `BackboneOutput`."""
     circle: Tensor | None = None
     """[B,2,2], see `BackboneOutput`."""
 
@@ -210,9 +208,7 @@ class ReFit(nn.Module):
             if self.config.landmark_feedback:
                 x2d = project_to_crop(landmark_points(estimate.betas, rotmats), estimate.cam, feedback_camera)
                 x.append(self.landmark_layer(_landmark_residual(encoding.landmarks, x2d)).relu())
-                step = landmark_step(
-                    estimate, landmark_points, feedback_camera, encoding.landmarks, encoding.world
-                )
+                step = landmark_step(estimate, landmark_points, feedback_camera, encoding.landmarks)
                 x.append(step)
 
             # Sec. 3.3, update: every stream reads all the feedback and changes its own parameters.

@@ -25,7 +25,6 @@ from torch import Tensor
 from refit_engine.body import BodyModel, load_body
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.backbones.blazepose import load_blazepose
-from refit_engine.network.vector_head import world_landmarks
 from refit_engine.training.poses import PoseLibrary
 from refit_engine.training.render import AssetPack, PeopleRenderer, PosedPerson, random_appearance, random_background
 from refit_engine.training.views import Views, sample_views
@@ -86,8 +85,7 @@ class FeatureStore:
             features = features.mul_(labels("scale")[:, :, None, None].to(self.dtype))
         else:
             features = torch.zeros(len(places), self._shards[0][0].shape[1], 2, 2)
-        vector = labels("vector")
-        seen = BackboneOutput(features, vector, labels("landmarks"), world_landmarks(vector))
+        seen = BackboneOutput(features, labels("vector"), labels("landmarks"))
         return seen, Views(**{field.name: labels(field.name) for field in fields(Views)})
 
 

@@ -84,4 +84,4 @@ def simulate_encoding(points: Tensor, views: Views, keypoints: int, noise: Landm
     scaled = torch.cat([flat * (2 / CROP) - 1, located[..., 2:3] * (2 / CROP), flags], -1)
     vector = torch.cat([torch.zeros(count, IMAGE_VECTOR), scaled.flatten(1), world.flatten(1), torch.ones(count, 1)], 1)
     landmarks = torch.cat([flat, flags[..., :1]], -1)
-    return Encoding(torch.zeros(count, keypoints, 2, 2), vector, landmarks, world)
+    return Encoding(torch.zeros(count, keypoints, 2, 2), vector, landmarks)

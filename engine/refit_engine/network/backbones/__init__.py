@@ -20,8 +20,6 @@ class BackboneOutput(NamedTuple):
     """[B,D]."""
     landmarks: Tensor | None
     """[B,33,3]: x, y in crop pixels and visibility 0…1, from backbones that find landmarks themselves."""
-    world: Tensor | None = None
-    """[B,33,3]: the landmarks in metres from the middle of the hips, as a camera aimed at the crop's middle sees them."""
     circle: Tensor | None = None
     """[B,2,2] crop pixels: the middle of the hips, and the point above it on the circle around the body."""
 

@@ -362,7 +362,7 @@ class BlazePose(nn.Module):
             dim=1,
         )
         circle = seen.landmarks[:, LANDMARKS : LANDMARKS + 2, :2]
-        return BackboneOutput(seen.features, vector, landmarks[..., [0, 1, 3]], seen.world[:, :LANDMARKS], circle)
+        return BackboneOutput(seen.features, vector, landmarks[..., [0, 1, 3]], circle)
 
 
 def load_blazepose(
