@@ -22,7 +22,7 @@ from refit_engine.training.views import CROP, HIPS, Views
 
 IMAGE_VECTOR = 1152
 NEIGHBOURS = 4
-UNDERSTOOD = 12.0
+UNDERSTOOD = 6.0
 """Pixels that the median landmark of a person may be off; beyond, the backbone saw something else."""
 
 
@@ -33,31 +33,31 @@ class LandmarkNoise:
         self._store = store
         body = load_body()
         self._points = BodyModel(body).subset(body.landmark_ids)
-        self._seen = 0
-        self._errors: list[Tensor] = []
+        self._errors = torch.empty(0, 11 * LANDMARKS)
         self.refresh()
 
     def refresh(self) -> None:
         """Take in the people whom the store has learned of since the last look."""
-        for seen, views in self._store.batches(256, maps=False, start=self._seen):
+        batches = [self._errors]
+        for seen, views in self._store.batches(256, maps=False, start=len(self._errors)):
             with torch.no_grad():
                 points = self._points(views.betas, views.rotmats) + views.transl[:, None]
             values = seen.vector[:, -LANDMARK_VALUES:-1 - 3 * LANDMARKS].unflatten(1, (LANDMARKS, 5))
             located = torch.cat([values[..., :3] * (CROP / 2), world_landmarks(seen.vector)], -1)
             located[..., :2] += CROP / 2
             true = locate(points, views)
-            self._errors.append(torch.cat([true[..., :3].flatten(1), (located - true).flatten(1), values[..., 3:].flatten(1)], 1))
-            self._seen += len(views)
-        self._errors = [torch.cat(self._errors)]
+            batches.append(torch.cat([true[..., :3].flatten(1), (located - true).flatten(1), values[..., 3:].flatten(1)], 1))
+        self._errors = torch.cat(batches)
+        self._good = self._errors[self.understood()]
 
     def understood(self) -> np.ndarray:
         """Numbers of the people whom the backbone understood. The others would teach to disregard it."""
-        errors = self._errors[0][:, 3 * LANDMARKS : 9 * LANDMARKS].unflatten(1, (LANDMARKS, 6))
+        errors = self._errors[:, 3 * LANDMARKS : 9 * LANDMARKS].unflatten(1, (LANDMARKS, 6))
         return np.flatnonzero(errors[..., :2].norm(dim=-1).median(dim=1).values.numpy() < UNDERSTOOD)
 
     def borrow(self, located: Tensor) -> tuple[Tensor, Tensor]:
-        """Errors [N,33,6] and visibility, presence [N,33,2] for true landmarks [N,33,6]."""
-        keys, errors, flags = self._errors[0].split([3 * LANDMARKS, 6 * LANDMARKS, 2 * LANDMARKS], 1)
+        """Errors [N,33,6] and visibility, presence [N,33,2] of understood people like those with true landmarks [N,33,6]."""
+        keys, errors, flags = self._good.split([3 * LANDMARKS, 6 * LANDMARKS, 2 * LANDMARKS], 1)
         near = torch.cdist(located[..., :3].flatten(1), keys).topk(NEIGHBOURS, largest=False).indices
         chosen = near[torch.arange(len(near)), torch.randint(NEIGHBOURS, (len(near),))]
         return errors[chosen].unflatten(1, (LANDMARKS, 6)), flags[chosen].unflatten(1, (LANDMARKS, 2))
