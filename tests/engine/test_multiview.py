@@ -228,6 +228,21 @@ def test_legs_that_one_view_takes_for_each_other_are_exchanged(body):
     assert torch.equal(side_order(rows, seen, multiview._PARTS), torch.arange(33).expand(4, 33))
 
 
+def test_mirrored_view_is_found_although_another_camera_is_turned(body):
+    truth = standing(body)
+    rows = rows_of(camera_views(4))
+    seen = landmarks_of(truth, rows, body)
+    left, right = ([point for part in multiview._PARTS[1:] for point in part[side]] for side in (0, 1))
+    pixels = seen.pixels.clone()
+    pixels[2, left], pixels[2, right] = seen.pixels[2, right], seen.pixels[2, left]
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.0, np.radians(3), 0.0], dtype=torch.float64))
+    rotation, translation = rows.rotation.clone(), rows.translation.clone()
+    rotation[0], translation[0] = turn @ rotation[0], turn @ translation[0]
+    turned = replace(rows, rotation=rotation, translation=translation)
+    order = side_order(turned, seen._replace(pixels=pixels), multiview._PARTS)
+    np.testing.assert_array_equal(pixels.take_along_dim(order[..., None], 1), seen.pixels)
+
+
 def test_two_views_that_contradict_each_other_count_alike(body):
     """Nobody can tell which of two is wrong."""
     truth, stranger = standing(body), standing(body, seed=5, place=(0.3, -0.2, 2.2))

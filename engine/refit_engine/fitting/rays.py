@@ -39,8 +39,8 @@ SWAP_GAIN, SWAP_LEAST = 0.6, 0.04
 """Share of a part's distance that may be left when left and right are exchanged in a view, and metres to be gained."""
 MIRROR_GAIN = 0.7
 """Share of everybody's cost that may be left when a whole view is mirrored."""
-STRANGER = 0.3
-"""Metres beside the rays from which on a view shows somebody else."""
+UNHEARD = 0.1
+"""Weight below which a view, turned or of somebody else, has no say in whether another one is mirrored."""
 SUSPECTS = 4
 """So many views, those that count least, are tried with left and right exchanged."""
 _RIDGE = 1e-3
@@ -189,16 +189,16 @@ def find_swapped(rays: Rays, parts: Sequence[tuple[Sequence[int], Sequence[int]]
     order = torch.arange(rays.direction.shape[1])
     for left, right in parts:
         order[[*left, *right]] = torch.tensor([*right, *left])
-    consensus = find_consensus(rays)
-    # What is somebody else stays so, whatever is exchanged.
-    strangers = float(rays.confidence[consensus.distance > STRANGER].sum())
-    least = strangers + MIRROR_GAIN * (_cost(consensus, rays) - strangers)
-    crossed = rays.points(order)
-    for row in consensus.weight.argsort()[:SUSPECTS].tolist():
+    straight = consensus = find_consensus(rays)
+    least, crossed = MIRROR_GAIN, rays.points(order)
+    for row in straight.weight.argsort()[:SUSPECTS].tolist():
         mixed = _exchanged(rays, crossed, torch.arange(views) == row)
         trial = find_consensus(mixed)
-        if (cost := _cost(trial, mixed)) < least:
-            least, consensus = cost, trial
+        # A view that agrees with nobody either way, turned or of somebody else, has no say.
+        heard = straight.weight.maximum(trial.weight) > UNHEARD
+        share = float(_cost(trial, mixed)[heard].sum() / _cost(straight, rays)[heard].sum().clamp(min=1e-9))
+        if share < least:
+            least, consensus = share, trial
     swapped = []
     for left, right in parts:
         both = [*left, *right]
@@ -219,10 +219,10 @@ def _exchanged(straight: Rays, crossed: Rays, rows: Tensor) -> Rays:
     )
 
 
-def _cost(consensus: Consensus, rays: Rays) -> float:
-    """What the rays leave unexplained."""
+def _cost(consensus: Consensus, rays: Rays) -> Tensor:
+    """What each view's [B] rays leave unexplained."""
     beside = rays.beside(consensus.points)
-    return float((rays.confidence * beside**2 / (POINT_SCALE**2 + beside**2)).sum())
+    return (rays.confidence * beside**2 / (POINT_SCALE**2 + beside**2)).sum(-1)
 
 
 def _triangulate(rays: Rays, across: Tensor, weight: Tensor) -> Tensor:
