@@ -13,7 +13,9 @@ import torch
 from parity_rules import fake_smpl, published_tensors
 from refit_engine.errors import WeightsFileError
 from refit_engine.network import COMPACT, ReFit, ReFitConfig
+from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.checkpoint import load_refit, save_refit
+from refit_engine.network.low_rank import adapt
 
 SMALL = ReFitConfig(backbone="hrnet_w32")
 
@@ -77,6 +79,30 @@ def test_compact_weights_leave_the_frozen_backbone_to_its_own_file(tmp_path):
     assert info.config == COMPACT
     assert model.backbone.landmark_head.weight.abs().sum() > 0
     torch.testing.assert_close(model.local_layer.weight, trained.local_layer.weight)
+
+
+def test_changes_of_an_adapted_backbone_come_back_built_in(tmp_path):
+    path = tmp_path / "adapted.safetensors"
+    torch.manual_seed(0)
+    backbone, name = load_blazepose("heavy"), "encoder.blocks.20.expand"
+    given = backbone.get_submodule(name).weight.clone()
+    adapt(backbone, [name], rank=3)
+    backbone.get_submodule(name).parametrizations.weight[0].up.data.normal_()
+    trained = ReFit(COMPACT, backbone)
+    save_refit(trained, path, body="bundled")
+    kept = {name: tensor.numel() for name, tensor in safetensors.torch.load_file(path).items() if "backbone" in name}
+    assert sum(kept.values()) == 3 * (given.shape[0] + given.shape[1]) + given.shape[0]
+    model, _ = load_refit(path)
+    found = model.backbone.get_submodule(name).weight
+    torch.testing.assert_close(found, backbone.get_submodule(name).weight)
+    assert (found - given).abs().max() > 0.01
+
+    state = safetensors.torch.load_file(path)
+    state["backbone_change.encoder.blocks.99.expand.bias"] = torch.zeros(3)
+    with safetensors.safe_open(path, framework="pt") as file:
+        safetensors.torch.save_file(state, tmp_path / "foreign.safetensors", file.metadata())
+    with pytest.raises(WeightsFileError, match="foreign.safetensors does not hold the tensors"):
+        load_refit(tmp_path / "foreign.safetensors")
 
 
 def test_compact_weights_keep_a_backbone_that_was_trained_on(tmp_path):

@@ -6,20 +6,28 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
 from refit_engine.body import LandmarkBody, load_body  # noqa: E402
-from refit_engine.network.backbones import BackboneOutput  # noqa: E402
+from refit_engine.network.backbones import BackboneOutput, blazepose  # noqa: E402
 from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d  # noqa: E402
 from refit_engine.network.lookup import lookup, window_offsets  # noqa: E402
 from refit_engine.network.refit import Estimate  # noqa: E402
-from refit_engine.training import features, train  # noqa: E402
-from refit_engine.training.features import FeatureStore, write_shard  # noqa: E402
+from refit_engine.network.backbones.blazepose import load_blazepose  # noqa: E402
+from refit_engine.network.checkpoint import load_refit  # noqa: E402
+from refit_engine.network.low_rank import adapt  # noqa: E402
+from refit_engine.training import features, shards, train  # noqa: E402
+from refit_engine.training.features import FeatureStore, write_features  # noqa: E402
+from refit_engine.training.finish import OPENED, finish  # noqa: E402
 from refit_engine.training.landmarks import LandmarkNoise, locate, simulate_encoding  # noqa: E402
 from refit_engine.training.losses import Labels, estimate_losses  # noqa: E402
 from refit_engine.training.measure_synthetic import measure, summary  # noqa: E402
+from refit_engine.training.photographs import PhotographStore  # noqa: E402
 from refit_engine.training.poses import PoseLibrary  # noqa: E402
+from refit_engine.training.shards import write_shard  # noqa: E402
+from refit_engine.training.sight import Sight, SightLosses, crop_pixels, true_circle  # noqa: E402
 from refit_engine.training.sparse_lookup import SparseLookup  # noqa: E402
 from refit_engine.training.views import sample_views  # noqa: E402
 
@@ -42,7 +50,7 @@ def views(poses):
 @pytest.fixture
 def folder(tmp_path, monkeypatch, views):
     """Two shards of people whose landmarks the backbone saw three pixels too far right."""
-    monkeypatch.setattr(features, "SHARD", SHARD)
+    monkeypatch.setattr(shards, "SHARD", SHARD)
     located = locate(landmarks_of(views), views)
     torch.manual_seed(0)
     for name in ("a", "b"):
@@ -52,8 +60,18 @@ def folder(tmp_path, monkeypatch, views):
         last = torch.randn(SHARD, 1152)
         vector = torch.cat([last, values.flatten(1), located[..., 3:].flatten(1), torch.ones(SHARD, 1)], 1)
         output = BackboneOutput(torch.randn(SHARD, 48, 64, 64), vector, torch.cat([flat, sure], -1))
-        write_shard(tmp_path, name, [output], views)
+        write_features(tmp_path, name, output, views)
     return tmp_path
+
+
+@pytest.fixture
+def photographs(tmp_path, monkeypatch, views):
+    """A shard of people of whom the pictures show nothing."""
+    monkeypatch.setattr(shards, "SHARD", SHARD)
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    write_shard(folder, "a", np.random.default_rng(2).integers(0, 255, (SHARD, 256, 256, 3), np.uint8), views)
+    return folder
 
 
 def landmarks_of(views):
@@ -104,19 +122,98 @@ def test_held_out_poses_are_not_trained_on(poses):
     assert not set(kept.clips) & set(tested.clips)
 
 
-def test_run_that_was_stopped_goes_on_and_leaves_weights_that_can_be_measured(folder, poses, tmp_path):
+def test_run_that_was_stopped_goes_on(folder, poses, tmp_path):
     library = tmp_path / "library" / "poses.npz"
     library.parent.mkdir()
     poses.save(library)
-    command = ["images", "--poses", str(library), "--features", str(folder), "--out", str(tmp_path / "run")]
+    command = ["features", "--poses", str(library), "--features", str(folder), "--out", str(tmp_path / "run")]
     settings = ["--batch", "4", "--iterations", "1"]
     train.main([*command, *settings, "--steps", "2"])
     train.main([*command, *settings, "--steps", "3"])
-    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
-    assert state["step"] == 3
-    trainer = train.Trainer(tmp_path / "run", 1e-4, 3)
-    trainer.restore(None)
-    (errors, classes), *_ = measure(trainer.network, FeatureStore(folder), [0, 1])
-    assert errors.shape == (2, 2 * SHARD, 3) and errors.isfinite().all()
-    assert all(len(members) == 2 * SHARD for members in classes.values())
+    assert train.last_state(tmp_path / "run")["step"] == 3
+
+
+def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_go(photographs, folder, tmp_path):
+    seen, learned, later = (tmp_path / name for name in ("weights.safetensors", "learned", "later"))
+    settings = ["--batch", "2", "--iterations", "1", "--steps", "2", "--learning-rate", "1e-3"]
+    train.main(["photographs", "--photographs", str(photographs), "--adapt-from", "27", "--out", str(learned), *settings])
+    train.main(["features", "--features", str(folder), "--start", str(learned), "--out", str(later), *settings])
+    finish(later, seen)
+
+    crops, _ = next(PhotographStore(photographs).batches(SHARD))
+    given, (network, _) = load_blazepose("heavy"), load_refit(seen)
+    (found, _), *_ = [(network.backbone(crops), 0)]
+    with torch.no_grad():
+        assert (found.landmarks - given(crops).landmarks).abs().max() > 0.01
+    states = [train.last_state(run) for run in (learned, later)]
+    assert states[0]["backbone"].keys() == states[1]["backbone"].keys()
+    for name, value in states[0]["backbone"].items():
+        torch.testing.assert_close(value, states[1]["backbone"][name])
+    opened = network.step_gate.bias - states[1]["network"]["step_gate.bias"]
+    torch.testing.assert_close(opened, torch.full_like(opened, OPENED), atol=0.01, rtol=0)
+
+    (errors, classes), *_ = measure(network, PhotographStore(photographs), [0, 1])
+    assert errors.shape == (2, SHARD, 3) and errors.isfinite().all()
+    assert all(len(members) == SHARD for members in classes.values())
     assert json.dumps(summary(errors[0]))
+
+
+def test_features_are_what_the_backbone_says(photographs, tmp_path):
+    features.main([str(photographs), "--out", str(tmp_path / "features")])
+    (seen, _), *_ = FeatureStore(tmp_path / "features").batches(SHARD)
+    crops, _ = next(PhotographStore(photographs).batches(SHARD))
+    with torch.no_grad():
+        expected = load_blazepose("heavy")(crops)
+    torch.testing.assert_close(seen.landmarks, expected.landmarks, atol=0.01, rtol=1e-3)
+    assert (seen.features - expected.features).abs().max() < 0.01 * expected.features.abs().max()
+
+
+def test_gradient_through_the_backbone_is_the_plain_one(monkeypatch):
+    """Gathered at its outputs, through quicker clamps and strides, it is what autograd makes of the plain network."""
+    torch.manual_seed(0)
+    crops, pull = torch.rand(1, 3, 256, 256), torch.randn(1, 48, 64, 64)
+    network = load_blazepose("heavy")
+    adapt(network, ["encoder.blocks.8.expand"], rank=2)
+    change = network.get_submodule("encoder.blocks.8.expand").parametrizations.weight[0]
+
+    sight = Sight.of(network(crops))
+    ((sight.leaves.features * pull).sum() + sight.leaves.vector.sum()).backward()
+    sight.backward()
+    found = change.up.grad
+
+    def plain(convolution, x):
+        x = nn.Conv2d.forward(convolution, x)
+        return x if convolution.linear else x.clamp(0, 6)
+
+    monkeypatch.setattr(blazepose, "relu6_", lambda x: x.clamp(0, 6))
+    monkeypatch.setattr(blazepose.Conv, "forward", plain)
+    seen = network(crops)
+    (expected,) = torch.autograd.grad((seen.features * pull).sum() + seen.vector.sum(), change.up)
+    assert expected.norm() > 1
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_losses_of_the_sight_are_least_at_the_truth(views):
+    landmarks = landmarks_of(views)
+    located = locate(landmarks, views)
+    losses = SightLosses(channels=3, markers=2)
+    markers = landmarks[:, :2]
+    with torch.no_grad():
+        losses.spots.weight.zero_()[0, 0] = losses.spots.weight[1, 1] = 1
+        losses.spots.bias.zero_()
+
+    def terms(off: float) -> dict[str, float]:
+        flat = located[..., :2] + off
+        sure = torch.ones(SHARD, 33, 1)
+        values = torch.cat([flat / 128 - 1, located[..., 2:3] / 128 + off, sure, sure], -1)
+        vector = torch.cat([values.flatten(1), (located[..., 3:] + off).flatten(1), torch.ones(SHARD, 1)], 1)
+        pixels = torch.arange(64) + 0.5
+        x, y = ((crop_pixels(markers, views) / 4 + off)[..., axis, None] for axis in (0, 1))
+        spots = torch.exp(-((pixels - y).square()[..., None] + (pixels - x).square()[..., None, :]) / (2 * 1.5**2))
+        maps = torch.cat([spots, torch.rand(SHARD, 1, 64, 64)], 1)
+        return losses(BackboneOutput(maps, vector, None, true_circle(located[..., :2]) + off), views, landmarks, markers)
+
+    right, wrong = terms(0.0), terms(3.0)
+    assert right.keys() == wrong.keys()
+    for name in right:
+        assert right[name] < 0.02 and wrong[name] > 5 * right[name].clamp(min=1e-3), name

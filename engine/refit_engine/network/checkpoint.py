@@ -25,12 +25,14 @@ from torch import Tensor
 from ..errors import WeightsFileError
 from .backbones.blazepose import load_blazepose
 from .keypoints import KEYPOINT_COUNTS
+from .low_rank import apply_changes, changes_of
 from .refit import ReFit, ReFitConfig
 
 __all__ = ["BUNDLED_WEIGHTS", "WeightsInfo", "load_refit", "save_refit"]
 
 BUNDLED_WEIGHTS = Path(__file__).parents[1] / "data" / "refit_compact.safetensors"
 FORMAT, VERSION = "refit-weights", "1"
+_CHANGE = "backbone_change."
 _MULTIARRAY = np._core.multiarray
 _NUMPY_SCALARS = [
     (_MULTIARRAY.scalar, "numpy.core.multiarray.scalar"),  # files written by numpy 1
@@ -80,13 +82,15 @@ def save_refit(
 ) -> None:
     """Writes a weights file that `load_refit` reads; `half` stores float16, `notes` go into its metadata.
 
-    A frozen backbone is left out: it has its own file beside the bundled weights.
+    A given backbone is left out: it has its own file beside the bundled weights. Of an adapted one the changes are kept.
     """
-    frozen = model.config.compact and not any(p.requires_grad for p in model.backbone.parameters())
+    changes = changes_of(model.backbone)
+    given = model.config.compact and (changes or not any(p.requires_grad for p in model.backbone.parameters()))
+    state = {name: tensor for name, tensor in model.state_dict().items() if not (given and name.startswith("backbone."))}
+    state |= {_CHANGE + name: tensor for name, tensor in changes.items()}
     state = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
-        for name, tensor in model.state_dict().items()
-        if not (frozen and name.startswith("backbone."))
+        for name, tensor in state.items()
     }
     metadata = {**(notes or {}), "format": FORMAT, "version": VERSION, "body": body}
     metadata["config"] = json.dumps(dataclasses.asdict(model.config))
@@ -158,11 +162,14 @@ def _published_config(state: dict[str, Tensor], path: Path) -> ReFitConfig:
 
 def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
     own_backbone = any(name.startswith("backbone.") for name in state)
+    changes = {name.removeprefix(_CHANGE): tensor for name, tensor in state.items() if name.startswith(_CHANGE)}
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(_CHANGE)}
     backbone = None
-    if info.config.compact and not own_backbone:
-        backbone = load_blazepose(info.config.backbone.removeprefix("blazepose_"))
-        state = state | {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
     try:
+        if info.config.compact and not own_backbone:
+            backbone = load_blazepose(info.config.backbone.removeprefix("blazepose_"))
+            apply_changes(backbone, changes)
+            state |= {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
         model = ReFit(info.config, backbone)
         model.load_state_dict(state)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:

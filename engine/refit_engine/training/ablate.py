@@ -24,7 +24,7 @@ from refit_engine.network.refit import COMPACT
 from refit_engine.training.features import FeatureStore
 from refit_engine.training.landmarks import LandmarkNoise
 from refit_engine.training.measure_synthetic import measure, summary
-from refit_engine.training.train import Supervision, Trainer, image_batches
+from refit_engine.training.train import Supervision, Trainer, feature_batches
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def run(variant: Variant, options: argparse.Namespace) -> dict[str, dict[str, fl
     trainer.network.init_cam.copy_(given["init_cam"])
     store = FeatureStore(options.features, torch.bfloat16)
     rng = np.random.default_rng(0)
-    batches = image_batches(trainer, store, LandmarkNoise(store), options.batch, rng, maps=True)
+    batches = feature_batches(trainer, store, LandmarkNoise(store), options.batch, rng, maps=True)
     trainer.network.train()
     while trainer.step < options.steps:
         trainer.update(next(batches), options.iterations)

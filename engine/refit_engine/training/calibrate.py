@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fit the confidence of the network's joints on synthetic people, and check it on others.
 
-    python -m refit_engine.training.calibrate --features HELD_OUT [--weights FILE] [--out FILE] [--plot reliability.png]
+    python -m refit_engine.training.calibrate HELD_OUT [--weights FILE] [--out FILE] [--plot reliability.png]
 
-HELD_OUT is a folder made by `training.features` whose people the network was not trained on. One half of them fits
+HELD_OUT is a folder made by `training.photographs` whose people the network was not trained on. One half of them fits
 `fitting.confidence_model`, the other half tells what it is worth: how the standard deviations rank the joints
 (Spearman), and how large the errors are where a standard deviation is given (reliability curve).
 """
@@ -33,8 +33,9 @@ from ..fitting.confidence_model import (
 )
 from ..network.checkpoint import BUNDLED_WEIGHTS, load_refit
 from ..network.keypoints import keypoint_points
-from .features import FeatureStore
+from .features import observed
 from .metrics import angle_degrees
+from .photographs import PhotographStore
 
 BATCH = 16
 RIDGE = 1e-3
@@ -53,22 +54,22 @@ class Samples(NamedTuple):
     """[N,J] the ensemble's, in the error's unit."""
 
 
-def observe(features: Path, weights: Path, iterations: int, limit: int | None) -> tuple[Samples, Samples]:
-    """Errors of position and of rotation, with their predictors, for the people of a feature store."""
+def observe(held_out: Path, weights: Path, iterations: int, limit: int | None) -> tuple[Samples, Samples]:
+    """Errors of position and of rotation, with their predictors, for the people of a folder of photographs."""
     model, _ = load_refit(weights)
     data = load_body()
     body = BodyModel(data)
     points = keypoint_points(body, data, model.config.keypoints)
     landmarks = LandmarkBody(data)
     estimator = ConfidenceEstimator(model, body, points, landmarks)
-    store = FeatureStore(features)
+    store = PhotographStore(held_out)
     total = min(limit or len(store), len(store))
     rows: list[tuple[torch.Tensor, ...]] = []
     with torch.inference_mode():
-        for index, (seen, views) in enumerate(tqdm(store.batches(BATCH), total=total // BATCH, unit="batch")):
+        for index, (seen, views) in enumerate(tqdm(observed(model.backbone, store, BATCH), total=total // BATCH, unit="batch")):
             if index * BATCH >= total:
                 break
-            encoding = model.encode_features(seen._replace(features=seen.features.float()))
+            encoding = model.encode_features(seen)
             estimates = model.refine(encoding, views.camera, points, landmarks, iterations)
             evidence = estimator.evidence(encoding, views.camera, estimates)
             rotmats = estimates[-1].rotmats()
@@ -181,7 +182,7 @@ def plot(path: Path, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, required=True, help="folder of backbone outputs")
+    parser.add_argument("held_out", type=Path, help="folder of photographs")
     parser.add_argument("--weights", type=Path, default=BUNDLED_WEIGHTS, help="default: the bundled ones")
     parser.add_argument("--iterations", type=int, default=5)
     parser.add_argument("--limit", type=int, help="only the first people")
@@ -189,7 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--plot", type=Path, help="write the reliability curve, a PNG")
     options = parser.parse_args(arguments)
 
-    kinds = observe(options.features, options.weights, options.iterations, options.limit)
+    kinds = observe(options.held_out, options.weights, options.iterations, options.limit)
     shuffled = np.random.default_rng(0).permutation(len(kinds[0].errors))
     fitted, checked = np.array_split(shuffled, 2)
     models, curves, summary = [], {}, {"people": len(shuffled), "fitted_on": len(fitted)}

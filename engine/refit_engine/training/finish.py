@@ -15,8 +15,11 @@ from pathlib import Path
 import torch
 
 from refit_engine.body import load_body
+from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.checkpoint import save_refit
+from refit_engine.network.low_rank import resume_changes
 from refit_engine.network.refit import COMPACT, ReFit
+from refit_engine.training.train import last_state
 
 OPENED = 2.0
 """Added to the gates before their sigmoid."""
@@ -24,9 +27,10 @@ OPENED = 2.0
 
 def finish(run: Path, out: Path) -> None:
     """Write the finished weights of a run, float16."""
-    network = ReFit(COMPACT)
-    state = torch.load(run / "last.pt", map_location="cpu", weights_only=True)["network"]
-    network.load_state_dict(state, strict=False)
+    state, backbone = last_state(run), load_blazepose("heavy")
+    resume_changes(backbone, state["backbone"])
+    network = ReFit(COMPACT, backbone)
+    network.load_state_dict(state["network"], strict=False)
     with torch.no_grad():
         network.step_gate.bias += OPENED
     save_refit(network, out, body=load_body().kind, half=True)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refit_engine.body import BodyModel, load_body
+from refit_engine.body import LandmarkBody, load_body
 from refit_engine.network.backbones.blazepose import LANDMARKS
 from refit_engine.network.geometry import ray_rotation
 from refit_engine.network.refit import Encoding
@@ -31,8 +31,7 @@ class LandmarkNoise:
 
     def __init__(self, store: FeatureStore) -> None:
         self._store = store
-        body = load_body()
-        self._points = BodyModel(body).subset(body.landmark_ids)
+        self._points = LandmarkBody(load_body())
         self._errors = torch.empty(0, 11 * LANDMARKS)
         self.refresh()
 

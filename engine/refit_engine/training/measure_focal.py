@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a wrong focal length does to the result, and whether the result tells that it is wrong.
 
-    python -m refit_engine.training.measure_focal --features HELD_OUT [--weights FILE] [--limit N]
+    python -m refit_engine.training.measure_focal HELD_OUT [--weights FILE] [--limit N]
 
-HELD_OUT is a folder made by `training.features`. First the network is told focal lengths that are wrong by known
+HELD_OUT is a folder made by `training.photographs`. First the network is told focal lengths that are wrong by known
 factors. Then the focal length is guessed: for every person one that is wrong by a random factor is assumed, and of a
 grid around it the one is taken under which the fitted body's landmarks lie nearest to the backbone's.
 """
@@ -26,8 +26,9 @@ from ..fitting.bounds import working_camera
 from ..network.checkpoint import BUNDLED_WEIGHTS, load_refit
 from ..network.geometry import CropCamera, project_to_crop
 from ..network.keypoints import keypoint_points
-from .features import FeatureStore
+from .features import observed
 from .metrics import angle_degrees, mpjpe, pa_mpjpe
+from .photographs import PhotographStore
 
 FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)
 GRID = (0.5, 0.7, 1.0, 1.4, 2.0)
@@ -59,13 +60,13 @@ class Outcome(NamedTuple):
 class Study:
     """The network and body of the study, and the people seen so far."""
 
-    def __init__(self, features: Path, weights: Path, iterations: int, limit: int | None) -> None:
+    def __init__(self, held_out: Path, weights: Path, iterations: int, limit: int | None) -> None:
         self.model, _ = load_refit(weights)
         data = load_body()
         self.body = BodyModel(data)
         self.points = keypoint_points(self.body, data, self.model.config.keypoints)
         self.landmarks = LandmarkBody(data)
-        self.store, self.iterations = FeatureStore(features), iterations
+        self.store, self.iterations = PhotographStore(held_out), iterations
         self.total = min(limit or len(self.store), len(self.store))
 
     def run(self, rng: np.random.Generator) -> tuple[dict[float, Outcome], list[Outcome], Tensor, Tensor]:
@@ -74,11 +75,11 @@ class Study:
         guessed: list[list[Outcome]] = [[] for _ in GRID]
         wrong, sides = [], []
         with torch.inference_mode():
-            batches = tqdm(self.store.batches(BATCH), total=self.total // BATCH, unit="batch")
+            batches = tqdm(observed(self.model.backbone, self.store, BATCH), total=self.total // BATCH, unit="batch")
             for index, (seen, views) in enumerate(batches):
                 if index * BATCH >= self.total:
                     break
-                encoding = self.model.encode_features(seen._replace(features=seen.features.float()))
+                encoding = self.model.encode_features(seen)
                 for factor in FACTORS:
                     known[factor].append(self._outcome(encoding, views, torch.full_like(views.focal, factor)))
                 factor = torch.from_numpy(np.exp(rng.uniform(np.log(0.5), np.log(2), len(views)))).float()
@@ -159,12 +160,12 @@ def guess(grid: list[Outcome], wrong: Tensor) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, required=True, help="folder of backbone outputs")
+    parser.add_argument("held_out", type=Path, help="folder of photographs")
     parser.add_argument("--weights", type=Path, default=BUNDLED_WEIGHTS, help="default: the bundled ones")
     parser.add_argument("--iterations", type=int, default=5)
     parser.add_argument("--limit", type=int, help="only the first people")
     options = parser.parse_args()
-    study = Study(options.features, options.weights, options.iterations, options.limit)
+    study = Study(options.held_out, options.weights, options.iterations, options.limit)
     known, grid, wrong, sides = study.run(np.random.default_rng(0))
     groups = {"all": slice(None)} | {name: (sides >= low) & (sides < high) for name, (low, high) in VIEWS.items()}
     wrong_focal = {

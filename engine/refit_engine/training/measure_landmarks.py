@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How well the backbone's own 2D landmarks fit hand-marked points on real photos: the peer that ReFit has to beat.
+"""How well the backbone's own 2D landmarks fit hand-marked points on real photos.
 
-    python -m refit_engine.training.measure_landmarks FOLDER
+    python -m refit_engine.training.measure_landmarks FOLDER [--weights FILE]
 
+Without --weights the backbone is BlazePose heavy as it was given, which ReFit has to beat; with them, what became of it.
 FOLDER holds photos and `keypoints.json`: a list of {"image", "keypoints": {name: [x, y]}} in pixels. The box of a
 person is the extent of the marked points; the crop is the product's, turned upright by the detector's joints.
 """
@@ -23,6 +24,7 @@ from ..detect import PersonDetector
 from ..fitting.upright import look_again, stand_up
 from ..images import read_photo
 from ..network.backbones.blazepose import LANDMARK_NAMES, LANDMARKS, BlazePose, load_blazepose
+from ..network.checkpoint import load_refit
 
 MARKED = tuple(
     f"{side}_{joint}"
@@ -77,10 +79,10 @@ def _landmarks39(network: BlazePose, image: np.ndarray, crop: Crop, intrinsics: 
         return network.landmarks39(pixels)[0].double().numpy()
 
 
-def measure(folder: Path, upright: bool = True, again: bool = False) -> dict[str, float]:
+def measure(folder: Path, network: BlazePose, upright: bool = True, again: bool = False) -> dict[str, float]:
     """PCK@0.2 and @0.1 of the torso, percent, over all photos of a folder, and @0.2 per joint."""
     samples = json.loads((folder / "keypoints.json").read_text())
-    network, detector = load_blazepose("heavy"), PersonDetector() if upright else None
+    detector = PersonDetector() if upright else None
     columns = [LANDMARK_NAMES.index(name) for name in MARKED]
     found, marked, torso = [], [], []
     for sample in tqdm(samples, unit="photo"):
@@ -105,10 +107,12 @@ def measure(folder: Path, upright: bool = True, again: bool = False) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--weights", type=Path, help="whose backbone looks")
     parser.add_argument("--box", action="store_true", help="read them in the plain box")
     parser.add_argument("--again", action="store_true", help="look twice where the first crop was off, as the product does")
     arguments = parser.parse_args()
-    figures = measure(arguments.folder, not arguments.box, arguments.again)
+    network = load_refit(arguments.weights)[0].backbone if arguments.weights else load_blazepose("heavy")
+    figures = measure(arguments.folder, network, not arguments.box, arguments.again)
     print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
 
 

@@ -3,7 +3,7 @@
 
     python -m refit_engine.training.measure_synthetic HELD_OUT [--weights FILE] [--iterations 0 3 5 10]
 
-HELD_OUT is a folder made by `training.features --held-out`. Prints, per number of updates, the means over everybody of
+HELD_OUT is a folder made by `training.photographs --held-out`. Prints, per number of updates, the means over everybody of
 MPJPE and PVE (pelvis aligned), PA-MPJPE (similarity aligned), all in millimetres; for the last number also means over
 classes of people.
 """
@@ -25,8 +25,9 @@ from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.checkpoint import load_refit
 from refit_engine.network.keypoints import keypoint_points
 from refit_engine.network.refit import ReFit
-from refit_engine.training.features import FeatureStore
+from refit_engine.training.features import observed
 from refit_engine.training.metrics import mpjpe, pa_mpjpe
+from refit_engine.training.photographs import PhotographStore
 from refit_engine.training.views import CROP, Views
 
 BATCH = 64
@@ -79,10 +80,10 @@ class Judge:
         }
 
 
-def measure(network: ReFit, store: FeatureStore, iterations: list[int]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+def measure(network: ReFit, photographs: PhotographStore, iterations: list[int]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     """Errors [T,B,3] and classes [B] of batch after batch."""
     judge = Judge(network.eval())
-    for seen, views in store.batches(BATCH):
+    for seen, views in observed(network.backbone, photographs, BATCH):
         yield judge.errors(seen, views, iterations), judge.classes(seen, views)
 
 
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", default=[0, 3, 5, 10])
     options = parser.parse_args()
     network, _ = load_refit(options.weights, torch.device("cpu"))
-    store = FeatureStore(options.held_out)
+    store = PhotographStore(options.held_out)
     batches = list(tqdm(measure(network, store, options.iterations), total=-(-len(store) // BATCH)))
     errors = torch.cat([batch for batch, _ in batches], dim=1)
     for row, count in enumerate(options.iterations):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Train the compact ReFit: first to lift landmarks, then on images of synthetic people.
+"""Train the compact ReFit: first to lift landmarks, then on photographs of synthetic people.
 
-    python -m refit_engine.training.train lift --poses poses.npz --out RUNS/initial --iterations 0
-    python -m refit_engine.training.train lift --poses poses.npz --start RUNS/initial --out RUNS/lift
-    python -m refit_engine.training.train images --poses poses.npz --features FEATURES --start RUNS/lift --out RUNS/images
+    python -m refit_engine.training.train lift --poses poses.npz --features FEATURES --out RUNS/lift --iterations 0
+    python -m refit_engine.training.train photographs --photographs PHOTOGRAPHS --start RUNS/lift --out RUNS/sight
+    python -m refit_engine.training.train features --features ADAPTED --start RUNS/sight --out RUNS/loop
+
+`photographs` changes the backbone, too; `features` trains the rest on what a backbone saw (`training.features`).
 
 A run continues its last.pt where there is one, so it can be stopped and started at any time.  Its log.jsonl gets a
 line of losses every hundred steps, refit_compact.safetensors the weights.
@@ -29,16 +31,21 @@ from torch import Tensor
 
 from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.network.backbones import BackboneOutput
+from refit_engine.network.backbones.blazepose import BlazePose, load_blazepose
 from refit_engine.network.checkpoint import save_refit
 from refit_engine.network.geometry import crop_only
 from refit_engine.network.keypoints import KEYPOINT_COUNTS, keypoint_points
 from refit_engine.network.lookup import lookup
+from refit_engine.network.low_rank import adapt, changes_of, resume_changes
 from refit_engine.network.refit import COMPACT, Encoding, ReFit, ReFitConfig
 from refit_engine.training.features import FeatureStore
 from refit_engine.training.landmarks import LandmarkNoise, simulate_encoding
 from refit_engine.training.losses import Labels, estimate_losses, total_loss
 from refit_engine.training.measure_synthetic import measure, summary
+from refit_engine.training.photographs import PhotographStore
 from refit_engine.training.poses import PoseLibrary
+from refit_engine.training.sight import WEIGHTS as SIGHT_WEIGHTS
+from refit_engine.training.sight import Sight, SightLosses
 from refit_engine.training.sparse_lookup import SparseLookup
 from refit_engine.training.views import Views, sample_views
 
@@ -46,15 +53,26 @@ log = logging.getLogger(__name__)
 
 GRADIENT_CLIP = 4.0
 LOG_EVERY, SAVE_EVERY = 100, 500
+RANK = 32
+"""Of the changes of the backbone's convolutions."""
 # The mean estimate that the network starts from: crops are 2.5 radii of the body wide.
 INITIAL_SCALE = 0.78
 
 
+def last_state(out: Path, start: Path | None = None) -> dict | None:
+    """What the run `out` has saved; if that is nothing, what the run `start` has, which must be something."""
+    for run in (out, start):
+        if run is not None and (run == start or (run / "last.pt").exists()):
+            return torch.load(run / "last.pt", map_location="cpu", weights_only=True)
+    return None
+
+
 class Batch(NamedTuple):
-    """What the network sees of `views`."""
+    """What the network sees of `views`; with the sight of a backbone that learns, too."""
 
     encoding: Encoding
     views: Views
+    sight: Sight | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,9 @@ class Trainer:
         config: ReFitConfig = COMPACT,
         supervision: Supervision = Supervision(),
         device: str = "cpu",
+        backbone: BlazePose | None = None,
     ) -> None:
+        """backbone: learns where it has been adapted; None for one that stays as it was given."""
         self.out, self.steps, self.learning_rate = out, steps, learning_rate
         self.allowed, self.seconds = 60 * minutes, 0.0
         self.supervision, self.device = supervision, torch.device(device)
@@ -86,31 +106,35 @@ class Trainer:
         self.points = keypoint_points(self.body_model, self.body, config.keypoints)
         self.markers = self.body_model.subset(self.body.marker_ids)
         self.landmarks = LandmarkBody(self.body).to(self.device)
-        self.network = ReFit(config).to(self.device)
+        backbone = backbone or load_blazepose("heavy")
+        self.network = ReFit(config, backbone).to(self.device)
+        self.sight_losses = SightLosses(backbone.channels, len(self.body.marker_ids)).to(self.device)
         self.network.init_cam[0, 0] = INITIAL_SCALE
         self.network.lookup = self.lookup = SparseLookup()
-        self.trained = {name: p for name, p in self.network.named_parameters() if not name.startswith("backbone.")}
-        self.optimizer = torch.optim.Adam(self.trained.values(), lr=learning_rate)
+        self.trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.Adam([*self.trained.values(), *self.sight_losses.parameters()], lr=learning_rate)
         self.step = 0
 
-    def restore(self, start: Path | None) -> None:
-        """Continue `last.pt`; without one, begin with the weights of the run `start`."""
-        last = self.out / "last.pt"
-        if last.exists():
-            state = torch.load(last, map_location=self.device, weights_only=True)
+    def restore(self, state: dict) -> None:
+        """Take over what a run has learned; if it is this one, go on where it stopped."""
+        self.network.load_state_dict(state["network"], strict=False)
+        self.sight_losses.load_state_dict(state["sight_losses"])
+        if state["run"] == str(self.out):
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
-            log.info("continuing %s at step %d", last, self.step)
-        elif start is not None:
-            state = torch.load(start / "last.pt", map_location=self.device, weights_only=True)
-        else:
-            return
-        self.network.load_state_dict(state["network"], strict=False)
+            log.info("continuing %s at step %d", self.out, self.step)
 
     def save(self) -> None:
         """Write `last.pt` and the weights in one move each, so that a kill leaves the previous ones."""
-        network = {k: v for k, v in self.network.state_dict().items() if not k.startswith("backbone.")}
-        state = {"network": network, "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds}
+        state = {
+            "run": str(self.out),
+            "network": {k: v for k, v in self.network.state_dict().items() if not k.startswith("backbone.")},
+            "backbone": changes_of(self.network.backbone),
+            "sight_losses": self.sight_losses.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
         torch.save(state, self.out / "last.tmp")
         os.replace(self.out / "last.tmp", self.out / "last.pt")
         save_refit(self.network, self.out / "refit_compact.safetensors", body=self.body.kind, half=True)
@@ -129,6 +153,21 @@ class Trainer:
         seen = BackboneOutput(*(None if part is None else part.to(self.device) for part in seen))
         with torch.autocast(self.device.type, torch.bfloat16):
             return self.network.encode_features(seen)
+
+    def look(self, crops: Tensor, views: Views) -> Batch:
+        """Crops [B,3,256,256] as the backbone sees them now. The landmarks have labels of their own: the loop takes them as they are."""
+        with torch.autocast(self.device.type, torch.bfloat16):
+            sight = Sight.of(self.network.backbone(crops.to(self.device)))
+            encoding = self.network.encode_features(sight.leaves)
+        return Batch(encoding._replace(landmarks=encoding.landmarks.detach()), views, sight)
+
+    def sight_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The backbone's own losses, together and by name."""
+        views = batch.views.to(self.device)
+        with torch.no_grad():
+            points = [posed(views.betas, views.rotmats) + views.transl[:, None] for posed in (self.landmarks, self.markers)]
+        terms = self.sight_losses(batch.sight.leaves, views, *points)
+        return sum(SIGHT_WEIGHTS[name] * value for name, value in terms.items()), terms
 
     def losses(self, batch: Batch, iterations: int) -> list[dict[str, Tensor]]:
         """Loss terms of each of the T+1 estimates."""
@@ -152,10 +191,17 @@ class Trainer:
         warm_up = min(1.0, (self.step + 1) / 200)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        per_estimate = self.losses(batch, iterations)
         self.optimizer.zero_grad(set_to_none=True)
-        total_loss(per_estimate).backward()
+        per_estimate = self.losses(batch, iterations)
+        loss = total_loss(per_estimate)
+        if batch.sight is not None:
+            sight_loss, terms = self.sight_loss(batch)
+            loss = loss + sight_loss
+            per_estimate[0] |= terms
+        loss.backward()
         self.lookup.finish()
+        if batch.sight is not None:
+            batch.sight.backward()
         torch.nn.utils.clip_grad_norm_(self.trained.values(), GRADIENT_CLIP)
         self.optimizer.step()
         self.step += 1
@@ -176,10 +222,18 @@ def lifted_batches(
         yield Batch(Encoding(*(None if part is None else part.to(trainer.device) for part in seen)), views)
 
 
-def image_batches(
+def photograph_batches(trainer: Trainer, store: PhotographStore, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Endless random batches of photographs, seen by the backbone as it is at that moment."""
+    while True:
+        if rng.random() < 0.01:
+            store.refresh()
+        yield trainer.look(*store.sample(rng, size))
+
+
+def feature_batches(
     trainer: Trainer, store: FeatureStore, noise: LandmarkNoise, size: int, rng: np.random.Generator, maps: bool
 ) -> Iterator[Batch]:
-    """Endless random batches of rendered people, as the backbone saw them; the initial estimate needs no maps."""
+    """Endless random batches of people, as the backbone saw them; the initial estimate needs no maps."""
     while True:
         if rng.random() < 0.01:
             store.refresh()
@@ -194,11 +248,11 @@ def alternate(first: Iterator[Batch], second: Iterator[Batch]) -> Iterator[Batch
         yield from pair
 
 
-def validate(trainer: Trainer, store: FeatureStore, iterations: int) -> dict[str, float]:
+def validate(trainer: Trainer, photographs: PhotographStore, iterations: int) -> dict[str, float]:
     """Mean errors in millimetres of the first and the last estimate on people that were not trained on."""
     network = copy.deepcopy(trainer.network).cpu()
     network.lookup = lookup
-    errors = torch.cat([batch for batch, _ in measure(network, store, [0, iterations])], dim=1)
+    errors = torch.cat([batch for batch, _ in measure(network, photographs, [0, iterations])], dim=1)
     return {
         f"{name} {which}": value
         for which, row in zip(("first", "last"), errors, strict=True)
@@ -207,7 +261,7 @@ def validate(trainer: Trainer, store: FeatureStore, iterations: int) -> dict[str
 
 
 def train(
-    trainer: Trainer, batches: Iterator[Batch], iterations: int, rng: np.random.Generator, held_out: FeatureStore | None
+    trainer: Trainer, batches: Iterator[Batch], iterations: int, rng: np.random.Generator, held_out: PhotographStore | None
 ) -> None:
     """Run until the steps or the minutes are used up; errors on held-out people go into the log with every save.
 
@@ -222,7 +276,7 @@ def train(
             per_estimate = trainer.update(next(batches), updates)
             trainer.seconds += time.monotonic() - started
             first, last = per_estimate[0], per_estimate[-1]
-            window.append({f"{name}_{t}": terms[name].item() for t, terms in (("first", first), ("last", last)) for name in terms})
+            window.append({f"{name}_{t}": terms[name].item() for t, terms in (("last", last), ("first", first)) for name in terms})
             if trainer.step % LOG_EVERY == 0:
                 means = {key: round(float(np.mean([w[key] for w in window])), 5) for key in window[0]}
                 line = {"step": trainer.step, "seconds": round(trainer.seconds, 1), **means}
@@ -241,10 +295,12 @@ def train(
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=["lift", "images"])
-    parser.add_argument("--poses", type=Path, help="pose library; stage images then lifts landmarks in every second step")
-    parser.add_argument("--features", type=Path, help="folder of backbone outputs (stage images)")
-    parser.add_argument("--held-out", type=Path, help="folder of backbone outputs to measure on")
+    parser.add_argument("stage", choices=["lift", "photographs", "features"])
+    parser.add_argument("--poses", type=Path, help="pose library; stage features then lifts landmarks in every second step")
+    parser.add_argument("--features", type=Path, help="folder of backbone outputs (stages lift and features)")
+    parser.add_argument("--photographs", type=Path, help="folder of photographs (stage photographs)")
+    parser.add_argument("--held-out", type=Path, help="folder of photographs to measure on")
+    parser.add_argument("--adapt-from", type=int, default=8, help="first block of the backbone that learns from photographs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--start", type=Path, help="folder of the run whose weights this one begins with")
     parser.add_argument("--steps", type=int, default=30000)
@@ -260,18 +316,31 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    trainer = Trainer(options.out, options.learning_rate, options.steps, options.minutes, device=options.device)
-    trainer.restore(options.start)
+    backbone, state = load_blazepose("heavy"), last_state(options.out, options.start)
+    if state and state["backbone"]:
+        resume_changes(backbone, state["backbone"])
+    elif options.stage == "photographs":
+        adapt(backbone, backbone.dense_convolutions(options.adapt_from), RANK)
+    if options.stage != "photographs":
+        backbone.requires_grad_(False)
+    trainer = Trainer(
+        options.out, options.learning_rate, options.steps, options.minutes, device=options.device, backbone=backbone
+    )
+    if state:
+        trainer.restore(state)
     rng = np.random.default_rng([options.seed, trainer.step])
     torch.manual_seed(options.seed + trainer.step)
-    store = FeatureStore(options.features, torch.bfloat16)
-    noise = LandmarkNoise(store)
-    batches = image_batches(trainer, store, noise, options.batch, rng, maps=options.iterations > 0)
-    if options.poses:
-        poses = PoseLibrary.load(options.poses).part(held_out=False)
-        lifted = lifted_batches(trainer, poses, noise, options.batch, rng)
-        batches = lifted if options.stage == "lift" else alternate(batches, lifted)
-    held_out = FeatureStore(options.held_out) if options.held_out else None
+    if options.stage == "photographs":
+        batches = photograph_batches(trainer, PhotographStore(options.photographs), options.batch, rng)
+    else:
+        store = FeatureStore(options.features, torch.bfloat16)
+        noise = LandmarkNoise(store)
+        batches = feature_batches(trainer, store, noise, options.batch, rng, maps=options.iterations > 0)
+        if options.poses:
+            poses = PoseLibrary.load(options.poses).part(held_out=False)
+            lifted = lifted_batches(trainer, poses, noise, options.batch, rng)
+            batches = lifted if options.stage == "lift" else alternate(batches, lifted)
+    held_out = PhotographStore(options.held_out) if options.held_out else None
     train(trainer, batches, options.iterations, rng, held_out)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from refit_engine.training.features import Photographer
+from refit_engine.training.photographs import Photographer
 from refit_engine.training.poses import PoseLibrary
 
 from .pack import AssetPack

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a trainable backbone sees: gradients through it, and labels for what it says by itself.
+
+The loop reads the same maps many times, so its gradients are gathered at the backbone's outputs and go through the
+backbone once, together with those of the backbone's own labels: where the landmarks are, how far off they may be, which
+circle stands around the body, and where each marker is seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from refit_engine.network.backbones import BackboneOutput
+from refit_engine.network.backbones.blazepose import LANDMARKS
+from refit_engine.network.refit import MAP_SIZE
+from refit_engine.network.vector_head import LANDMARK_VALUES, world_landmarks
+from refit_engine.training.landmarks import locate
+from refit_engine.training.views import CROP, HIPS, SHOULDERS, Views
+
+WEIGHTS = {"landmarks": 10.0, "landmark_depth": 2.0, "world": 5.0, "certainty": 0.2, "circle": 5.0, "markers": 0.3}
+UNSURE = 6.0
+"""Crop pixels off at which a landmark's visibility should be one half."""
+SPOT = 1.5
+"""Standard deviation of a marker's spot, in pixels of the 64×64 map."""
+FAR = 2.0
+"""Half crops beyond which an error pulls no harder."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A backbone's outputs with the graph behind them, and the same values at which gradients are gathered."""
+
+    outputs: BackboneOutput
+    leaves: BackboneOutput
+
+    @classmethod
+    def of(cls, outputs: BackboneOutput) -> Sight:
+        return cls(outputs, BackboneOutput(*(part.detach().requires_grad_() for part in outputs)))
+
+    def backward(self) -> None:
+        """Once all losses have reached the leaves: on through the backbone."""
+        pairs = [(output, leaf.grad) for output, leaf in zip(self.outputs, self.leaves) if leaf.grad is not None]
+        torch.autograd.backward(*map(list, zip(*pairs)))
+
+
+class SightLosses(nn.Module):
+    """Losses of a BlazePose's own outputs. `spots` reads markers off the feature map; only training needs it."""
+
+    def __init__(self, channels: int, markers: int) -> None:
+        super().__init__()
+        self.spots = nn.Conv2d(channels, markers, 1)
+        nn.init.zeros_(self.spots.weight)
+
+    def forward(self, seen: BackboneOutput, views: Views, landmarks: Tensor, markers: Tensor) -> dict[str, Tensor]:
+        """landmarks [B,33,3], markers [B,K,3]: metres, camera frame. Each loss is averaged over the batch."""
+        truth = locate(landmarks, views)
+        values = seen.vector[:, -LANDMARK_VALUES : -1 - 3 * LANDMARKS].unflatten(1, (LANDMARKS, 5))
+        half = CROP / 2
+        flat = truth[..., :2] / half - 1
+        off = (values[..., :2] - flat).detach().norm(dim=-1) * half
+        certain = 1 / (1 + (off / UNSURE).square())
+        visible = values[..., 3].clamp(1e-4, 1 - 1e-4)
+        x, y = ((crop_pixels(markers, views) * (MAP_SIZE / CROP))[..., axis, None] for axis in (0, 1))
+        with torch.autocast(seen.features.device.type, torch.bfloat16):
+            spots = self.spots(seen.features).float()
+        return {
+            "landmarks": (values[..., :2] - flat).clamp(-FAR, FAR).abs().mean(),
+            "landmark_depth": (values[..., 2] - truth[..., 2] / half).clamp(-FAR, FAR).abs().mean(),
+            "world": (world_landmarks(seen.vector) - truth[..., 3:]).abs().mean(),
+            "certainty": -(certain * visible.log() + (1 - certain) * (1 - visible).log()).mean(),
+            "circle": (seen.circle - true_circle(truth[..., :2])).div(half).clamp(-FAR, FAR).abs().mean(),
+            "markers": _away_from_spots(spots, x, y),
+        }
+
+
+def crop_pixels(points: Tensor, views: Views) -> Tensor:
+    """[B,P,3] metres in the camera's frame to crop pixels [B,P,2]."""
+    return points[..., :2] / points[..., 2:] * views.focal[:, None, None] + CROP / 2 - views.center[:, None]
+
+
+def true_circle(flat: Tensor) -> Tensor:
+    """Landmarks [B,33,2] to the middle of the hips and the point above it on the circle around all of them [B,2,2]."""
+    hips = flat[:, HIPS].mean(1)
+    up = flat[:, SHOULDERS].mean(1) - hips
+    radius = (flat - hips[:, None]).norm(dim=-1).amax(1, keepdim=True)
+    return torch.stack([hips, hips + up / up.norm(dim=1, keepdim=True).clamp(min=1e-6) * radius], 1)
+
+
+def _away_from_spots(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Squared distance of maps [B,K,64,64] from round spots of height 1 at x, y [B,K,1]; 1 for empty maps."""
+    pixels = torch.arange(MAP_SIZE, device=x.device) + 0.5
+    across, down = (torch.exp(-(pixels - place).square() / (2 * SPOT**2)) for place in (x, y))
+    # (map − spot)², without a map that holds the spots: they are products of a row and a column.
+    shared = ((maps @ across[..., None])[..., 0] * down).sum(2)
+    spots = across.square().sum(2) * down.square().sum(2)
+    return (maps.square().sum((2, 3)) - 2 * shared + spots).mean() / (torch.pi * SPOT**2)
