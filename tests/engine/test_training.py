@@ -17,7 +17,7 @@ from refit_engine.network.lookup import lookup, window_offsets  # noqa: E402
 from refit_engine.network.refit import Estimate  # noqa: E402
 from refit_engine.network.backbones.blazepose import load_blazepose  # noqa: E402
 from refit_engine.network.checkpoint import load_refit  # noqa: E402
-from refit_engine.network.low_rank import adapt  # noqa: E402
+from refit_engine.network.low_rank import adapt, changes_of  # noqa: E402
 from refit_engine.training import features, shards, train  # noqa: E402
 from refit_engine.training.features import FeatureStore, write_features  # noqa: E402
 from refit_engine.training.finish import OPENED, finish  # noqa: E402
@@ -27,7 +27,8 @@ from refit_engine.training.measure_synthetic import measure, summary  # noqa: E4
 from refit_engine.training.photographs import PhotographStore  # noqa: E402
 from refit_engine.training.poses import PoseLibrary  # noqa: E402
 from refit_engine.training.shards import write_shard  # noqa: E402
-from refit_engine.training.sight import Sight, SightLosses, crop_pixels, true_circle  # noqa: E402
+from refit_engine.training.sight import SPOT, Sight, SightLosses, crop_pixels, true_circle  # noqa: E402
+from refit_engine.training.soften import soften  # noqa: E402
 from refit_engine.training.sparse_lookup import SparseLookup  # noqa: E402
 from refit_engine.training.views import sample_views  # noqa: E402
 
@@ -158,6 +159,24 @@ def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_g
     assert json.dumps(summary(errors[0]))
 
 
+def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one(tmp_path):
+    name = "encoder.blocks.27.project"
+    torch.manual_seed(0)
+    adapted, given = load_blazepose("heavy"), load_blazepose("heavy").get_submodule(name)
+    adapt(adapted, [name], rank=2)
+    convolution = adapted.get_submodule(name)
+    with torch.no_grad():
+        convolution.parametrizations.weight[0].up.normal_()
+        convolution.bias += 1
+    (tmp_path / "run").mkdir()
+    train.Trainer(tmp_path / "run", 1e-4, 1, backbone=adapted).save()
+    soften(tmp_path / "run", 0.25, tmp_path / "soft")
+    found = load_refit(tmp_path / "soft" / "refit_compact.safetensors")[0].backbone.get_submodule(name)
+    torch.testing.assert_close(found.weight, torch.lerp(given.weight, convolution.weight, 0.25), atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(found.bias, given.bias + 0.25, atol=1e-2, rtol=0)
+    assert train.last_state(tmp_path / "next", tmp_path / "soft")["backbone"].keys() == changes_of(adapted).keys()
+
+
 def test_features_are_what_the_backbone_says(photographs, tmp_path):
     features.main([str(photographs), "--out", str(tmp_path / "features")])
     (seen, _), *_ = FeatureStore(tmp_path / "features").batches(SHARD)
@@ -209,11 +228,12 @@ def test_losses_of_the_sight_are_least_at_the_truth(views):
         vector = torch.cat([values.flatten(1), (located[..., 3:] + off).flatten(1), torch.ones(SHARD, 1)], 1)
         pixels = torch.arange(64) + 0.5
         x, y = ((crop_pixels(markers, views) / 4 + off)[..., axis, None] for axis in (0, 1))
-        spots = torch.exp(-((pixels - y).square()[..., None] + (pixels - x).square()[..., None, :]) / (2 * 1.5**2))
+        spots = -((pixels - y).square()[..., None] + (pixels - x).square()[..., None, :]) / (2 * SPOT**2)
         maps = torch.cat([spots, torch.rand(SHARD, 1, 64, 64)], 1)
         return losses(BackboneOutput(maps, vector, None, true_circle(located[..., :2]) + off), views, landmarks, markers)
 
     right, wrong = terms(0.0), terms(3.0)
-    assert right.keys() == wrong.keys()
+    entropy = 1 + np.log(2 * np.pi * SPOT**2)  # of a spot: no map can be nearer to it
+    right["markers"], wrong["markers"] = right["markers"] - entropy, wrong["markers"] - entropy
     for name in right:
         assert right[name] < 0.02 and wrong[name] > 5 * right[name].clamp(min=1e-3), name

@@ -20,7 +20,7 @@ from refit_engine.network.vector_head import LANDMARK_VALUES, world_landmarks
 from refit_engine.training.landmarks import locate
 from refit_engine.training.views import CROP, HIPS, SHOULDERS, Views
 
-WEIGHTS = {"landmarks": 10.0, "landmark_depth": 2.0, "world": 5.0, "certainty": 0.2, "circle": 5.0, "markers": 0.3}
+WEIGHTS = {"landmarks": 10.0, "landmark_depth": 2.0, "world": 5.0, "certainty": 0.2, "circle": 5.0, "markers": 0.1}
 UNSURE = 6.0
 """Crop pixels off at which a landmark's visibility should be one half."""
 SPOT = 1.5
@@ -72,7 +72,7 @@ class SightLosses(nn.Module):
             "world": (world_landmarks(seen.vector) - truth[..., 3:]).abs().mean(),
             "certainty": -(certain * visible.log() + (1 - certain) * (1 - visible).log()).mean(),
             "circle": (seen.circle - true_circle(truth[..., :2])).div(half).clamp(-FAR, FAR).abs().mean(),
-            "markers": _away_from_spots(spots, x, y),
+            "markers": _spot_entropy(spots, x, y),
         }
 
 
@@ -89,11 +89,12 @@ def true_circle(flat: Tensor) -> Tensor:
     return torch.stack([hips, hips + up / up.norm(dim=1, keepdim=True).clamp(min=1e-6) * radius], 1)
 
 
-def _away_from_spots(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Squared distance of maps [B,K,64,64] from round spots of height 1 at x, y [B,K,1]; 1 for empty maps."""
+def _spot_entropy(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Cross entropy, in nats, of maps [B,K,64,64] (logits over their pixels) with round spots at x, y [B,K,1] inside them."""
     pixels = torch.arange(MAP_SIZE, device=x.device) + 0.5
     across, down = (torch.exp(-(pixels - place).square() / (2 * SPOT**2)) for place in (x, y))
-    # (map − spot)², without a map that holds the spots: they are products of a row and a column.
-    shared = ((maps @ across[..., None])[..., 0] * down).sum(2)
-    spots = across.square().sum(2) * down.square().sum(2)
-    return (maps.square().sum((2, 3)) - 2 * shared + spots).mean() / (torch.pi * SPOT**2)
+    mass = across.sum(2) * down.sum(2)
+    # The spots are products of a row and a column: no map has to hold them.
+    agreed = ((maps @ across[..., None])[..., 0] * down).sum(2) / mass.clamp(min=1e-6)
+    inside = ((x > 0) & (x < MAP_SIZE) & (y > 0) & (y < MAP_SIZE))[..., 0]
+    return ((maps.flatten(2).logsumexp(2) - agreed) * inside).sum() / inside.sum().clamp(min=1)

@@ -52,9 +52,12 @@ from refit_engine.training.views import Views, sample_views
 log = logging.getLogger(__name__)
 
 GRADIENT_CLIP = 4.0
-LOG_EVERY, SAVE_EVERY = 100, 500
+LOG_EVERY, SAVE_EVERY, MEASURE_EVERY = 50, 100, 500
 RANK = 32
 """Of the changes of the backbone's convolutions."""
+CHANGES_SPEED, SPOTS_SPEED = 0.04, 4
+"""Learning rates of those changes and of what reads the markers, times that of the rest. Ninety layers that all take one
+step of 3e-4 together ruin the backbone: landmarks of a batch go from 8 to 38 pixels off."""
 # The mean estimate that the network starts from: crops are 2.5 radii of the body wide.
 INITIAL_SCALE = 0.78
 
@@ -112,7 +115,10 @@ class Trainer:
         self.network.init_cam[0, 0] = INITIAL_SCALE
         self.network.lookup = self.lookup = SparseLookup()
         self.trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.Adam([*self.trained.values(), *self.sight_losses.parameters()], lr=learning_rate)
+        changes = [p for name, p in self.trained.items() if name.startswith("backbone.")]
+        heads = [p for name, p in self.trained.items() if not name.startswith("backbone.")]
+        groups = ((heads, 1), (changes, CHANGES_SPEED), (list(self.sight_losses.parameters()), SPOTS_SPEED))
+        self.optimizer = torch.optim.Adam([{"params": params, "speed": speed} for params, speed in groups if params])
         self.step = 0
 
     def restore(self, state: dict) -> None:
@@ -190,7 +196,7 @@ class Trainer:
         progress = min(self.progress, 1.0)
         warm_up = min(1.0, (self.step + 1) / 200)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = group["speed"] * self.learning_rate * warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         self.optimizer.zero_grad(set_to_none=True)
         per_estimate = self.losses(batch, iterations)
         loss = total_loss(per_estimate)
@@ -263,7 +269,7 @@ def validate(trainer: Trainer, photographs: PhotographStore, iterations: int) ->
 def train(
     trainer: Trainer, batches: Iterator[Batch], iterations: int, rng: np.random.Generator, held_out: PhotographStore | None
 ) -> None:
-    """Run until the steps or the minutes are used up; errors on held-out people go into the log with every save.
+    """Run until the steps or the minutes are used up; errors on held-out people go into the log now and then.
 
     The number of updates varies around `iterations`, so that more of them do no harm later.
     """
@@ -286,10 +292,10 @@ def train(
                 window.clear()
             if trainer.step % SAVE_EVERY == 0:
                 trainer.save()
-                if held_out is not None:
-                    line = {"step": trainer.step, **validate(trainer, held_out, iterations)}
-                    file.write(json.dumps(line) + "\n")
-                    log.info("held out: %s", line)
+            if held_out is not None and trainer.step % MEASURE_EVERY == 0:
+                line = {"step": trainer.step, **validate(trainer, held_out, iterations)}
+                file.write(json.dumps(line) + "\n")
+                log.info("held out: %s", line)
     trainer.save()
 
 

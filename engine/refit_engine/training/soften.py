@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take back a part of what a backbone has learned from synthetic people.
+
+    python -m refit_engine.training.soften RUNS/sight --share 0.4 --out RUNS/soft
+
+On the way from the given weights to the adapted ones lie some that are better than both on photographs, which the given
+ones know, and nearly as good as the adapted ones on what those have learned (Wortsman et al., "Robust fine-tuning of
+zero-shot models", CVPR 2022). The rest of the network then has to learn what it sees now: `train features --start OUT`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from refit_engine.body import load_body
+from refit_engine.network.backbones.blazepose import load_blazepose
+from refit_engine.network.checkpoint import save_refit
+from refit_engine.network.low_rank import resume_changes
+from refit_engine.network.refit import COMPACT, ReFit
+from refit_engine.training.train import last_state
+
+
+def soften(run: Path, share: float, out: Path) -> None:
+    """Write a run that begins with `share` of the changes that `run` has made."""
+    state, backbone = last_state(run), load_blazepose("heavy")
+    given = dict(backbone.named_parameters())
+    changes = {}
+    for name, value in state["backbone"].items():
+        if name.endswith(".up"):
+            value = share * value
+        elif name.endswith(".bias"):
+            value = torch.lerp(given[name], value, share)
+        changes[name] = value.detach()
+    resume_changes(backbone, changes)
+    network = ReFit(COMPACT, backbone)
+    network.load_state_dict(state["network"], strict=False)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.save({**state, "backbone": changes}, out / "last.pt")
+    save_refit(network, out / "refit_compact.safetensors", body=load_body().kind, half=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--share", type=float, required=True, help="0: the backbone as it was given, 1: as it was adapted")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    soften(options.run, options.share, options.out)
+
+
+if __name__ == "__main__":
+    main()
