@@ -20,11 +20,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from refit_engine.network.backbones.blazepose import load_blazepose
+from refit_engine.network.low_rank import resume_changes
 from refit_engine.network.refit import COMPACT
 from refit_engine.training.features import FeatureStore
 from refit_engine.training.landmarks import LandmarkNoise
 from refit_engine.training.measure_synthetic import measure, summary
-from refit_engine.training.train import Supervision, Trainer, feature_batches
+from refit_engine.training.photographs import PhotographStore
+from refit_engine.training.train import Supervision, Trainer, feature_batches, last_state
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +63,13 @@ def run(variant: Variant, options: argparse.Namespace) -> dict[str, dict[str, fl
     """Train a variant and measure it: figures by number of updates."""
     torch.manual_seed(0)
     config = replace(COMPACT, landmark_feedback=False, **variant.config)
-    trainer = Trainer(options.out, options.learning_rate, options.steps, config=config, supervision=variant.supervision)
-    given = torch.load(options.start / "last.pt", weights_only=True)["network"]
+    state, backbone = last_state(options.start), load_blazepose("heavy")
+    resume_changes(backbone, state["backbone"])
+    backbone.requires_grad_(False)
+    trainer = Trainer(
+        options.out, options.learning_rate, options.steps, config=config, supervision=variant.supervision, backbone=backbone
+    )
+    given = state["network"]
     kept = {name: value for name, value in given.items() if name.startswith(KEPT)}
     trainer.network.load_state_dict(kept, strict=False)
     trainer.network.init_cam.copy_(given["init_cam"])
@@ -71,14 +79,14 @@ def run(variant: Variant, options: argparse.Namespace) -> dict[str, dict[str, fl
     trainer.network.train()
     while trainer.step < options.steps:
         trainer.update(next(batches), options.iterations)
-    errors = torch.cat([batch for batch, _ in measure(trainer.network, FeatureStore(options.held_out), MEASURED)], dim=1)
+    errors = torch.cat([batch for batch, _ in measure(trainer.network, PhotographStore(options.held_out), MEASURED)], dim=1)
     return {str(count): summary(row) for count, row in zip(MEASURED, errors, strict=True)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, required=True)
-    parser.add_argument("--held-out", type=Path, required=True)
+    parser.add_argument("--features", type=Path, required=True, help="what START's backbone sees (training.features)")
+    parser.add_argument("--held-out", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--start", type=Path, required=True, help="run whose initial estimate all variants share")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=400)

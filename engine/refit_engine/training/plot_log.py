@@ -38,7 +38,7 @@ def plot(runs: list[Path], out: Path) -> None:
             panel.text(minutes, panel.get_ylim()[1], run.name, fontsize=7, rotation=90, va="top", color="0.4")
         minutes = times[-1]
     for panel, title in zip(panels, PLOTTED.values()):
-        panel.set(title=title, xlabel="minutes on one core")
+        panel.set(title=title, xlabel="minutes")
     panels[0].legend(panels[0].lines[:2], ["initial estimate", "last estimate"], fontsize=8)
     figure.tight_layout()
     figure.savefig(out, dpi=110)

@@ -237,14 +237,18 @@ def photograph_batches(trainer: Trainer, store: PhotographStore, size: int, rng:
 
 
 def feature_batches(
-    trainer: Trainer, store: FeatureStore, noise: LandmarkNoise, size: int, rng: np.random.Generator, maps: bool
+    trainer: Trainer, store: FeatureStore, noise: LandmarkNoise | None, size: int, rng: np.random.Generator, maps: bool
 ) -> Iterator[Batch]:
-    """Endless random batches of people, as the backbone saw them; the initial estimate needs no maps."""
+    """Endless random batches of people, as the backbone saw them; the initial estimate needs no maps.
+
+    noise: knows whom the backbone understood, and nobody else is drawn; None for everybody.
+    """
     while True:
         if rng.random() < 0.01:
             store.refresh()
-            noise.refresh()
-        seen, views = store.sample(rng, size, maps, among=noise.understood())
+            if noise is not None:
+                noise.refresh()
+        seen, views = store.sample(rng, size, maps, among=None if noise is None else noise.understood())
         yield Batch(trainer.encode(seen), views)
 
 
@@ -305,6 +309,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--poses", type=Path, help="pose library; stage features then lifts landmarks in every second step")
     parser.add_argument("--features", type=Path, help="folder of backbone outputs (stages lift and features)")
     parser.add_argument("--photographs", type=Path, help="folder of photographs (stage photographs)")
+    parser.add_argument("--everybody", action="store_true", help="also people whom the backbone misunderstood (stage features)")
     parser.add_argument("--held-out", type=Path, help="folder of photographs to measure on")
     parser.add_argument("--adapt-from", type=int, default=8, help="first block of the backbone that learns from photographs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
@@ -341,7 +346,8 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         store = FeatureStore(options.features, torch.bfloat16)
         noise = LandmarkNoise(store)
-        batches = feature_batches(trainer, store, noise, options.batch, rng, maps=options.iterations > 0)
+        drawn_by = None if options.everybody else noise
+        batches = feature_batches(trainer, store, drawn_by, options.batch, rng, maps=options.iterations > 0)
         if options.poses:
             poses = PoseLibrary.load(options.poses).part(held_out=False)
             lifted = lifted_batches(trainer, poses, noise, options.batch, rng)
