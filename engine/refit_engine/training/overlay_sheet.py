@@ -69,7 +69,7 @@ def main() -> None:
     fitter = Fitter(Models(), FitOptions(weights=options.weights, confidence=False))
     faces = load_body().faces
     tiles = [overlay(fitter, read_picture(name), faces) for name in tqdm(options.pictures, unit="picture")]
-    cv2.imwrite(str(options.out), sheet(tiles), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    cv2.imwrite(str(options.out), sheet(tiles), [cv2.IMWRITE_JPEG_QUALITY, 75])
 
 
 if __name__ == "__main__":
