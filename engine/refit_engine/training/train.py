@@ -121,11 +121,11 @@ class Trainer:
         self.optimizer = torch.optim.Adam([{"params": params, "speed": speed} for params, speed in groups if params])
         self.step = 0
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict, go_on: bool) -> None:
         """Take over what a run has learned; if it is this one, go on where it stopped."""
         self.network.load_state_dict(state["network"], strict=False)
         self.sight_losses.load_state_dict(state["sight_losses"])
-        if state["run"] == str(self.out):
+        if go_on:
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
             log.info("continuing %s at step %d", self.out, self.step)
@@ -133,7 +133,6 @@ class Trainer:
     def save(self) -> None:
         """Write `last.pt` and the weights in one move each, so that a kill leaves the previous ones."""
         state = {
-            "run": str(self.out),
             "network": {k: v for k, v in self.network.state_dict().items() if not k.startswith("backbone.")},
             "backbone": changes_of(self.network.backbone),
             "sight_losses": self.sight_losses.state_dict(),
@@ -338,7 +337,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.out, options.learning_rate, options.steps, options.minutes, device=options.device, backbone=backbone
     )
     if state:
-        trainer.restore(state)
+        trainer.restore(state, go_on=(options.out / "last.pt").exists())
     rng = np.random.default_rng([options.seed, trainer.step])
     torch.manual_seed(options.seed + trainer.step)
     if options.stage == "photographs":
