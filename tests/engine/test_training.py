@@ -22,7 +22,7 @@ from refit_engine.training import features, shards, train  # noqa: E402
 from refit_engine.training.features import FeatureStore, write_features  # noqa: E402
 from refit_engine.training.landmarks import LandmarkNoise, locate, simulate_encoding  # noqa: E402
 from refit_engine.training.losses import Labels, estimate_losses  # noqa: E402
-from refit_engine.training.measure_synthetic import measure, summary  # noqa: E402
+from refit_engine.training.measure_synthetic import landmark_errors, measure, summary  # noqa: E402
 from refit_engine.training.photographs import PhotographStore  # noqa: E402
 from refit_engine.training.poses import PoseLibrary  # noqa: E402
 from refit_engine.training.shards import write_shard  # noqa: E402
@@ -114,6 +114,12 @@ def test_borrowed_noise_is_that_of_people_who_look_alike(folder, views):
     shift = encoding.landmarks[..., :2] - locate(landmarks_of(views), views)[..., :2]
     assert 0.5 < shift[..., 0].mean() < 2.5  # a random share of three pixels
     assert shift[..., 1].mean().abs() < 0.5
+
+
+def test_landmark_errors_are_pixels_and_millimetres(folder):
+    seen, views = next(FeatureStore(folder).batches(SHARD, maps=False))
+    errors = landmark_errors(seen, views, LandmarkBody(load_body()))
+    torch.testing.assert_close(errors, torch.tensor([3.0, 3.0, 0.0]).expand(SHARD, 3), atol=0.6, rtol=0)
 
 
 def test_held_out_poses_are_not_trained_on(poses):

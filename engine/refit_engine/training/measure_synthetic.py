@@ -5,7 +5,7 @@
 
 HELD_OUT is a folder made by `training.photographs --held-out`. Prints, per number of updates, the means over everybody of
 MPJPE and PVE (pelvis aligned), PA-MPJPE (similarity aligned), all in millimetres; for the last number also means over
-classes of people.
+classes of people. The last line tells how far off the backbone's own landmarks are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.checkpoint import load_refit
 from refit_engine.network.keypoints import keypoint_points
 from refit_engine.network.refit import ReFit
+from refit_engine.network.vector_head import world_landmarks
 from refit_engine.training.features import observed
+from refit_engine.training.landmarks import locate
 from refit_engine.training.metrics import mpjpe, pa_mpjpe
 from refit_engine.training.photographs import PhotographStore
 from refit_engine.training.views import CROP, Views
@@ -80,6 +82,15 @@ class Judge:
         }
 
 
+def landmark_errors(seen: BackboneOutput, views: Views, landmarks: LandmarkBody) -> Tensor:
+    """How far a BlazePose's landmarks are off: per person [B,3] mean and median in crop pixels, mean in millimetres in the world."""
+    with torch.no_grad():
+        truth = locate(landmarks(views.betas, views.rotmats) + views.transl[:, None], views)
+    pixels = (seen.landmarks[..., :2] - truth[..., :2]).norm(dim=-1)
+    world = 1000 * (world_landmarks(seen.vector) - truth[..., 3:]).norm(dim=-1)
+    return torch.stack([pixels.mean(1), pixels.median(1).values, world.mean(1)], 1)
+
+
 def measure(network: ReFit, photographs: PhotographStore, iterations: list[int]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     """Errors [T,B,3] and classes [B] of batch after batch."""
     judge = Judge(network.eval())
@@ -110,6 +121,11 @@ def main() -> None:
         members = torch.cat([classes[name] for _, classes in batches])
         if members.any():
             print(json.dumps({"class": name, "people": int(members.sum()), **summary(errors[-1][members])}))
+    landmarks = LandmarkBody(load_body())
+    seen = observed(network.backbone, store, BATCH)
+    pixels, typical, world = torch.cat([landmark_errors(*pair, landmarks) for pair in tqdm(seen)]).unbind(1)
+    figures = {"mean_px": pixels.mean(), "median_person_px": typical.median(), "world_mean_mm": world.mean()}
+    print(json.dumps({"landmarks of the backbone": {name: round(value.item(), 1) for name, value in figures.items()}}))
 
 
 if __name__ == "__main__":
