@@ -26,7 +26,7 @@ from refit_engine.training.measure_synthetic import landmark_errors, measure, su
 from refit_engine.training.photographs import PhotographStore  # noqa: E402
 from refit_engine.training.poses import PoseLibrary  # noqa: E402
 from refit_engine.training.shards import write_shard  # noqa: E402
-from refit_engine.training.sight import SPOT, Sight, SightLosses, crop_pixels, true_circle  # noqa: E402
+from refit_engine.training.sight import SPOT, Sight, SightLosses, true_circle  # noqa: E402
 from refit_engine.training.soften import soften  # noqa: E402
 from refit_engine.training.sparse_lookup import SparseLookup  # noqa: E402
 from refit_engine.training.views import sample_views  # noqa: E402
@@ -155,7 +155,7 @@ def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_g
     for name, value in states[0]["backbone"].items():
         torch.testing.assert_close(value, states[1]["backbone"][name])
 
-    (errors, classes), *_ = measure(network, PhotographStore(photographs), [0, 1])
+    (errors, classes, _), *_ = measure(network, PhotographStore(photographs), [0, 1])
     assert errors.shape == (2, SHARD, 3) and errors.isfinite().all()
     assert all(len(members) == SHARD for members in classes.values())
     assert json.dumps(summary(errors[0]))
@@ -176,7 +176,7 @@ def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one
     found = load_refit(tmp_path / "soft" / "refit_compact.safetensors")[0].backbone.get_submodule(name)
     torch.testing.assert_close(found.weight, torch.lerp(given.weight, convolution.weight, 0.25), atol=1e-3, rtol=1e-2)
     torch.testing.assert_close(found.bias, given.bias + 0.25, atol=1e-2, rtol=0)
-    assert train.last_state(tmp_path / "next", tmp_path / "soft")["backbone"].keys() == changes_of(adapted).keys()
+    assert train.last_state(tmp_path / "soft")["backbone"].keys() == changes_of(adapted).keys()
 
 
 def test_features_are_what_the_backbone_says(photographs, tmp_path):
@@ -229,7 +229,7 @@ def test_losses_of_the_sight_are_least_at_the_truth(views):
         values = torch.cat([flat / 128 - 1, located[..., 2:3] / 128 + off, sure, sure], -1)
         vector = torch.cat([values.flatten(1), (located[..., 3:] + off).flatten(1), torch.ones(SHARD, 1)], 1)
         pixels = torch.arange(64) + 0.5
-        x, y = ((crop_pixels(markers, views) / 4 + off)[..., axis, None] for axis in (0, 1))
+        x, y = ((views.crop_pixels(markers) / 4 + off)[..., axis, None] for axis in (0, 1))
         spots = -((pixels - y).square()[..., None] + (pixels - x).square()[..., None, :]) / (2 * SPOT**2)
         maps = torch.cat([spots, torch.rand(SHARD, 1, 64, 64)], 1)
         return losses(BackboneOutput(maps, vector, None, true_circle(located[..., :2]) + off), views, landmarks, markers)

@@ -79,7 +79,7 @@ def run(variant: Variant, options: argparse.Namespace) -> dict[str, dict[str, fl
     trainer.network.train()
     while trainer.step < options.steps:
         trainer.update(next(batches), options.iterations)
-    errors = torch.cat([batch for batch, _ in measure(trainer.network, PhotographStore(options.held_out), MEASURED)], dim=1)
+    errors = torch.cat([batch for batch, *_ in measure(trainer.network, PhotographStore(options.held_out), MEASURED)], dim=1)
     return {str(count): summary(row) for count, row in zip(MEASURED, errors, strict=True)}
 
 

@@ -20,7 +20,6 @@ from refit_engine.body import BodyModel, load_body
 from refit_engine.body.landmarks import landmark_carriers
 from refit_engine.body.points import LANDMARK_NAMES
 from refit_engine.training.features import FeatureStore
-from refit_engine.training.views import CROP
 
 _GOOD_PIXELS = 8.0  # people whose median landmark is farther off were not understood
 _VISIBLE = 0.7
@@ -38,8 +37,7 @@ def measure_offsets(store: FeatureStore) -> dict[str, tuple[float, float, float,
             posed = points.pose(views.betas, views.rotmats)
         placed = posed.points + views.transl[:, None]
         depth, slope = placed[..., 2], placed[..., :2] / placed[..., 2:]
-        flat = slope * views.focal[:, None, None] + CROP / 2 - views.center[:, None]
-        missing = seen.landmarks[..., :2] - flat
+        missing = seen.landmarks[..., :2] - views.crop_pixels(placed)
         good = missing.norm(dim=-1).median(dim=1).values < _GOOD_PIXELS
         metres = missing * (depth / views.focal[:, None])[..., None]
         turns = posed.rotations[:, carriers]

@@ -65,10 +65,9 @@ class LandmarkNoise:
 def locate(points: Tensor, views: Views) -> Tensor:
     """Landmarks as the backbone gives them: [N,33,3] metres in the camera's frame to x, y, z in crop pixels and world [N,33,6]."""
     focal = views.focal[:, None]
-    flat = points[..., :2] / points[..., 2:] * focal[..., None] + CROP / 2 - views.center[:, None]
     hips = points[:, HIPS].mean(1, keepdim=True)
     z = (points[..., 2] - hips[..., 2]) * focal / hips[..., 2]
-    return torch.cat([flat, z[..., None], (points - hips) @ ray_rotation(views.camera)], -1)
+    return torch.cat([views.crop_pixels(points), z[..., None], (points - hips) @ ray_rotation(views.camera)], -1)
 
 
 def simulate_encoding(points: Tensor, views: Views, keypoints: int, noise: LandmarkNoise) -> Encoding:

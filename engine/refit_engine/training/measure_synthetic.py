@@ -30,7 +30,7 @@ from refit_engine.training.features import observed
 from refit_engine.training.landmarks import locate
 from refit_engine.training.metrics import mpjpe, pa_mpjpe
 from refit_engine.training.photographs import PhotographStore
-from refit_engine.training.views import CROP, Views
+from refit_engine.training.views import Views
 
 BATCH = 64
 MEASURES = ("MPJPE", "PA-MPJPE", "PVE")
@@ -63,10 +63,7 @@ class Judge:
 
     def classes(self, seen: BackboneOutput, views: Views) -> dict[str, Tensor]:
         """Which of B people belong to which class: bool [B] each."""
-        with torch.no_grad():
-            points = self.landmarks(views.betas, views.rotmats) + views.transl[:, None]
-        flat = points[..., :2] / points[..., 2:] * views.focal[:, None, None] + CROP / 2 - views.center[:, None]
-        off = (seen.landmarks[..., :2] - flat).norm(dim=-1).median(dim=1).values
+        off = landmark_errors(seen, views, self.landmarks)[:, 1]
         upright = views.camera_from_world.mT @ views.rotmats[:, 0]
         tilt = torch.rad2deg(torch.acos(upright[:, 1, 1].clamp(-1, 1)))
         aside = torch.rad2deg(torch.atan(views.center.norm(dim=1) / views.focal))
@@ -91,11 +88,11 @@ def landmark_errors(seen: BackboneOutput, views: Views, landmarks: LandmarkBody)
     return torch.stack([pixels.mean(1), pixels.median(1).values, world.mean(1)], 1)
 
 
-def measure(network: ReFit, photographs: PhotographStore, iterations: list[int]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """Errors [T,B,3] and classes [B] of batch after batch."""
+def measure(network: ReFit, photographs: PhotographStore, iterations: list[int]) -> Iterator[tuple[Tensor, dict[str, Tensor], Tensor]]:
+    """Errors [T,B,3], classes [B] and the backbone's errors [B,3] (`landmark_errors`) of batch after batch."""
     judge = Judge(network.eval())
     for seen, views in observed(network.backbone, photographs, BATCH):
-        yield judge.errors(seen, views, iterations), judge.classes(seen, views)
+        yield judge.errors(seen, views, iterations), judge.classes(seen, views), landmark_errors(seen, views, judge.landmarks)
 
 
 def summary(errors: Tensor) -> dict[str, float]:
@@ -114,16 +111,14 @@ def main() -> None:
     network, _ = load_refit(options.weights, torch.device("cpu"))
     store = PhotographStore(options.held_out)
     batches = list(tqdm(measure(network, store, options.iterations), total=-(-len(store) // BATCH)))
-    errors = torch.cat([batch for batch, _ in batches], dim=1)
+    errors = torch.cat([batch for batch, _, _ in batches], dim=1)
     for row, count in enumerate(options.iterations):
         print(json.dumps({"iterations": count, **summary(errors[row])}))
     for name in batches[0][1]:
-        members = torch.cat([classes[name] for _, classes in batches])
+        members = torch.cat([classes[name] for _, classes, _ in batches])
         if members.any():
             print(json.dumps({"class": name, "people": int(members.sum()), **summary(errors[-1][members])}))
-    landmarks = LandmarkBody(load_body())
-    seen = observed(network.backbone, store, BATCH)
-    pixels, typical, world = torch.cat([landmark_errors(*pair, landmarks) for pair in tqdm(seen)]).unbind(1)
+    pixels, typical, world = torch.cat([off for _, _, off in batches]).unbind(1)
     figures = {"mean_px": pixels.mean(), "median_person_px": typical.median(), "world_mean_mm": world.mean()}
     print(json.dumps({"landmarks of the backbone": {name: round(value.item(), 1) for name, value in figures.items()}}))
 

@@ -18,7 +18,7 @@ from refit_engine.network.backbones.blazepose import LANDMARKS
 from refit_engine.network.refit import MAP_SIZE
 from refit_engine.network.vector_head import LANDMARK_VALUES, world_landmarks
 from refit_engine.training.landmarks import locate
-from refit_engine.training.views import CROP, HIPS, SHOULDERS, Views
+from refit_engine.training.views import CROP, Views, circle_around
 
 WEIGHTS = {"landmarks": 10.0, "landmark_depth": 2.0, "world": 5.0, "certainty": 0.2, "circle": 5.0, "markers": 0.1}
 UNSURE = 6.0
@@ -63,7 +63,7 @@ class SightLosses(nn.Module):
         off = (values[..., :2] - flat).detach().norm(dim=-1) * half
         certain = 1 / (1 + (off / UNSURE).square())
         visible = values[..., 3].clamp(1e-4, 1 - 1e-4)
-        x, y = ((crop_pixels(markers, views) * (MAP_SIZE / CROP))[..., axis, None] for axis in (0, 1))
+        x, y = ((views.crop_pixels(markers) * (MAP_SIZE / CROP))[..., axis, None] for axis in (0, 1))
         with torch.autocast(seen.features.device.type, torch.bfloat16):
             spots = self.spots(seen.features).float()
         return {
@@ -76,17 +76,10 @@ class SightLosses(nn.Module):
         }
 
 
-def crop_pixels(points: Tensor, views: Views) -> Tensor:
-    """[B,P,3] metres in the camera's frame to crop pixels [B,P,2]."""
-    return points[..., :2] / points[..., 2:] * views.focal[:, None, None] + CROP / 2 - views.center[:, None]
-
-
 def true_circle(flat: Tensor) -> Tensor:
     """Landmarks [B,33,2] to the middle of the hips and the point above it on the circle around all of them [B,2,2]."""
-    hips = flat[:, HIPS].mean(1)
-    up = flat[:, SHOULDERS].mean(1) - hips
-    radius = (flat - hips[:, None]).norm(dim=-1).amax(1, keepdim=True)
-    return torch.stack([hips, hips + up / up.norm(dim=1, keepdim=True).clamp(min=1e-6) * radius], 1)
+    hips, up, radius = circle_around(flat)
+    return torch.stack([hips, hips + up / up.norm(dim=1, keepdim=True).clamp(min=1e-6) * radius[:, None]], 1)
 
 
 def _spot_entropy(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:

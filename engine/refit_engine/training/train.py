@@ -62,12 +62,9 @@ step of 3e-4 together ruin the backbone: landmarks of a batch go from 8 to 38 pi
 INITIAL_SCALE = 0.78
 
 
-def last_state(out: Path, start: Path | None = None) -> dict | None:
-    """What the run `out` has saved; if that is nothing, what the run `start` has, which must be something."""
-    for run in (out, start):
-        if run is not None and (run == start or (run / "last.pt").exists()):
-            return torch.load(run / "last.pt", map_location="cpu", weights_only=True)
-    return None
+def last_state(run: Path) -> dict:
+    """What a run has saved. Raises OSError if that is nothing."""
+    return torch.load(run / "last.pt", map_location="cpu", weights_only=True)
 
 
 class Batch(NamedTuple):
@@ -261,7 +258,7 @@ def validate(trainer: Trainer, photographs: PhotographStore, iterations: int) ->
     """Mean errors in millimetres of the first and the last estimate on people that were not trained on."""
     network = copy.deepcopy(trainer.network).cpu()
     network.lookup = lookup
-    errors = torch.cat([batch for batch, _ in measure(network, photographs, [0, iterations])], dim=1)
+    errors = torch.cat([batch for batch, *_ in measure(network, photographs, [0, iterations])], dim=1)
     return {
         f"{name} {which}": value
         for which, row in zip(("first", "last"), errors, strict=True)
@@ -326,7 +323,9 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    backbone, state = load_blazepose("heavy"), last_state(options.out, options.start)
+    go_on = (options.out / "last.pt").exists()
+    source = options.out if go_on else options.start
+    backbone, state = load_blazepose("heavy"), last_state(source) if source else None
     if state and state["backbone"]:
         resume_changes(backbone, state["backbone"])
     elif options.stage == "photographs":
@@ -337,7 +336,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.out, options.learning_rate, options.steps, options.minutes, device=options.device, backbone=backbone
     )
     if state:
-        trainer.restore(state, go_on=(options.out / "last.pt").exists())
+        trainer.restore(state, go_on)
     rng = np.random.default_rng([options.seed, trainer.step])
     torch.manual_seed(options.seed + trainer.step)
     if options.stage == "photographs":

@@ -50,6 +50,10 @@ class Views:
         side = torch.full_like(self.focal, CROP)
         return CropCamera(self.center, side, self.focal, torch.zeros_like(self.center))
 
+    def crop_pixels(self, points: Tensor) -> Tensor:
+        """[N,P,3] metres in the camera's frame to crop pixels [N,P,2]."""
+        return points[..., :2] / points[..., 2:] * self.focal[:, None, None] + CROP / 2 - self.center[:, None]
+
     def intrinsics(self) -> Tensor:
         """[N,3,3] intrinsics of the crop itself; the origin is the corner of its first pixel."""
         K = torch.zeros(len(self), 3, 3)
@@ -57,6 +61,12 @@ class Views:
         K[:, :2, 2] = CROP / 2 - self.center
         K[:, 2, 2] = 1
         return K
+
+
+def circle_around(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of landmarks [N,33,2]: the middle of the hips [N,2], the way from there to the shoulders [N,2], the farthest one's distance [N]."""
+    hips = flat[:, HIPS].mean(1)
+    return hips, flat[:, SHOULDERS].mean(1) - hips, (flat - hips[:, None]).norm(dim=-1).amax(1)
 
 
 def sample_views(rng: np.random.Generator, rotmats: np.ndarray, body: BodyData) -> Views:
@@ -93,9 +103,7 @@ def sample_views(rng: np.random.Generator, rotmats: np.ndarray, body: BodyData) 
     points = points + transl[:, None]
 
     flat = points[..., :2] / points[..., 2:]
-    hips = flat[:, HIPS].mean(1)
-    up = flat[:, SHOULDERS].mean(1) - hips
-    radius = (flat - hips[:, None]).norm(dim=-1).amax(1)
+    hips, up, radius = circle_around(flat)
     jitter = np.radians(np.where(uniform(size=count) < 0.9, normal(count) * 10, uniform(-180, 180, count)))
     angle = -torch.pi / 2 - torch.atan2(up[:, 1], up[:, 0]) + as_tensor(jitter)
     to_upright = roma.rotvec_to_rotmat(torch.stack([torch.zeros_like(angle), torch.zeros_like(angle), angle], -1))
