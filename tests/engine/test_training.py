@@ -2,6 +2,7 @@
 """Training: gradients are right, losses vanish at the truth, a run goes on where it stopped."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,15 +15,15 @@ from refit_engine.body import LandmarkBody, load_body  # noqa: E402
 from refit_engine.network.backbones import BackboneOutput, blazepose  # noqa: E402
 from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d  # noqa: E402
 from refit_engine.network.lookup import lookup, window_offsets  # noqa: E402
-from refit_engine.network.refit import Estimate  # noqa: E402
+from refit_engine.network.refit import COMPACT, Estimate  # noqa: E402
 from refit_engine.network.backbones.blazepose import load_blazepose  # noqa: E402
 from refit_engine.network.checkpoint import load_refit  # noqa: E402
 from refit_engine.network.low_rank import adapt, changes_of  # noqa: E402
 from refit_engine.training import features, shards, train  # noqa: E402
-from refit_engine.training.features import FeatureStore, write_features  # noqa: E402
+from refit_engine.training.features import FeatureStore, observed, write_features  # noqa: E402
 from refit_engine.training.landmarks import LandmarkNoise, locate, simulate_encoding  # noqa: E402
 from refit_engine.training.losses import Labels, estimate_losses  # noqa: E402
-from refit_engine.training.measure_synthetic import landmark_errors, measure, summary  # noqa: E402
+from refit_engine.training.measure_synthetic import Judge, landmark_errors, measure, summary  # noqa: E402
 from refit_engine.training.photographs import PhotographStore  # noqa: E402
 from refit_engine.training.poses import PoseLibrary  # noqa: E402
 from refit_engine.training.shards import write_shard  # noqa: E402
@@ -122,6 +123,28 @@ def test_landmark_errors_are_pixels_and_millimetres(folder):
     torch.testing.assert_close(errors, torch.tensor([3.0, 3.0, 0.0]).expand(SHARD, 3), atol=0.6, rtol=0)
 
 
+def test_errors_are_those_of_the_joints_and_of_their_place_in_the_picture(views):
+    cam = cam_from_translation(views.transl, views.camera)
+    truth = Estimate(rotmats_to_6d(views.rotmats), views.betas, cam)
+    aside = truth._replace(cam=cam + torch.tensor([0, 0.01, 0]))
+
+    class Told(SimpleNamespace):
+        def encode_features(self, seen):
+            return None
+
+        def refine(self, *_):
+            return [truth, aside]
+
+    right, moved = Judge(Told(config=COMPACT)).errors(None, views, [0, 1])
+    assert right.max() < 0.05
+    assert moved[:, :3].max() < 0.05
+    points = landmarks_of(views)
+    shift = aside.translation(views.camera) - truth.translation(views.camera)
+    expected = (views.crop_pixels(points + shift[:, None]) - views.crop_pixels(points)).norm(dim=-1).mean(1)
+    torch.testing.assert_close(moved[:, 3], expected, rtol=0.05, atol=0.05)
+    assert expected.min() > 0.5
+
+
 def test_held_out_poses_are_not_trained_on(poses):
     kept, tested = poses.part(held_out=False), poses.part(held_out=True)
     assert len(kept) + len(tested) == len(poses) and len(tested) == 2
@@ -155,8 +178,8 @@ def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_g
     for name, value in states[0]["backbone"].items():
         torch.testing.assert_close(value, states[1]["backbone"][name])
 
-    (errors, classes, _), *_ = measure(network, PhotographStore(photographs), [0, 1])
-    assert errors.shape == (2, SHARD, 3) and errors.isfinite().all()
+    (errors, classes, _), *_ = measure(network, observed(network.backbone, PhotographStore(photographs), SHARD), [0, 1])
+    assert errors.shape == (2, SHARD, 4) and errors.isfinite().all()
     assert all(len(members) == SHARD for members in classes.values())
     assert json.dumps(summary(errors[0]))
 

@@ -15,19 +15,21 @@ import json
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from refit_engine.network.backbones.blazepose import load_blazepose
+from refit_engine.network.backbones import BackboneOutput
+from refit_engine.network.backbones.blazepose import BlazePose, load_blazepose
 from refit_engine.network.low_rank import resume_changes
 from refit_engine.network.refit import COMPACT
-from refit_engine.training.features import FeatureStore
+from refit_engine.training.features import FeatureStore, observed
 from refit_engine.training.landmarks import LandmarkNoise
-from refit_engine.training.measure_synthetic import measure, summary
+from refit_engine.training.measure_synthetic import BATCH, measure, summary
 from refit_engine.training.photographs import PhotographStore
 from refit_engine.training.train import Supervision, Trainer, feature_batches, last_state
+from refit_engine.training.views import Views
 
 log = logging.getLogger(__name__)
 
@@ -59,17 +61,29 @@ VARIANTS = {
 }
 
 
-def run(variant: Variant, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+class Common(NamedTuple):
+    """What all variants begin with, and the held-out people as its backbone sees them."""
+
+    start: dict
+    backbone: BlazePose
+    people: list[tuple[BackboneOutput, Views]]
+
+    @classmethod
+    def load(cls, options: argparse.Namespace) -> Common:
+        start, backbone = last_state(options.start), load_blazepose("heavy")
+        resume_changes(backbone, start["backbone"])
+        backbone.requires_grad_(False)
+        return cls(start, backbone, list(observed(backbone, PhotographStore(options.held_out), BATCH)))
+
+
+def run(variant: Variant, common: Common, options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Train a variant and measure it: figures by number of updates."""
     torch.manual_seed(0)
     config = replace(COMPACT, landmark_feedback=False, **variant.config)
-    state, backbone = last_state(options.start), load_blazepose("heavy")
-    resume_changes(backbone, state["backbone"])
-    backbone.requires_grad_(False)
     trainer = Trainer(
-        options.out, options.learning_rate, options.steps, config=config, supervision=variant.supervision, backbone=backbone
+        options.out, options.learning_rate, options.steps, config=config, supervision=variant.supervision, backbone=common.backbone
     )
-    given = state["network"]
+    given = common.start["network"]
     kept = {name: value for name, value in given.items() if name.startswith(KEPT)}
     trainer.network.load_state_dict(kept, strict=False)
     trainer.network.init_cam.copy_(given["init_cam"])
@@ -79,7 +93,7 @@ def run(variant: Variant, options: argparse.Namespace) -> dict[str, dict[str, fl
     trainer.network.train()
     while trainer.step < options.steps:
         trainer.update(next(batches), options.iterations)
-    errors = torch.cat([batch for batch, *_ in measure(trainer.network, PhotographStore(options.held_out), MEASURED)], dim=1)
+    errors = torch.cat([batch for batch, *_ in measure(trainer.network, common.people, MEASURED)], dim=1)
     return {str(count): summary(row) for count, row in zip(MEASURED, errors, strict=True)}
 
 
@@ -100,9 +114,10 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     results = options.out / "ablations.jsonl"
     done = {json.loads(line)["variant"] for line in results.read_text().splitlines()} if results.exists() else set()
+    common = Common.load(options)
     for name, variant in VARIANTS.items():
         if name not in done:
-            figures = run(variant, options)
+            figures = run(variant, common, options)
             log.info("%s: %s", name, figures)
             with open(results, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"variant": name, **figures}) + "\n")

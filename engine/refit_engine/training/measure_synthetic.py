@@ -4,15 +4,16 @@
     python -m refit_engine.training.measure_synthetic HELD_OUT [--weights FILE] [--iterations 0 3 5 10]
 
 HELD_OUT is a folder made by `training.photographs --held-out`. Prints, per number of updates, the means over everybody of
-MPJPE and PVE (pelvis aligned), PA-MPJPE (similarity aligned), all in millimetres; for the last number also means over
-classes of people. The last line tells how far off the backbone's own landmarks are.
+MPJPE and PVE (pelvis aligned), PA-MPJPE (similarity aligned), in millimetres, and of how far the joints are off in the
+picture, in pixels of the crop; for the last number also means over classes of people. The last line tells how far off the
+backbone's own landmarks are.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,13 @@ from refit_engine.network.refit import ReFit
 from refit_engine.network.vector_head import world_landmarks
 from refit_engine.training.features import observed
 from refit_engine.training.landmarks import locate
+from refit_engine.training.losses import project_normalised
 from refit_engine.training.metrics import mpjpe, pa_mpjpe
 from refit_engine.training.photographs import PhotographStore
-from refit_engine.training.views import Views
+from refit_engine.training.views import CROP, Views
 
 BATCH = 64
-MEASURES = ("MPJPE", "PA-MPJPE", "PVE")
+MEASURES = ("MPJPE", "PA-MPJPE", "PVE", "2D px")
 
 
 class Judge:
@@ -46,19 +48,21 @@ class Judge:
         self.points = keypoint_points(self.body, data, network.config.keypoints)
 
     def errors(self, seen: BackboneOutput, views: Views, iterations: list[int]) -> Tensor:
-        """[len(iterations),B,3] millimetres, in the order of MEASURES."""
+        """[len(iterations),B,4] in the order of MEASURES: millimetres three times, crop pixels."""
         with torch.no_grad():
             estimates = self.network.refine(
                 self.network.encode_features(seen), views.camera, self.points, self.landmarks, max(iterations)
             )
             truth = self.body(views.betas, views.rotmats)
+            places = views.crop_pixels(truth.joints + views.transl[:, None])
             rows = []
-            for count in iterations:
-                found = self.body(estimates[count].betas, estimates[count].rotmats())
+            for estimate in (estimates[count] for count in iterations):
+                found = self.body(estimate.betas, estimate.rotmats())
                 surface = [torch.cat([body.joints[:, :1], body.vertices], dim=1) for body in (found, truth)]
-                rows.append(
-                    torch.stack([mpjpe(found.joints, truth.joints), pa_mpjpe(found.joints, truth.joints), mpjpe(*surface)], 1)
-                )
+                seen_at = project_normalised(found.joints + estimate.translation(views.camera)[:, None], views.camera)
+                off = ((seen_at + 1) * CROP / 2 - places).norm(dim=-1).mean(1)
+                joints = found.joints, truth.joints
+                rows.append(torch.stack([mpjpe(*joints), pa_mpjpe(*joints), mpjpe(*surface), off], 1))
         return torch.stack(rows)
 
     def classes(self, seen: BackboneOutput, views: Views) -> dict[str, Tensor]:
@@ -88,15 +92,17 @@ def landmark_errors(seen: BackboneOutput, views: Views, landmarks: LandmarkBody)
     return torch.stack([pixels.mean(1), pixels.median(1).values, world.mean(1)], 1)
 
 
-def measure(network: ReFit, photographs: PhotographStore, iterations: list[int]) -> Iterator[tuple[Tensor, dict[str, Tensor], Tensor]]:
-    """Errors [T,B,3], classes [B] and the backbone's errors [B,3] (`landmark_errors`) of batch after batch."""
+def measure(
+    network: ReFit, people: Iterable[tuple[BackboneOutput, Views]], iterations: list[int]
+) -> Iterator[tuple[Tensor, dict[str, Tensor], Tensor]]:
+    """Errors [T,B,4], classes [B] and the backbone's errors [B,3] (`landmark_errors`) of batch after batch (`observed`)."""
     judge = Judge(network.eval())
-    for seen, views in observed(network.backbone, photographs, BATCH):
+    for seen, views in people:
         yield judge.errors(seen, views, iterations), judge.classes(seen, views), landmark_errors(seen, views, judge.landmarks)
 
 
 def summary(errors: Tensor) -> dict[str, float]:
-    """Means and medians over people [B,3]."""
+    """Means and medians over people [B,4]."""
     means, medians = errors.mean(0).tolist(), errors.median(0).values.tolist()
     figures = dict(zip(MEASURES, means)) | {f"{name} median": value for name, value in zip(MEASURES, medians)}
     return {name: round(value, 1) for name, value in figures.items()}
@@ -110,7 +116,7 @@ def main() -> None:
     options = parser.parse_args()
     network, _ = load_refit(options.weights, torch.device("cpu"))
     store = PhotographStore(options.held_out)
-    batches = list(tqdm(measure(network, store, options.iterations), total=-(-len(store) // BATCH)))
+    batches = list(tqdm(measure(network, observed(network.backbone, store, BATCH), options.iterations), total=-(-len(store) // BATCH)))
     errors = torch.cat([batch for batch, _, _ in batches], dim=1)
     for row, count in enumerate(options.iterations):
         print(json.dumps({"iterations": count, **summary(errors[row])}))

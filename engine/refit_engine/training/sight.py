@@ -22,7 +22,7 @@ from refit_engine.training.views import CROP, Views, circle_around
 
 WEIGHTS = {"landmarks": 10.0, "landmark_depth": 2.0, "world": 5.0, "certainty": 0.2, "circle": 5.0, "markers": 0.1}
 UNSURE = 6.0
-"""Crop pixels off at which a landmark's visibility should be one half."""
+"""Crop pixels off at which a landmark's presence should be one half. Its visibility is left as it was learned from photographs."""
 SPOT = 1.5
 """Standard deviation of a marker's spot, in pixels of the 64×64 map."""
 FAR = 2.0
@@ -62,7 +62,7 @@ class SightLosses(nn.Module):
         flat = truth[..., :2] / half - 1
         off = (values[..., :2] - flat).detach().norm(dim=-1) * half
         certain = 1 / (1 + (off / UNSURE).square())
-        visible = values[..., 3].clamp(1e-4, 1 - 1e-4)
+        presence = values[..., 4].clamp(1e-4, 1 - 1e-4)
         x, y = ((views.crop_pixels(markers) * (MAP_SIZE / CROP))[..., axis, None] for axis in (0, 1))
         with torch.autocast(seen.features.device.type, torch.bfloat16):
             spots = self.spots(seen.features).float()
@@ -70,7 +70,7 @@ class SightLosses(nn.Module):
             "landmarks": (values[..., :2] - flat).clamp(-FAR, FAR).abs().mean(),
             "landmark_depth": (values[..., 2] - truth[..., 2] / half).clamp(-FAR, FAR).abs().mean(),
             "world": (world_landmarks(seen.vector) - truth[..., 3:]).abs().mean(),
-            "certainty": -(certain * visible.log() + (1 - certain) * (1 - visible).log()).mean(),
+            "certainty": -(certain * presence.log() + (1 - certain) * (1 - presence).log()).mean(),
             "circle": (seen.circle - true_circle(truth[..., :2])).div(half).clamp(-FAR, FAR).abs().mean(),
             "markers": _spot_entropy(spots, x, y),
         }

@@ -38,10 +38,10 @@ from refit_engine.network.keypoints import KEYPOINT_COUNTS, keypoint_points
 from refit_engine.network.lookup import lookup
 from refit_engine.network.low_rank import adapt, changes_of, resume_changes
 from refit_engine.network.refit import COMPACT, Encoding, ReFit, ReFitConfig
-from refit_engine.training.features import FeatureStore
+from refit_engine.training.features import FeatureStore, observed
 from refit_engine.training.landmarks import LandmarkNoise, simulate_encoding
 from refit_engine.training.losses import Labels, estimate_losses, total_loss
-from refit_engine.training.measure_synthetic import measure, summary
+from refit_engine.training.measure_synthetic import BATCH, measure, summary
 from refit_engine.training.photographs import PhotographStore
 from refit_engine.training.poses import PoseLibrary
 from refit_engine.training.sight import WEIGHTS as SIGHT_WEIGHTS
@@ -255,10 +255,10 @@ def alternate(first: Iterator[Batch], second: Iterator[Batch]) -> Iterator[Batch
 
 
 def validate(trainer: Trainer, photographs: PhotographStore, iterations: int) -> dict[str, float]:
-    """Mean errors in millimetres of the first and the last estimate on people that were not trained on."""
+    """Mean errors of the first and the last estimate on people that were not trained on."""
     network = copy.deepcopy(trainer.network).cpu()
     network.lookup = lookup
-    errors = torch.cat([batch for batch, *_ in measure(network, photographs, [0, iterations])], dim=1)
+    errors = torch.cat([batch for batch, *_ in measure(network, observed(network.backbone, photographs, BATCH), [0, iterations])], dim=1)
     return {
         f"{name} {which}": value
         for which, row in zip(("first", "last"), errors, strict=True)
