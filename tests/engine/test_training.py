@@ -110,6 +110,7 @@ def test_losses_vanish_at_the_truth_and_only_there(views):
 def test_borrowed_noise_is_that_of_people_who_look_alike(folder, views):
     noise = LandmarkNoise(FeatureStore(folder))
     assert len(noise.understood()) == 2 * SHARD
+    assert len(noise.understood(within=2.0)) == 0
     torch.manual_seed(0)
     encoding = simulate_encoding(landmarks_of(views), views, 67, noise)
     shift = encoding.landmarks[..., :2] - locate(landmarks_of(views), views)[..., :2]

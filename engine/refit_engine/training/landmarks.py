@@ -23,7 +23,7 @@ from refit_engine.training.views import CROP, HIPS, Views
 IMAGE_VECTOR = 1152
 NEIGHBOURS = 4
 UNDERSTOOD = 6.0
-"""Pixels that the median landmark of a person may be off; beyond, the backbone saw something else."""
+"""Pixels that the median landmark of a person may be off to lend its errors; beyond, the backbone saw something else."""
 
 
 class LandmarkNoise:
@@ -49,10 +49,10 @@ class LandmarkNoise:
         self._errors = torch.cat(batches)
         self._good = self._errors[self.understood()]
 
-    def understood(self) -> np.ndarray:
-        """Numbers of the people whom the backbone understood. The others would teach to disregard it."""
+    def understood(self, within: float = UNDERSTOOD) -> np.ndarray:
+        """Numbers of the people whose median landmark is less than so many pixels off. The others would teach to disregard it."""
         errors = self._errors[:, 3 * LANDMARKS : 9 * LANDMARKS].unflatten(1, (LANDMARKS, 6))
-        return np.flatnonzero(errors[..., :2].norm(dim=-1).median(dim=1).values.numpy() < UNDERSTOOD)
+        return np.flatnonzero(errors[..., :2].norm(dim=-1).median(dim=1).values.numpy() < within)
 
     def borrow(self, located: Tensor) -> tuple[Tensor, Tensor]:
         """Errors [N,33,6] and visibility, presence [N,33,2] of understood people like those with true landmarks [N,33,6]."""

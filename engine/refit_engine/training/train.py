@@ -39,7 +39,7 @@ from refit_engine.network.lookup import lookup
 from refit_engine.network.low_rank import adapt, changes_of, resume_changes
 from refit_engine.network.refit import COMPACT, Encoding, ReFit, ReFitConfig
 from refit_engine.training.features import FeatureStore, observed
-from refit_engine.training.landmarks import LandmarkNoise, simulate_encoding
+from refit_engine.training.landmarks import UNDERSTOOD, LandmarkNoise, simulate_encoding
 from refit_engine.training.losses import Labels, estimate_losses, total_loss
 from refit_engine.training.measure_synthetic import BATCH, measure, summary
 from refit_engine.training.photographs import PhotographStore
@@ -233,18 +233,25 @@ def photograph_batches(trainer: Trainer, store: PhotographStore, size: int, rng:
 
 
 def feature_batches(
-    trainer: Trainer, store: FeatureStore, noise: LandmarkNoise | None, size: int, rng: np.random.Generator, maps: bool
+    trainer: Trainer,
+    store: FeatureStore,
+    noise: LandmarkNoise,
+    size: int,
+    rng: np.random.Generator,
+    maps: bool,
+    within: float = UNDERSTOOD,
 ) -> Iterator[Batch]:
-    """Endless random batches of people, as the backbone saw them; the initial estimate needs no maps.
+    """Endless random batches of people whom the backbone understood (`LandmarkNoise.understood`), as it saw them.
 
-    noise: knows whom the backbone understood, and nobody else is drawn; None for everybody.
+    The initial estimate needs no maps.
     """
+    among = noise.understood(within)
     while True:
         if rng.random() < 0.01:
             store.refresh()
-            if noise is not None:
-                noise.refresh()
-        seen, views = store.sample(rng, size, maps, among=None if noise is None else noise.understood())
+            noise.refresh()
+            among = noise.understood(within)
+        seen, views = store.sample(rng, size, maps, among)
         yield Batch(trainer.encode(seen), views)
 
 
@@ -305,7 +312,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--poses", type=Path, help="pose library; stage features then lifts landmarks in every second step")
     parser.add_argument("--features", type=Path, help="folder of backbone outputs (stages lift and features)")
     parser.add_argument("--photographs", type=Path, help="folder of photographs (stage photographs)")
-    parser.add_argument("--everybody", action="store_true", help="also people whom the backbone misunderstood (stage features)")
+    parser.add_argument(
+        "--within", type=float, default=UNDERSTOOD, help="crop pixels that a person's median landmark may be off (stage features)"
+    )
     parser.add_argument("--held-out", type=Path, help="folder of photographs to measure on")
     parser.add_argument("--adapt-from", type=int, default=8, help="first block of the backbone that learns from photographs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
@@ -344,8 +353,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         store = FeatureStore(options.features, torch.bfloat16)
         noise = LandmarkNoise(store)
-        drawn_by = None if options.everybody else noise
-        batches = feature_batches(trainer, store, drawn_by, options.batch, rng, maps=options.iterations > 0)
+        batches = feature_batches(trainer, store, noise, options.batch, rng, options.iterations > 0, options.within)
         if options.poses:
             poses = PoseLibrary.load(options.poses).part(held_out=False)
             lifted = lifted_batches(trainer, poses, noise, options.batch, rng)
