@@ -12,11 +12,12 @@ from torch import nn
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
 from refit_engine.body import LandmarkBody, load_body  # noqa: E402
+from refit_engine.detect import JOINT_NAMES, Detection  # noqa: E402
 from refit_engine.network.backbones import BackboneOutput, blazepose  # noqa: E402
 from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d  # noqa: E402
 from refit_engine.network.lookup import lookup, window_offsets  # noqa: E402
 from refit_engine.network.refit import COMPACT, Estimate  # noqa: E402
-from refit_engine.network.backbones.blazepose import load_blazepose  # noqa: E402
+from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose  # noqa: E402
 from refit_engine.network.checkpoint import load_refit  # noqa: E402
 from refit_engine.network.low_rank import adapt, changes_of  # noqa: E402
 from refit_engine.training import features, shards, train  # noqa: E402
@@ -211,6 +212,33 @@ def test_features_are_what_the_backbone_says(photographs, tmp_path):
         expected = load_blazepose("heavy")(crops)
     torch.testing.assert_close(seen.landmarks, expected.landmarks, atol=0.01, rtol=1e-3)
     assert (seen.features - expected.features).abs().max() < 0.01 * expected.features.abs().max()
+
+
+def test_landmarks_are_averaged_with_the_joints_of_whom_the_picture_is_about(views):
+    true = locate(landmarks_of(views), views)[..., :2]
+
+    class Backbone(nn.Linear):
+        def forward(self, crops):
+            away = torch.cat([true + torch.tensor([4.0, 0]), torch.ones(SHARD, 33, 1)], -1)
+            return BackboneOutput(torch.zeros(SHARD, 1), torch.zeros(SHARD, 1), away, None)
+
+    class Detector:
+        row = -1
+
+        def detect(self, image):
+            self.row += 1
+            joints = np.array([[*true[self.row, LANDMARK_NAMES.index(name)], 0.9] for name in JOINT_NAMES])
+            low, high = true[self.row].amin(0).numpy(), true[self.row].amax(0).numpy()
+            somebody_else = Detection((*(low - 300), 20, 20), 1.0, joints + 1)
+            return [somebody_else, Detection((*low, *(high - low)), 0.5, joints)]
+
+    crops = torch.zeros(SHARD, 3, 256, 256)
+    seen = features.Observer(Backbone(1, 1), Detector()).look(crops, views)
+    shared = [LANDMARK_NAMES.index(name) for name in JOINT_NAMES]
+    others = [index for index in range(33) if index not in shared]
+    off = seen.landmarks[..., 0] - true[..., 0]
+    torch.testing.assert_close(off[:, shared], torch.full((SHARD, 17), 2.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(off[:, others], torch.full((SHARD, 16), 4.0), atol=1e-3, rtol=0)
 
 
 def test_gradient_through_the_backbone_is_the_plain_one(monkeypatch):

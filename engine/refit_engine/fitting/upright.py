@@ -71,11 +71,15 @@ def look_again(crop: Crop, intrinsics: Intrinsics, circle: np.ndarray) -> Crop |
 
 def person_in_box(people: list[Detection], box_xywh: np.ndarray, view: Crop, intrinsics: Intrinsics) -> Detection | None:
     """Who, of the people seen in a crop, the box [4] of source pixels is about."""
-    if not people:
-        return None
     x, y, w, h = box_xywh
     corners = transform(crop_matrix(view, intrinsics), np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]))
-    low, high = corners.min(axis=0), corners.max(axis=0)
+    return person_between(people, corners.min(axis=0), corners.max(axis=0))
+
+
+def person_between(people: list[Detection], low: np.ndarray, high: np.ndarray) -> Detection | None:
+    """Who, of the people seen in a picture, has most in common with the box from `low` to `high` [2], if it is enough."""
+    if not people:
+        return None
     overlaps = [_overlap(low, high, np.array(person.bbox_xywh)) for person in people]
     best = int(np.argmax(overlaps))
     return people[best] if overlaps[best] >= SAME_PERSON else None

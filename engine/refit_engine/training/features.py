@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Photographs as a network's backbone sees them, kept on disk.
+"""Photographs as a network's backbone sees them, with the detector's second opinion, kept on disk.
 
     python -m refit_engine.training.features PHOTOGRAPHS --out FEATURES [--weights FILE] [--samples 10000]
 
@@ -21,12 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from refit_engine.body import LandmarkBody, load_body
+from refit_engine.detect import PersonDetector
+from refit_engine.fitting.second_opinion import average
+from refit_engine.fitting.upright import person_between
 from refit_engine.network.backbones import Backbone, BackboneOutput
 from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.checkpoint import load_refit
 from refit_engine.training.photographs import PhotographStore
 from refit_engine.training.shards import SHARD, Place, Shards, write_shard
-from refit_engine.training.views import Views
+from refit_engine.training.views import CROP, Views
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +97,32 @@ def observe(backbone: Backbone, crops: Tensor) -> BackboneOutput:
     return BackboneOutput(*(None if parts[0] is None else torch.cat(parts).cpu() for parts in zip(*seen)))
 
 
+class Observer:
+    """A backbone and the person detector beside it, which look at people as `fitting.job` does."""
+
+    def __init__(self, backbone: Backbone, detector: PersonDetector | None = None) -> None:
+        self.backbone, self._detector = backbone, detector or PersonDetector()
+        self._landmarks = LandmarkBody(load_body())
+
+    def look(self, crops: Tensor, views: Views) -> BackboneOutput:
+        """What both see of crops [N,3,256,256]: the landmarks are averaged with the joints that the detector finds."""
+        seen = observe(self.backbone, crops)
+        with torch.no_grad():
+            true = views.crop_pixels(self._landmarks(views.betas, views.rotmats) + views.transl[:, None]).clamp(0, CROP)
+        images = (crops.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+        landmarks = seen.landmarks.double().numpy()
+        for row, (image, low, high) in enumerate(zip(images, true.amin(1).numpy(), true.amax(1).numpy())):
+            person = person_between(self._detector.detect(image), low, high)
+            if person is not None:
+                landmarks[row] = average(landmarks[row], person.joints)
+        return seen._replace(landmarks=torch.from_numpy(landmarks).float())
+
+
 def observed(backbone: Backbone, photographs: PhotographStore, size: int) -> Iterator[tuple[BackboneOutput, Views]]:
-    """All photographs in order, `size` at a time, as a backbone sees them."""
+    """All photographs in order, `size` at a time, as a backbone and the detector see them."""
+    observer = Observer(backbone)
     for crops, views in photographs.batches(size):
-        yield observe(backbone, crops), views
+        yield observer.look(crops, views), views
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -115,12 +141,13 @@ def main(arguments: list[str] | None = None) -> None:
     device = torch.device(options.device)
     backbone = load_refit(options.weights, device)[0].backbone if options.weights else load_blazepose("heavy", device=device)
     photographs = PhotographStore(options.photographs)
+    observer = Observer(backbone)
     shards = itertools.islice(photographs.shards(), options.samples and -(-options.samples // SHARD))
     for name, crops, views in shards:
         if (options.out / f"{name}.npz").exists():
             continue
         started = time.monotonic()
-        write_features(options.out, name, observe(backbone, crops), views)
+        write_features(options.out, name, observer.look(crops, views), views)
         log.info("%s: %.1f samples a second", name, SHARD / (time.monotonic() - started))
 
 

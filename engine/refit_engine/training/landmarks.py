@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the frozen backbone would say of a posed body, without rendering it.
+"""What a backbone would say of a posed body, without rendering it.
 
 Lifting landmarks to a body needs far more poses than can be rendered; this gives them at the price of a matrix
 product. The errors of the landmarks are borrowed: those that the backbone made on the rendered person whose
@@ -16,7 +16,7 @@ from refit_engine.body import LandmarkBody, load_body
 from refit_engine.network.backbones.blazepose import LANDMARKS
 from refit_engine.network.geometry import ray_rotation
 from refit_engine.network.refit import Encoding
-from refit_engine.network.vector_head import LANDMARK_VALUES, world_landmarks
+from refit_engine.network.vector_head import flat_landmarks, world_landmarks
 from refit_engine.training.features import FeatureStore
 from refit_engine.training.views import CROP, HIPS, Views
 
@@ -41,7 +41,7 @@ class LandmarkNoise:
         for seen, views in self._store.batches(256, maps=False, start=len(self._errors)):
             with torch.no_grad():
                 points = self._points(views.betas, views.rotmats) + views.transl[:, None]
-            values = seen.vector[:, -LANDMARK_VALUES:-1 - 3 * LANDMARKS].unflatten(1, (LANDMARKS, 5))
+            values = flat_landmarks(seen.vector)
             located = torch.cat([values[..., :3] * (CROP / 2), world_landmarks(seen.vector)], -1)
             located[..., :2] += CROP / 2
             true = locate(points, views)

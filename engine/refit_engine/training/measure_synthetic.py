@@ -26,7 +26,7 @@ from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.checkpoint import load_refit
 from refit_engine.network.keypoints import keypoint_points
 from refit_engine.network.refit import ReFit
-from refit_engine.network.vector_head import world_landmarks
+from refit_engine.network.vector_head import flat_landmarks, world_landmarks
 from refit_engine.training.features import observed
 from refit_engine.training.landmarks import locate
 from refit_engine.training.losses import project_normalised
@@ -87,7 +87,7 @@ def landmark_errors(seen: BackboneOutput, views: Views, landmarks: LandmarkBody)
     """How far a BlazePose's landmarks are off: per person [B,3] mean and median in crop pixels, mean in millimetres in the world."""
     with torch.no_grad():
         truth = locate(landmarks(views.betas, views.rotmats) + views.transl[:, None], views)
-    pixels = (seen.landmarks[..., :2] - truth[..., :2]).norm(dim=-1)
+    pixels = ((flat_landmarks(seen.vector)[..., :2] + 1) * CROP / 2 - truth[..., :2]).norm(dim=-1)
     world = 1000 * (world_landmarks(seen.vector) - truth[..., 3:]).norm(dim=-1)
     return torch.stack([pixels.mean(1), pixels.median(1).values, world.mean(1)], 1)
 

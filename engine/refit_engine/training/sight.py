@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from refit_engine.network.backbones import BackboneOutput
-from refit_engine.network.backbones.blazepose import LANDMARKS
 from refit_engine.network.refit import MAP_SIZE
-from refit_engine.network.vector_head import LANDMARK_VALUES, world_landmarks
+from refit_engine.network.vector_head import flat_landmarks, world_landmarks
 from refit_engine.training.landmarks import locate
 from refit_engine.training.views import CROP, Views, circle_around
 
@@ -57,7 +56,7 @@ class SightLosses(nn.Module):
     def forward(self, seen: BackboneOutput, views: Views, landmarks: Tensor, markers: Tensor) -> dict[str, Tensor]:
         """landmarks [B,33,3], markers [B,K,3]: metres, camera frame. Each loss is averaged over the batch."""
         truth = locate(landmarks, views)
-        values = seen.vector[:, -LANDMARK_VALUES : -1 - 3 * LANDMARKS].unflatten(1, (LANDMARKS, 5))
+        values = flat_landmarks(seen.vector)
         half = CROP / 2
         flat = truth[..., :2] / half - 1
         off = (values[..., :2] - flat).detach().norm(dim=-1) * half
