@@ -21,6 +21,7 @@ from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazep
 from refit_engine.network.checkpoint import load_refit  # noqa: E402
 from refit_engine.network.low_rank import adapt, changes_of  # noqa: E402
 from refit_engine.training import features, shards, train  # noqa: E402
+from refit_engine.training.average import average  # noqa: E402
 from refit_engine.training.features import FeatureStore, observed, write_features  # noqa: E402
 from refit_engine.training.landmarks import LandmarkNoise, locate, simulate_encoding  # noqa: E402
 from refit_engine.training.losses import Labels, estimate_losses  # noqa: E402
@@ -202,6 +203,26 @@ def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one
     torch.testing.assert_close(found.weight, torch.lerp(given.weight, convolution.weight, 0.25), atol=1e-3, rtol=1e-2)
     torch.testing.assert_close(found.bias, given.bias + 0.25, atol=1e-2, rtol=0)
     assert train.last_state(tmp_path / "soft")["backbone"].keys() == changes_of(adapted).keys()
+
+
+def test_mean_of_runs_lies_between_them_and_needs_one_backbone(tmp_path):
+    name = "encoder.blocks.27.project"
+    runs = [tmp_path / run for run in ("a", "b", "other")]
+    for number, run in enumerate(runs):
+        torch.manual_seed(number == 2)
+        backbone = load_blazepose("heavy")
+        adapt(backbone, [name], rank=2)
+        trainer = train.Trainer(run, 1e-4, 1, backbone=backbone)
+        with torch.no_grad():
+            trainer.network.init_layer.bias.fill_(number)
+        run.mkdir()
+        trainer.save()
+    average(runs[:2], tmp_path / "mean")
+    network, _ = load_refit(tmp_path / "mean" / "refit_compact.safetensors")
+    assert (network.init_layer.bias == 0.5).all()
+    assert (train.last_state(tmp_path / "mean")["network"]["init_layer.bias"] == 0.5).all()
+    with pytest.raises(ValueError):
+        average(runs[1:], tmp_path / "wrong")
 
 
 def test_features_are_what_the_backbone_says(photographs, tmp_path):

@@ -25,8 +25,7 @@ from refit_engine.training.train import last_state
 
 def soften(run: Path, share: float, out: Path) -> None:
     """Write a run that begins with `share` of the changes that `run` has made."""
-    state, backbone = last_state(run), load_blazepose("heavy")
-    given = dict(backbone.named_parameters())
+    state, given = last_state(run), dict(load_blazepose("heavy").named_parameters())
     changes = {}
     for name, value in state["backbone"].items():
         if name.endswith(".up"):
@@ -34,11 +33,17 @@ def soften(run: Path, share: float, out: Path) -> None:
         elif name.endswith(".bias"):
             value = torch.lerp(given[name], value, share)
         changes[name] = value.detach()
-    resume_changes(backbone, changes)
+    write_run({**state, "backbone": changes}, out)
+
+
+def write_run(state: dict, out: Path) -> None:
+    """A run that others can begin with, and its weights."""
+    backbone = load_blazepose("heavy")
+    resume_changes(backbone, state["backbone"])
     network = ReFit(COMPACT, backbone)
     network.load_state_dict(state["network"], strict=False)
     out.mkdir(parents=True, exist_ok=True)
-    torch.save({**state, "backbone": changes}, out / "last.pt")
+    torch.save(state, out / "last.pt")
     save_refit(network, out / "refit_compact.safetensors", body=load_body().kind, half=True)
 
 
