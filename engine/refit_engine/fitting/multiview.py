@@ -256,8 +256,8 @@ def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoi
         return subject.points, None
     pixels, visibility = encoding.landmarks.split([2, 1], dim=2)
     pixels = exact(crop_to_full(pixels, rows.camera))
-    # The backbone's certainty falls with the square of how far off it expects to be. Several views tell that by themselves:
-    # their landmarks' votes may differ less (docs/multi-view-accuracy.md).
+    # Several views tell by themselves which landmarks are off: the votes differ less than visibility does
+    # (docs/multi-view-accuracy.md).
     confidence = exact(visibility[..., 0]).sqrt() * torch.from_numpy(landmark_precision())
     return LandmarkBody(subject.loop_body.data).to(encoding.vector.device), Seen(pixels, confidence)
 
