@@ -265,7 +265,8 @@ def validate(trainer: Trainer, photographs: PhotographStore, iterations: int) ->
     """Mean errors of the first and the last estimate on people that were not trained on."""
     network = copy.deepcopy(trainer.network).cpu()
     network.lookup = lookup
-    errors = torch.cat([batch for batch, *_ in measure(network, observed(network.backbone, photographs, BATCH), [0, iterations])], dim=1)
+    people = observed(network.backbone, photographs, BATCH)
+    errors = torch.cat([batch for batch, *_ in measure(network, people, [0, iterations])], dim=1)
     return {
         f"{name} {which}": value
         for which, row in zip(("first", "last"), errors, strict=True)
