@@ -18,7 +18,7 @@ from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d  #
 from refit_engine.network.lookup import lookup, window_offsets  # noqa: E402
 from refit_engine.network.refit import COMPACT, Estimate  # noqa: E402
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose  # noqa: E402
-from refit_engine.network.checkpoint import load_refit  # noqa: E402
+from refit_engine.network.checkpoint import BUNDLED_WEIGHTS, load_refit  # noqa: E402
 from refit_engine.network.low_rank import adapt, changes_of  # noqa: E402
 from refit_engine.training import features, shards, train  # noqa: E402
 from refit_engine.training.average import average  # noqa: E402
@@ -185,6 +185,14 @@ def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_g
     assert errors.shape == (2, SHARD, 4) and errors.isfinite().all()
     assert all(len(members) == SHARD for members in classes.values())
     assert json.dumps(summary(errors[0]))
+
+
+def test_training_goes_on_from_the_bundled_weights(folder, tmp_path):
+    settings = ["--batch", "2", "--iterations", "1", "--steps", "1", "--learning-rate", "1e-9"]
+    train.main(["features", "--features", str(folder), "--start", str(BUNDLED_WEIGHTS), "--out", str(tmp_path / "run"), *settings])
+    ours, _ = load_refit(tmp_path / "run" / "refit_compact.safetensors")
+    for name, tensor in load_refit()[0].state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], tensor, atol=1e-5, rtol=1e-3)
 
 
 def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one(tmp_path):

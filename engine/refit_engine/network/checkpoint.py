@@ -28,7 +28,7 @@ from .keypoints import KEYPOINT_COUNTS
 from .low_rank import apply_changes, changes_of
 from .refit import ReFit, ReFitConfig
 
-__all__ = ["BUNDLED_WEIGHTS", "WeightsInfo", "load_refit", "save_refit"]
+__all__ = ["BUNDLED_WEIGHTS", "WeightsInfo", "load_refit", "read_parts", "save_refit"]
 
 BUNDLED_WEIGHTS = Path(__file__).parents[1] / "data" / "refit_compact.safetensors"
 FORMAT, VERSION = "refit-weights", "1"
@@ -70,6 +70,15 @@ def load_refit(weights: Path | None = None, device: torch.device | str = "cpu") 
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
         raise WeightsFileError(f"{path.name} holds values that are not finite numbers.")
     return model.to(device).eval(), info
+
+
+def read_parts(weights: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What training goes on from, of a file that `save_refit` wrote: the network's parameters, and the changes of its backbone.
+
+    Raises WeightsFileError when the file is damaged or of another kind.
+    """
+    state, _ = _read_safetensors(weights)
+    return _parts(state)
 
 
 def save_refit(
@@ -162,8 +171,7 @@ def _published_config(state: dict[str, Tensor], path: Path) -> ReFitConfig:
 
 def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
     own_backbone = any(name.startswith("backbone.") for name in state)
-    changes = {name.removeprefix(_CHANGE): tensor for name, tensor in state.items() if name.startswith(_CHANGE)}
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(_CHANGE)}
+    state, changes = _parts(state)
     backbone = None
     try:
         if info.config.compact and not own_backbone:
@@ -175,6 +183,12 @@ def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise WeightsFileError(f"{path.name} does not hold the tensors of the network that it is for.") from error
     return model
+
+
+def _parts(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The network's tensors, and the changes of its backbone."""
+    changes = {name.removeprefix(_CHANGE): tensor for name, tensor in state.items() if name.startswith(_CHANGE)}
+    return {name: tensor for name, tensor in state.items() if not name.startswith(_CHANGE)}, changes
 
 
 def _why_unreadable(path: Path) -> str:

@@ -6,6 +6,7 @@
     python -m refit_engine.training.train features --features ADAPTED --start RUNS/sight --out RUNS/loop
 
 `photographs` changes the backbone, too; `features` trains the rest on what a backbone saw (`training.features`).
+--start also takes a weights file: data/refit_compact.safetensors is where the last training ended.
 
 A run continues its last.pt where there is one, so it can be stopped and started at any time.  Its log.jsonl gets a
 line of losses every hundred steps, refit_compact.safetensors the weights.
@@ -32,7 +33,7 @@ from torch import Tensor
 from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.backbones.blazepose import BlazePose, load_blazepose
-from refit_engine.network.checkpoint import save_refit
+from refit_engine.network.checkpoint import read_parts, save_refit
 from refit_engine.network.geometry import crop_only
 from refit_engine.network.keypoints import KEYPOINT_COUNTS, keypoint_points
 from refit_engine.network.lookup import lookup
@@ -63,7 +64,10 @@ INITIAL_SCALE = 0.78
 
 
 def last_state(run: Path) -> dict:
-    """What a run has saved. Raises OSError if that is nothing."""
+    """What a run has saved, or what is left of one in its weights file. Raises OSError if that is nothing, WeightsFileError."""
+    if run.is_file():
+        network, changes = read_parts(run)
+        return {"network": network, "backbone": changes}
     return torch.load(run / "last.pt", map_location="cpu", weights_only=True)
 
 
@@ -121,7 +125,8 @@ class Trainer:
     def restore(self, state: dict, go_on: bool) -> None:
         """Take over what a run has learned; if it is this one, go on where it stopped."""
         self.network.load_state_dict(state["network"], strict=False)
-        self.sight_losses.load_state_dict(state["sight_losses"])
+        if "sight_losses" in state:
+            self.sight_losses.load_state_dict(state["sight_losses"])
         if go_on:
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
@@ -319,7 +324,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--held-out", type=Path, help="folder of photographs to measure on")
     parser.add_argument("--adapt-from", type=int, default=8, help="first block of the backbone that learns from photographs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--start", type=Path, help="folder of the run whose weights this one begins with")
+    parser.add_argument("--start", type=Path, help="folder of a run, or a weights file, that this one begins with")
     parser.add_argument("--steps", type=int, default=30000)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time")
     parser.add_argument("--batch", type=int, default=128)
