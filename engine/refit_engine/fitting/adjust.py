@@ -26,7 +26,7 @@ POSE_DEVIATION = np.radians(25)
 """How far a joint of the network's pose is off."""
 BETA_DEVIATION = 2.0
 """How far the network's betas are off. People differ by one, but the network's stay near their mean, and several views know better:
-on rendered scenes (docs/multi-view-accuracy.md) one costs 5 %, three gain nothing more."""
+on rendered scenes (docs/multi-view-accuracy.md) one costs 5 %, three gain 1 % more."""
 FAR = 0.10
 """Metres beside its ray at which a landmark counts a quarter."""
 _TURN = 1e-3  # radians, of the differences that stand for derivatives

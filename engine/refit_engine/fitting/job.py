@@ -22,7 +22,7 @@ from ..images import Photo
 from ..network import CropCamera, Encoding
 from .boxes import MIN_BOX_SIDE
 from .models import FitOptions, Models
-from .second_opinion import average
+from .second_opinion import average_each
 from .subject import Subject, choose_subject
 from .upright import Standing, look_again, stand_up
 
@@ -200,9 +200,9 @@ def _second_opinion(
     landmarks: torch.Tensor, joints: Sequence[np.ndarray | None], sights: Sequence[Sight], crops: Sequence[Crop]
 ) -> torch.Tensor:
     """Landmarks [B,33,3] averaged with detected joints [17,3] in source pixels."""
-    found = landmarks.double().cpu().numpy()
-    for row, (seen, sight, crop) in enumerate(zip(joints, sights, crops, strict=True)):
-        if seen is not None:
-            places = transform(crop_matrix(crop, sight.intrinsics), seen[:, :2])
-            found[row] = average(found[row], np.column_stack([places, seen[:, 2]]))
-    return torch.from_numpy(found).to(landmarks)
+
+    def in_crop(seen: np.ndarray, sight: Sight, crop: Crop) -> np.ndarray:
+        return np.column_stack([transform(crop_matrix(crop, sight.intrinsics), seen[:, :2]), seen[:, 2]])
+
+    rows = zip(joints, sights, crops, strict=True)
+    return average_each(landmarks, [None if seen is None else in_crop(seen, sight, crop) for seen, sight, crop in rows])

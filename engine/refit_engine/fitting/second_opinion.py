@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 
 from ..body.points import LANDMARK_NAMES
 from ..detect import JOINT_NAMES
@@ -15,6 +18,15 @@ SURE = 0.3
 _SHARED = [(LANDMARK_NAMES.index(name), JOINT_NAMES.index(name)) for name in JOINT_NAMES]
 _TRUNKS = [tuple(LANDMARK_NAMES.index(name) for name in pair) for pair in
            (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"))]  # fmt: skip
+
+
+def average_each(landmarks: torch.Tensor, joints: Sequence[np.ndarray | None]) -> torch.Tensor:
+    """`average` for people [B,33,3], each with the joints [17,3] that the detector found, or None."""
+    found = landmarks.double().cpu().numpy()
+    for row, seen in enumerate(joints):
+        if seen is not None:
+            found[row] = average(found[row], seen)
+    return torch.from_numpy(found).to(landmarks)
 
 
 def average(landmarks: np.ndarray, joints: np.ndarray) -> np.ndarray:

@@ -21,14 +21,13 @@ import numpy as np
 import torch
 
 from refit_engine.network.backbones import BackboneOutput
-from refit_engine.network.backbones.blazepose import BlazePose, load_blazepose
-from refit_engine.network.low_rank import resume_changes
+from refit_engine.network.backbones.blazepose import BlazePose
 from refit_engine.network.refit import COMPACT
 from refit_engine.training.features import FeatureStore, observed
 from refit_engine.training.landmarks import LandmarkNoise
 from refit_engine.training.measure_synthetic import BATCH, measure, summary
 from refit_engine.training.photographs import PhotographStore
-from refit_engine.training.train import Supervision, Trainer, feature_batches, last_state
+from refit_engine.training.train import Supervision, Trainer, backbone_of, feature_batches, last_state
 from refit_engine.training.views import Views
 
 log = logging.getLogger(__name__)
@@ -62,18 +61,20 @@ VARIANTS = {
 
 
 class Common(NamedTuple):
-    """What all variants begin with, and the held-out people as its backbone sees them."""
+    """What all variants begin with and learn from, and the held-out people as the backbone sees them."""
 
     start: dict
     backbone: BlazePose
+    store: FeatureStore
+    noise: LandmarkNoise
     people: list[tuple[BackboneOutput, Views]]
 
     @classmethod
     def load(cls, options: argparse.Namespace) -> Common:
-        start, backbone = last_state(options.start), load_blazepose("heavy")
-        resume_changes(backbone, start["backbone"])
-        backbone.requires_grad_(False)
-        return cls(start, backbone, list(observed(backbone, PhotographStore(options.held_out), BATCH)))
+        start = last_state(options.start)
+        backbone, store = backbone_of(start).requires_grad_(False), FeatureStore(options.features, torch.bfloat16)
+        people = list(observed(backbone, PhotographStore(options.held_out), BATCH))
+        return cls(start, backbone, store, LandmarkNoise(store), people)
 
 
 def run(variant: Variant, common: Common, options: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -87,9 +88,8 @@ def run(variant: Variant, common: Common, options: argparse.Namespace) -> dict[s
     kept = {name: value for name, value in given.items() if name.startswith(KEPT)}
     trainer.network.load_state_dict(kept, strict=False)
     trainer.network.init_cam.copy_(given["init_cam"])
-    store = FeatureStore(options.features, torch.bfloat16)
     rng = np.random.default_rng(0)
-    batches = feature_batches(trainer, store, LandmarkNoise(store), options.batch, rng, maps=True)
+    batches = feature_batches(trainer, common.store, common.noise, options.batch, rng, maps=True)
     trainer.network.train()
     while trainer.step < options.steps:
         trainer.update(next(batches), options.iterations)

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import torch
 
-from refit_engine.training.soften import write_run
-from refit_engine.training.train import last_state
+from refit_engine.training.train import last_state, write_run
 
 
 def average(runs: list[Path], out: Path) -> None:

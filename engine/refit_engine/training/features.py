@@ -23,7 +23,7 @@ from torch import Tensor
 
 from refit_engine.body import LandmarkBody, load_body
 from refit_engine.detect import PersonDetector
-from refit_engine.fitting.second_opinion import average
+from refit_engine.fitting.second_opinion import average_each
 from refit_engine.fitting.upright import person_between
 from refit_engine.network.backbones import Backbone, BackboneOutput
 from refit_engine.network.backbones.blazepose import load_blazepose
@@ -107,15 +107,14 @@ class Observer:
     def look(self, crops: Tensor, views: Views) -> BackboneOutput:
         """What both see of crops [N,3,256,256]: the landmarks are averaged with the joints that the detector finds."""
         seen = observe(self.backbone, crops)
-        with torch.no_grad():
-            true = views.crop_pixels(self._landmarks(views.betas, views.rotmats) + views.transl[:, None]).clamp(0, CROP)
+        true = views.crop_pixels(views.placed(self._landmarks)).clamp(0, CROP)
         images = (crops.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-        landmarks = seen.landmarks.double().numpy()
-        for row, (image, low, high) in enumerate(zip(images, true.amin(1).numpy(), true.amax(1).numpy())):
-            person = person_between(self._detector.detect(image), low, high)
-            if person is not None:
-                landmarks[row] = average(landmarks[row], person.joints)
-        return seen._replace(landmarks=torch.from_numpy(landmarks).float())
+        people = [
+            person_between(self._detector.detect(image), low, high)
+            for image, low, high in zip(images, true.amin(1).numpy(), true.amax(1).numpy())
+        ]
+        joints = [None if person is None else person.joints for person in people]
+        return seen._replace(landmarks=average_each(seen.landmarks, joints))
 
 
 def observed(backbone: Backbone, photographs: PhotographStore, size: int) -> Iterator[tuple[BackboneOutput, Views]]:

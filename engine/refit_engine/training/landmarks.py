@@ -39,13 +39,9 @@ class LandmarkNoise:
         """Take in the people whom the store has learned of since the last look."""
         batches = [self._errors]
         for seen, views in self._store.batches(256, maps=False, start=len(self._errors)):
-            with torch.no_grad():
-                points = self._points(views.betas, views.rotmats) + views.transl[:, None]
-            values = flat_landmarks(seen.vector)
-            located = torch.cat([values[..., :3] * (CROP / 2), world_landmarks(seen.vector)], -1)
-            located[..., :2] += CROP / 2
-            true = locate(points, views)
-            batches.append(torch.cat([true[..., :3].flatten(1), (located - true).flatten(1), values[..., 3:].flatten(1)], 1))
+            true = locate(views.placed(self._points), views)
+            errors, flags = located(seen.vector) - true, flat_landmarks(seen.vector)[..., 3:]
+            batches.append(torch.cat([true[..., :3].flatten(1), errors.flatten(1), flags.flatten(1)], 1))
         self._errors = torch.cat(batches)
         self._good = self._errors[self.understood()]
 
@@ -60,6 +56,13 @@ class LandmarkNoise:
         near = torch.cdist(located[..., :3].flatten(1), keys).topk(NEIGHBOURS, largest=False).indices
         chosen = near[torch.arange(len(near)), torch.randint(NEIGHBOURS, (len(near),))]
         return errors[chosen].unflatten(1, (LANDMARKS, 6)), flags[chosen].unflatten(1, (LANDMARKS, 2))
+
+
+def located(vector: Tensor) -> Tensor:
+    """Where a BlazePose vector [N,D] says that the landmarks are, as `locate` gives the true ones: [N,33,6]."""
+    pixels = flat_landmarks(vector)[..., :3] * (CROP / 2)
+    pixels[..., :2] += CROP / 2
+    return torch.cat([pixels, world_landmarks(vector)], -1)
 
 
 def locate(points: Tensor, views: Views) -> Tensor:

@@ -24,15 +24,14 @@ from tqdm import tqdm
 from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.checkpoint import load_refit
+from refit_engine.network.geometry import project_to_crop
 from refit_engine.network.keypoints import keypoint_points
 from refit_engine.network.refit import ReFit
-from refit_engine.network.vector_head import flat_landmarks, world_landmarks
 from refit_engine.training.features import observed
-from refit_engine.training.landmarks import locate
-from refit_engine.training.losses import project_normalised
+from refit_engine.training.landmarks import locate, located
 from refit_engine.training.metrics import mpjpe, pa_mpjpe
 from refit_engine.training.photographs import PhotographStore
-from refit_engine.training.views import CROP, Views
+from refit_engine.training.views import Views
 
 BATCH = 64
 MEASURES = ("MPJPE", "PA-MPJPE", "PVE", "2D px")
@@ -59,15 +58,13 @@ class Judge:
             for estimate in (estimates[count] for count in iterations):
                 found = self.body(estimate.betas, estimate.rotmats())
                 surface = [torch.cat([body.joints[:, :1], body.vertices], dim=1) for body in (found, truth)]
-                seen_at = project_normalised(found.joints + estimate.translation(views.camera)[:, None], views.camera)
-                off = ((seen_at + 1) * CROP / 2 - places).norm(dim=-1).mean(1)
+                off = (project_to_crop(found.joints, estimate.cam, views.camera) - places).norm(dim=-1).mean(1)
                 joints = found.joints, truth.joints
                 rows.append(torch.stack([mpjpe(*joints), pa_mpjpe(*joints), mpjpe(*surface), off], 1))
         return torch.stack(rows)
 
-    def classes(self, seen: BackboneOutput, views: Views) -> dict[str, Tensor]:
-        """Which of B people belong to which class: bool [B] each."""
-        off = landmark_errors(seen, views, self.landmarks)[:, 1]
+    def classes(self, views: Views, off: Tensor) -> dict[str, Tensor]:
+        """Which of B people, whose median landmark the backbone saw so many pixels off [B], belong to which class: bool [B] each."""
         upright = views.camera_from_world.mT @ views.rotmats[:, 0]
         tilt = torch.rad2deg(torch.acos(upright[:, 1, 1].clamp(-1, 1)))
         aside = torch.rad2deg(torch.atan(views.center.norm(dim=1) / views.focal))
@@ -85,10 +82,8 @@ class Judge:
 
 def landmark_errors(seen: BackboneOutput, views: Views, landmarks: LandmarkBody) -> Tensor:
     """How far a BlazePose's landmarks are off: per person [B,3] mean and median in crop pixels, mean in millimetres in the world."""
-    with torch.no_grad():
-        truth = locate(landmarks(views.betas, views.rotmats) + views.transl[:, None], views)
-    pixels = ((flat_landmarks(seen.vector)[..., :2] + 1) * CROP / 2 - truth[..., :2]).norm(dim=-1)
-    world = 1000 * (world_landmarks(seen.vector) - truth[..., 3:]).norm(dim=-1)
+    errors = located(seen.vector) - locate(views.placed(landmarks), views)
+    pixels, world = errors[..., :2].norm(dim=-1), 1000 * errors[..., 3:].norm(dim=-1)
     return torch.stack([pixels.mean(1), pixels.median(1).values, world.mean(1)], 1)
 
 
@@ -98,7 +93,8 @@ def measure(
     """Errors [T,B,4], classes [B] and the backbone's errors [B,3] (`landmark_errors`) of batch after batch (`observed`)."""
     judge = Judge(network.eval())
     for seen, views in people:
-        yield judge.errors(seen, views, iterations), judge.classes(seen, views), landmark_errors(seen, views, judge.landmarks)
+        off = landmark_errors(seen, views, judge.landmarks)
+        yield judge.errors(seen, views, iterations), judge.classes(views, off[:, 1]), off
 
 
 def summary(errors: Tensor) -> dict[str, float]:

@@ -15,12 +15,8 @@ from pathlib import Path
 
 import torch
 
-from refit_engine.body import load_body
 from refit_engine.network.backbones.blazepose import load_blazepose
-from refit_engine.network.checkpoint import save_refit
-from refit_engine.network.low_rank import resume_changes
-from refit_engine.network.refit import COMPACT, ReFit
-from refit_engine.training.train import last_state
+from refit_engine.training.train import last_state, write_run
 
 
 def soften(run: Path, share: float, out: Path) -> None:
@@ -34,17 +30,6 @@ def soften(run: Path, share: float, out: Path) -> None:
             value = torch.lerp(given[name], value, share)
         changes[name] = value.detach()
     write_run({**state, "backbone": changes}, out)
-
-
-def write_run(state: dict, out: Path) -> None:
-    """A run that others can begin with, and its weights."""
-    backbone = load_blazepose("heavy")
-    resume_changes(backbone, state["backbone"])
-    network = ReFit(COMPACT, backbone)
-    network.load_state_dict(state["network"], strict=False)
-    out.mkdir(parents=True, exist_ok=True)
-    torch.save(state, out / "last.pt")
-    save_refit(network, out / "refit_compact.safetensors", body=load_body().kind, half=True)
 
 
 def main() -> None:

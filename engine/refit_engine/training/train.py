@@ -71,6 +71,22 @@ def last_state(run: Path) -> dict:
     return torch.load(run / "last.pt", map_location="cpu", weights_only=True)
 
 
+def backbone_of(state: dict) -> BlazePose:
+    """The backbone that a run saw through, ready to go on learning."""
+    backbone = load_blazepose("heavy")
+    resume_changes(backbone, state["backbone"])
+    return backbone
+
+
+def write_run(state: dict, out: Path) -> None:
+    """A run that others can begin with, and its weights."""
+    network = ReFit(COMPACT, backbone_of(state))
+    network.load_state_dict(state["network"], strict=False)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.save(state, out / "last.pt")
+    save_refit(network, out / "refit_compact.safetensors", body=load_body().kind, half=True)
+
+
 class Batch(NamedTuple):
     """What the network sees of `views`; with the sight of a backbone that learns, too."""
 
@@ -171,9 +187,7 @@ class Trainer:
     def sight_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The backbone's own losses, together and by name."""
         views = batch.views.to(self.device)
-        with torch.no_grad():
-            points = [posed(views.betas, views.rotmats) + views.transl[:, None] for posed in (self.landmarks, self.markers)]
-        terms = self.sight_losses(batch.sight.leaves, views, *points)
+        terms = self.sight_losses(batch.sight.leaves, views, views.placed(self.landmarks), views.placed(self.markers))
         return sum(SIGHT_WEIGHTS[name] * value for name, value in terms.items()), terms
 
     def losses(self, batch: Batch, iterations: int) -> list[dict[str, Tensor]]:
@@ -223,9 +237,7 @@ def lifted_batches(
     landmarks = LandmarkBody(trainer.body)
     while True:
         views = sample_views(rng, poses.sample(rng, size), trainer.body)
-        with torch.no_grad():
-            points = landmarks(views.betas, views.rotmats) + views.transl[:, None]
-        seen = simulate_encoding(points, views, keypoints, noise)
+        seen = simulate_encoding(views.placed(landmarks), views, keypoints, noise)
         yield Batch(Encoding(*(None if part is None else part.to(trainer.device) for part in seen)), views)
 
 
@@ -340,10 +352,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     go_on = (options.out / "last.pt").exists()
     source = options.out if go_on else options.start
-    backbone, state = load_blazepose("heavy"), last_state(source) if source else None
-    if state and state["backbone"]:
-        resume_changes(backbone, state["backbone"])
-    elif options.stage == "photographs":
+    state = last_state(source) if source else None
+    backbone = backbone_of(state) if state else load_blazepose("heavy")
+    if options.stage == "photographs" and not changes_of(backbone):
         adapt(backbone, backbone.dense_convolutions(options.adapt_from), RANK)
     if options.stage != "photographs":
         backbone.requires_grad_(False)

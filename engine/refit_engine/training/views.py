@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from refit_engine.body import BodyData, BodyModel
-from refit_engine.network.refit import CropCamera
+from refit_engine.network.refit import CropCamera, PosePoints
 
 CROP = 256
 # BlazePose landmarks that the region of interest is built from.
@@ -49,6 +49,11 @@ class Views:
     def camera(self) -> CropCamera:
         side = torch.full_like(self.focal, CROP)
         return CropCamera(self.center, side, self.focal, torch.zeros_like(self.center))
+
+    def placed(self, pose: PosePoints) -> Tensor:
+        """The bodies' points [N,P,3] that `pose` poses, metres in the camera's frame; without gradient."""
+        with torch.no_grad():
+            return pose(self.betas, self.rotmats) + self.transl[:, None]
 
     def crop_pixels(self, points: Tensor) -> Tensor:
         """[N,P,3] metres in the camera's frame to crop pixels [N,P,2]."""
