@@ -25,7 +25,7 @@ from refit_engine.training.average import average  # noqa: E402
 from refit_engine.training.features import FeatureStore, observed, write_features  # noqa: E402
 from refit_engine.training.landmarks import LandmarkNoise, locate, simulate_encoding  # noqa: E402
 from refit_engine.training.losses import Labels, estimate_losses  # noqa: E402
-from refit_engine.training.measure_synthetic import Judge, landmark_errors, measure, summary  # noqa: E402
+from refit_engine.training.measure_synthetic import Judge, change, landmark_errors, measure, summary  # noqa: E402
 from refit_engine.training.photographs import PhotographStore  # noqa: E402
 from refit_engine.training.poses import PoseLibrary  # noqa: E402
 from refit_engine.training.shards import write_shard  # noqa: E402
@@ -185,6 +185,7 @@ def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_g
     assert errors.shape == (2, SHARD, 4) and errors.isfinite().all()
     assert all(len(members) == SHARD for members in classes.values())
     assert json.dumps(summary(errors[0]))
+    assert change(errors[1] + 1, errors[1])["MPJPE"] == (1.0, 0.0)
 
 
 def test_training_goes_on_from_the_bundled_weights(folder, tmp_path):

@@ -96,6 +96,7 @@ class Study:
         last = self.model.refine(encoding, camera, self.points, self.landmarks, self.iterations)[-1]
         rotmats = last.rotmats()
         ours, truth = self.body.joints(last.betas, rotmats), self.body.joints(views.betas, views.rotmats)
+        places = views.crop_pixels(truth + views.transl[:, None])
         depth = last.translation(camera)[:, 2] * told.focal / camera.focal
         marks = project_to_crop(self.landmarks(last.betas, rotmats), last.cam, camera)
         distance = (marks - encoding.landmarks[..., :2]).norm(dim=-1)
@@ -105,17 +106,9 @@ class Study:
             pa_mpjpe(ours, truth),
             angle_degrees(rotmats[:, 0], views.rotmats[:, 0]),
             (depth / views.transl[:, 2]).log(),
-            (project_to_crop(ours, last.cam, camera) - _true_pixels(truth, views)).norm(dim=-1).mean(dim=1),
+            (project_to_crop(ours, last.cam, camera) - places).norm(dim=-1).mean(dim=1),
             (distance * visible).sum(dim=1) / visible.sum(dim=1).clamp(min=1e-3),
         )
-
-
-def _true_pixels(joints: Tensor, views) -> Tensor:
-    """Crop pixels [N,24,2] of the true joints."""
-    points = joints + views.transl[:, None]
-    K = views.intrinsics()
-    pixels = points @ K.mT
-    return pixels[..., :2] / pixels[..., 2:].clamp(min=0.1)
 
 
 def _joined(parts: list[Outcome]) -> Outcome:

@@ -5,8 +5,9 @@
 
 HELD_OUT is a folder made by `training.photographs --held-out`. Prints, per number of updates, the means over everybody of
 MPJPE and PVE (pelvis aligned), PA-MPJPE (similarity aligned), in millimetres, and of how far the joints are off in the
-picture, in pixels of the crop; for the last number also means over classes of people. The last line tells how far off the
-backbone's own landmarks are.
+picture, in pixels of the crop; then the mean change, person by person, from the first number of updates to each other one, with
+its standard error; for the last number also means over classes of people. The last line tells how far off the backbone's own
+landmarks are.
 """
 
 from __future__ import annotations
@@ -104,6 +105,13 @@ def summary(errors: Tensor) -> dict[str, float]:
     return {name: round(value, 1) for name, value in figures.items()}
 
 
+def change(errors: Tensor, since: Tensor) -> dict[str, tuple[float, float]]:
+    """How far the errors of people [B,4] differ from earlier ones of the same people: mean and its standard error."""
+    differences = errors - since
+    spread = differences.std(0) / len(differences) ** 0.5
+    return {name: (round(mean, 2), round(error, 2)) for name, mean, error in zip(MEASURES, differences.mean(0).tolist(), spread.tolist())}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("held_out", type=Path)
@@ -116,6 +124,8 @@ def main() -> None:
     errors = torch.cat([batch for batch, _, _ in batches], dim=1)
     for row, count in enumerate(options.iterations):
         print(json.dumps({"iterations": count, **summary(errors[row])}))
+    for row, count in enumerate(options.iterations[1:], 1):
+        print(json.dumps({"iterations": count, f"change from {options.iterations[0]}": change(errors[row], errors[0])}))
     for name in batches[0][1]:
         members = torch.cat([classes[name] for _, classes, _ in batches])
         if members.any():
