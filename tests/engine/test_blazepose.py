@@ -12,11 +12,12 @@ from refit_engine.network.backbones import BACKBONES
 from refit_engine.network.backbones.blazepose import LANDMARKS, load_blazepose, relu6_
 
 VARIANTS = ("heavy", "lite")
+LITE = DATA / "blazepose_lite.safetensors"
 
 
 @pytest.fixture(scope="module")
 def networks():
-    return {variant: load_blazepose(variant) for variant in VARIANTS}
+    return {"heavy": load_blazepose("heavy"), "lite": load_blazepose("lite", LITE)}
 
 
 def photo_batch(count: int = 1) -> torch.Tensor:
@@ -87,9 +88,8 @@ def test_nothing_of_the_backbone_is_trained(name):
 
 
 def test_weights_of_another_variant_are_refused():
-    path = DATA.parents[1] / "engine" / "refit_engine" / "data" / "blazepose_lite.safetensors"
     with pytest.raises(WeightsFileError, match="heavy"):
-        load_blazepose("heavy", path)
+        load_blazepose("heavy", LITE)
 
 
 def test_missing_weights_are_one_sentence(tmp_path):
