@@ -58,6 +58,30 @@ def test_backbone_output_has_the_promised_layout(networks, variant):
     torch.testing.assert_close(output.vector[:, -1], seen.presence)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_local_features_are_the_deep_maps_at_the_landmarks(networks, variant):
+    network = networks[variant]
+    with torch.inference_mode():
+        crop = photo_batch()
+        seen = network(crop)
+        maps, _ = network.encoder(crop)
+    assert seen.local.shape == (1, LANDMARKS, network.local_size)
+    start = 0
+    for deep in maps[2:]:
+        channels, size = deep.shape[1:3]
+        for landmark in range(LANDMARKS):
+            # By hand: the four cells around the place, whose centres lie at half cells.
+            x, y = (seen.landmarks[0, landmark, :2] * size / 256 - 0.5).clamp(0, size - 1).tolist()
+            left, top = min(int(x), size - 2), min(int(y), size - 2)
+            a, b = x - left, y - top
+            cells = deep[0, :, top : top + 2, left : left + 2]
+            row = cells[:, 0] * (1 - b) + cells[:, 1] * b
+            expected = row[:, 0] * (1 - a) + row[:, 1] * a
+            torch.testing.assert_close(seen.local[0, landmark, start : start + channels], expected, atol=1e-4, rtol=1e-3)
+        start += channels
+    assert start == network.local_size
+
+
 def test_a_crop_does_not_depend_on_the_rest_of_its_batch(networks):
     noise = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

@@ -25,9 +25,10 @@ from refit_engine.network.geometry import (
     translation,
 )
 from refit_engine.network.inference import prepare_for_inference
-from refit_engine.network.keypoints import KEYPOINT_COUNTS, dense_ids, farthest_points, keypoint_points
+from refit_engine.network.keypoints import KEYPOINT_COUNTS, LANDMARK_COUNT, dense_ids, farthest_points, keypoint_points
 from refit_engine.network.lookup import lookup, window_offsets
 from refit_engine.network.packed import PackedConv2d, can_pack, pack_convolutions
+from refit_engine.network.vector_head import LANDMARK_VALUES, VectorHead
 from refit_engine.network.winograd import WinogradConv2d
 from torch import nn
 
@@ -227,3 +228,20 @@ def test_prepared_hrnet_gives_the_same_result(camera):
         theirs, ours = (m(crop, camera, points)[-1] for m in (model, prepared))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def test_head_begins_with_landmarks_alone_and_learns_what_is_seen_at_them():
+    torch.manual_seed(0)
+    head = VectorHead(LANDMARK_VALUES + 20, 6, 16).eval()
+    vector, local = torch.randn(2, LANDMARK_VALUES + 20), torch.randn(2, LANDMARK_COUNT, 6)
+    without_image = torch.cat([torch.zeros(2, 20), vector[:, -LANDMARK_VALUES:]], dim=1)
+    lifted = head(without_image, None)
+    torch.testing.assert_close(head(vector, local), lifted)
+
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        head(vector, local).square().sum().backward()
+        optimizer.step()
+    assert not torch.allclose(head(vector, local), head(vector, local.flip(1)), atol=1e-4)
+    assert not torch.allclose(head(vector, local), head(vector, None), atol=1e-4)

@@ -62,7 +62,8 @@ def folder(tmp_path, monkeypatch, views):
         values = torch.cat([flat / 128 - 1, located[..., 2:3] / 128, sure, sure], -1)
         last = torch.randn(SHARD, 1152)
         vector = torch.cat([last, values.flatten(1), located[..., 3:].flatten(1), torch.ones(SHARD, 1)], 1)
-        output = BackboneOutput(torch.randn(SHARD, 48, 64, 64), vector, torch.cat([flat, sure], -1))
+        local = torch.randn(SHARD, 33, 432)
+        output = BackboneOutput(torch.randn(SHARD, 48, 64, 64), vector, torch.cat([flat, sure], -1), local=local)
         write_features(tmp_path, name, output, views)
     return tmp_path
 

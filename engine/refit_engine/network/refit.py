@@ -47,6 +47,8 @@ class ReFitConfig:
     feedback_camera: Literal["full", "crop"] = "full"
     map_head: Literal["conv3x3", "conv1x1"] = "conv3x3"
     landmark_feedback: bool = False
+    local_features: bool = False
+    """Whether the initial estimate reads the backbone's deep maps at its landmarks."""
 
     @property
     def compact(self) -> bool:
@@ -54,7 +56,7 @@ class ReFitConfig:
         return self.backbone.startswith("blazepose")
 
 
-COMPACT = ReFitConfig(backbone="blazepose_heavy", map_head="conv1x1", landmark_feedback=True)
+COMPACT = ReFitConfig(backbone="blazepose_heavy", map_head="conv1x1", landmark_feedback=True, local_features=True)
 """The bundled network."""
 
 
@@ -69,6 +71,8 @@ class Encoding(NamedTuple):
     """[B,33,3], see `BackboneOutput`."""
     circle: Tensor | None = None
     """[B,2,2], see `BackboneOutput`."""
+    local: Tensor | None = None
+    """[B,33,E], see `BackboneOutput`; None for landmarks without an image."""
 
 
 class Estimate(NamedTuple):
@@ -114,7 +118,8 @@ class ReFit(nn.Module):
 
         self.corr_layer = _map_head(config.map_head, self.backbone.channels, count)
         if config.compact:
-            self.vector_head = VectorHead(vector_size, _VECTOR_HEAD)
+            local_size = self.backbone.local_size if config.local_features else 0
+            self.vector_head = VectorHead(vector_size, local_size, _VECTOR_HEAD)
             vector_size = _VECTOR_HEAD
         self.init_layer = nn.Linear(vector_size, STREAMS * HIDDEN)
         self.flow_layer = StreamLinear(count, (2 * config.radius + 1) ** 2, _FLOW)
@@ -185,7 +190,7 @@ class ReFit(nn.Module):
         feedback_camera = camera if self.config.feedback_camera == "full" else crop_only(camera)
         mask = self._keypoint_mask(encoding.keypoint_maps) if keypoint_mask is None else keypoint_mask
 
-        vector = self.vector_head(encoding.vector) if self.config.compact else encoding.vector
+        vector = self.vector_head(encoding.vector, encoding.local) if self.config.compact else encoding.vector
         hidden = self.init_layer(vector).tanh()
         mean = torch.cat([self.init_pose, self.init_shape, self.init_cam], dim=1)
         state = mean + regressor(streams(hidden), box_term)

@@ -10,15 +10,19 @@ from .keypoints import LANDMARK_COUNT
 
 LANDMARK_VALUES = LANDMARK_COUNT * 8 + 1
 """Numbers at the end of a BlazePose vector that were read off as landmarks; the rest is its last feature map."""
+_LOCAL, _LOCAL_DROPOUT = 48, 0.1
+"""Features that are kept of each landmark's, and the share of them that training leaves out: they are easily learned by heart."""
 
 
 class VectorHead(nn.Module):
-    """Landmarks and image features, each through a layer of their own, then two layers on their sum.
+    """Landmarks, image features and what is seen at each landmark, each through layers of their own, then two layers on their sum.
 
-    The image part begins at nothing: the head can be trained on landmarks alone before it sees an image.
+    Of the last feature map, too little depth can be read; of the deep maps at the limbs, more. The parts of the image
+    begin at nothing: the head can be trained on landmarks alone before it sees an image.
     """
 
-    def __init__(self, vector_size: int, size: int) -> None:
+    def __init__(self, vector_size: int, local_size: int, size: int) -> None:
+        """local_size: features per landmark, 0 for a head that does not read them."""
         super().__init__()
         image_size = vector_size - LANDMARK_VALUES
         self.landmarks = nn.Linear(LANDMARK_VALUES, size)
@@ -26,14 +30,27 @@ class VectorHead(nn.Module):
         self.image = nn.Linear(image_size, size)
         self.mix = nn.Linear(size, size)
         self.out = nn.Linear(size, size)
-        nn.init.zeros_(self.image.weight)
-        nn.init.zeros_(self.image.bias)
+        _to_nothing(self.image)
+        self.local = None
+        if local_size:
+            narrow = nn.Sequential(nn.LayerNorm(local_size), nn.Linear(local_size, _LOCAL), nn.ReLU(inplace=True))
+            join = nn.Linear(LANDMARK_COUNT * _LOCAL, size)
+            _to_nothing(join)
+            self.local = nn.Sequential(narrow, nn.Flatten(), nn.Dropout(_LOCAL_DROPOUT), join)
 
-    def forward(self, vector: Tensor) -> Tensor:
-        """Backbone vectors [B,D] to [B,size]."""
+    def forward(self, vector: Tensor, local: Tensor | None) -> Tensor:
+        """Backbone vectors [B,D] and features at their landmarks [B,33,E] to [B,size]; None for landmarks without an image."""
         image = self.normalise(vector[:, :-LANDMARK_VALUES])
-        x = F.relu(self.landmarks(vector[:, -LANDMARK_VALUES:]) + self.image(image))
+        x = self.landmarks(vector[:, -LANDMARK_VALUES:]) + self.image(image)
+        if self.local is not None and local is not None:
+            x = x + self.local(local)
+        x = F.relu(x)
         return self.out(x + F.relu(self.mix(x)))
+
+
+def _to_nothing(layer: nn.Linear) -> None:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
 
 
 def flat_landmarks(vector: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class FeatureStore(Shards):
             features = features.mul_(self.label("scale", places)[:, :, None, None].to(self.dtype))
         else:
             features = torch.zeros(len(places), self._shards[0][0].shape[1], 2, 2)
-        seen = BackboneOutput(features, self.label("vector", places), self.label("landmarks", places))
+        vector, landmarks, local = (self.label(name, places) for name in ("vector", "landmarks", "local"))
+        seen = BackboneOutput(features, vector, landmarks, local=local)
         return seen, self.views(places)
 
 
@@ -86,6 +87,7 @@ def write_features(folder: Path, name: str, seen: BackboneOutput, views: Views) 
         scale=scale.numpy(),
         vector=seen.vector.numpy().astype(np.float16),
         landmarks=seen.landmarks.numpy(),
+        local=seen.local.numpy().astype(np.float16),
     )
 
 

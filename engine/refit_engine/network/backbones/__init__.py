@@ -22,6 +22,8 @@ class BackboneOutput(NamedTuple):
     """[B,33,3]: x, y in crop pixels and visibility 0…1, from backbones that find landmarks themselves."""
     circle: Tensor | None = None
     """[B,2,2] crop pixels: the middle of the hips, and the point above it on the circle around the body."""
+    local: Tensor | None = None
+    """[B,33,E]: what deep maps show at the landmarks."""
 
 
 class Backbone(Protocol):

@@ -141,6 +141,8 @@ class BlazePoseOutput(NamedTuple):
     """[B, 39, 3] metres, axes of the crop, origin between the hips."""
     presence: Tensor
     """[B] probability that the crop shows a person."""
+    local: Tensor
+    """[B, 33, C] the encoder's maps of stride 16 and 32 at the landmarks."""
 
 
 def relu6_(x: Tensor) -> Tensor:
@@ -240,7 +242,7 @@ class Halve(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Image to maps of stride 4, 8, 16 and, expanded sixfold, 32."""
+    """Image to maps of stride 4, 8, 16, 32 and, of the last, an expanded one."""
 
     def __init__(self, config: BlazePoseConfig) -> None:
         super().__init__()
@@ -249,9 +251,9 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList()
         channels = config.stem
         self.widths: list[int] = []
-        """Channels of the maps of stride 4, 8, 16."""
+        """Channels of the maps of stride 4, 8, 16, 32."""
         self.taps: list[int] = []
-        """Indices of the blocks before which they are taken: those that halve the resolution."""
+        """Indices of the blocks before which the first three are taken: those that halve the resolution."""
         for stage in config.encoder:
             for number in range(stage.blocks):
                 stride = stage.stride if number == 0 else 1
@@ -260,6 +262,7 @@ class Encoder(nn.Module):
                     self.widths.append(channels)
                 self.blocks.append(InvertedResidual(channels, stage, stride))
                 channels = stage.channels
+        self.widths.append(channels)
         self.top = nn.Sequential(Conv(channels, config.top), depthwise(config.top))
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -270,7 +273,7 @@ class Encoder(nn.Module):
             if index in self.taps:
                 maps.append(x)
             x = block(x)
-        return maps, self.top(x)
+        return [*maps, x], self.top(x)
 
 
 class Decoder(nn.Module):
@@ -279,11 +282,11 @@ class Decoder(nn.Module):
     def __init__(self, widths: list[int], top: int, channels: int) -> None:
         super().__init__()
         self.top = nn.Sequential(depthwise(top), Conv(top, channels))
-        self.laterals = nn.ModuleList(separable(width, channels) for width in widths)
+        self.laterals = nn.ModuleList(separable(width, channels) for width in widths[:-1])
 
     def forward(self, maps: list[Tensor], top: Tensor) -> Tensor:
         x = self.top(top)
-        for lateral, skip in zip(reversed(self.laterals), reversed(maps), strict=True):
+        for lateral, skip in zip(reversed(self.laterals), reversed(maps[:-1]), strict=True):
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False).add_(lateral(skip))
         return x
 
@@ -293,7 +296,7 @@ class Descending(nn.Module):
 
     def __init__(self, config: BlazePoseConfig, widths: list[int]) -> None:
         super().__init__()
-        sources = [*widths[1:], config.top]
+        sources = [*widths[1:-1], config.top]
         skips = [step for step in config.descents if step.skip]
         if config.second_pass:
             channels = config.decoder
@@ -312,7 +315,7 @@ class Descending(nn.Module):
 
     def forward(self, features: Tensor, maps: list[Tensor], top: Tensor) -> Tensor:
         x = features if self.entry is None else self.entry(top)
-        sources = [*maps[1:], top]
+        sources = [*maps[1:-1], top]
         for index, step in enumerate(self.steps):
             x = step(x)
             if index < len(self.skips):
@@ -341,6 +344,7 @@ class BlazePose(nn.Module):
         self.presence_head = nn.Conv2d(last, 1, 2)
         self.channels = config.decoder
         self.vector_size = last * 4 + LANDMARKS * (5 + 3) + 1
+        self.local_size = sum(self.encoder.widths[2:])
         self.requires_grad_(False)
 
     def observe(self, crop: Tensor) -> BlazePoseOutput:
@@ -362,6 +366,7 @@ class BlazePose(nn.Module):
             landmarks=torch.cat([landmarks[..., :3], landmarks[..., 3:].sigmoid()], dim=-1),
             world=world.view(-1, POINTS, 3),
             presence=presence[:, 0].sigmoid(),
+            local=_read_at(maps[2:], landmarks[:, :LANDMARKS, :2].detach()),
         )
 
     def dense_convolutions(self, first_block: int) -> list[str]:
@@ -395,7 +400,14 @@ class BlazePose(nn.Module):
             dim=1,
         )
         circle = seen.landmarks[:, LANDMARKS : LANDMARKS + 2, :2]
-        return BackboneOutput(seen.features, vector, landmarks[..., [0, 1, 3]], circle)
+        return BackboneOutput(seen.features, vector, landmarks[..., [0, 1, 3]], circle, seen.local)
+
+
+def _read_at(maps: list[Tensor], pixels: Tensor) -> Tensor:
+    """Maps [B,C,h,w] of the crop, read between their cells at pixels [B,P,2] of it: [B,P,all channels]. Outside they go on as at the border."""
+    grid = (pixels * (2 / INPUT_SIZE) - 1)[:, None].float()
+    seen = [F.grid_sample(one.float(), grid, padding_mode="border", align_corners=False) for one in maps]
+    return torch.cat(seen, dim=1)[:, :, 0].mT
 
 
 def load_blazepose(
