@@ -64,10 +64,10 @@ def test_local_features_are_the_deep_maps_at_the_landmarks(networks, variant):
     with torch.inference_mode():
         crop = photo_batch()
         seen = network(crop)
-        maps, _ = network.encoder(crop)
+        maps, deepest, _ = network.encoder(crop)
     assert seen.local.shape == (1, LANDMARKS, network.local_size)
     start = 0
-    for deep in maps[2:]:
+    for deep in (maps[-1], deepest):
         channels, size = deep.shape[1:3]
         for landmark in range(LANDMARKS):
             # By hand: the four cells around the place, whose centres lie at half cells.

@@ -57,7 +57,7 @@ class ReFitConfig:
 
 
 COMPACT = ReFitConfig(backbone="blazepose_heavy", map_head="conv1x1", landmark_feedback=True, local_features=True)
-"""The bundled network."""
+"""The bundled network as training builds it; what a weights file was built as, it says itself."""
 
 
 class Encoding(NamedTuple):

@@ -242,7 +242,7 @@ class Halve(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Image to maps of stride 4, 8, 16, 32 and, of the last, an expanded one."""
+    """Image to maps of stride 4, 8, 16, to one of stride 32 and, of that, an expanded one."""
 
     def __init__(self, config: BlazePoseConfig) -> None:
         super().__init__()
@@ -251,9 +251,9 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList()
         channels = config.stem
         self.widths: list[int] = []
-        """Channels of the maps of stride 4, 8, 16, 32."""
+        """Channels of the maps of stride 4, 8, 16."""
         self.taps: list[int] = []
-        """Indices of the blocks before which the first three are taken: those that halve the resolution."""
+        """Indices of the blocks before which they are taken: those that halve the resolution."""
         for stage in config.encoder:
             for number in range(stage.blocks):
                 stride = stage.stride if number == 0 else 1
@@ -262,10 +262,9 @@ class Encoder(nn.Module):
                     self.widths.append(channels)
                 self.blocks.append(InvertedResidual(channels, stage, stride))
                 channels = stage.channels
-        self.widths.append(channels)
         self.top = nn.Sequential(Conv(channels, config.top), depthwise(config.top))
 
-    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         # The image has 2×128 rows, and the graph pads all sides of it: symmetric padding is exact here and below.
         x = self.stem(x)
         maps = []
@@ -273,7 +272,7 @@ class Encoder(nn.Module):
             if index in self.taps:
                 maps.append(x)
             x = block(x)
-        return [*maps, x], self.top(x)
+        return maps, x, self.top(x)
 
 
 class Decoder(nn.Module):
@@ -282,11 +281,11 @@ class Decoder(nn.Module):
     def __init__(self, widths: list[int], top: int, channels: int) -> None:
         super().__init__()
         self.top = nn.Sequential(depthwise(top), Conv(top, channels))
-        self.laterals = nn.ModuleList(separable(width, channels) for width in widths[:-1])
+        self.laterals = nn.ModuleList(separable(width, channels) for width in widths)
 
     def forward(self, maps: list[Tensor], top: Tensor) -> Tensor:
         x = self.top(top)
-        for lateral, skip in zip(reversed(self.laterals), reversed(maps[:-1]), strict=True):
+        for lateral, skip in zip(reversed(self.laterals), reversed(maps), strict=True):
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False).add_(lateral(skip))
         return x
 
@@ -296,7 +295,7 @@ class Descending(nn.Module):
 
     def __init__(self, config: BlazePoseConfig, widths: list[int]) -> None:
         super().__init__()
-        sources = [*widths[1:-1], config.top]
+        sources = [*widths[1:], config.top]
         skips = [step for step in config.descents if step.skip]
         if config.second_pass:
             channels = config.decoder
@@ -315,7 +314,7 @@ class Descending(nn.Module):
 
     def forward(self, features: Tensor, maps: list[Tensor], top: Tensor) -> Tensor:
         x = features if self.entry is None else self.entry(top)
-        sources = [*maps[1:-1], top]
+        sources = [*maps[1:], top]
         for index, step in enumerate(self.steps):
             x = step(x)
             if index < len(self.skips):
@@ -344,12 +343,12 @@ class BlazePose(nn.Module):
         self.presence_head = nn.Conv2d(last, 1, 2)
         self.channels = config.decoder
         self.vector_size = last * 4 + LANDMARKS * (5 + 3) + 1
-        self.local_size = sum(self.encoder.widths[2:])
+        self.local_size = self.encoder.widths[-1] + config.encoder[-1].channels
         self.requires_grad_(False)
 
     def observe(self, crop: Tensor) -> BlazePoseOutput:
         """All outputs for crops of RGB in 0..1, [B, 3, 256, 256]."""
-        maps, top = self.encoder(crop)
+        maps, deepest, top = self.encoder(crop)
         features = self.decoder(maps, top)
         last = self.descending(features, maps, top)
         # Pixels need more than the 8 bits of bfloat16, whatever the rest of the network runs in.
@@ -366,7 +365,7 @@ class BlazePose(nn.Module):
             landmarks=torch.cat([landmarks[..., :3], landmarks[..., 3:].sigmoid()], dim=-1),
             world=world.view(-1, POINTS, 3),
             presence=presence[:, 0].sigmoid(),
-            local=_read_at(maps[2:], landmarks[:, :LANDMARKS, :2].detach()),
+            local=_read_at([maps[-1], deepest], landmarks[:, :LANDMARKS, :2].detach()),
         )
 
     def dense_convolutions(self, first_block: int) -> list[str]:
@@ -404,9 +403,13 @@ class BlazePose(nn.Module):
 
 
 def _read_at(maps: list[Tensor], pixels: Tensor) -> Tensor:
-    """Maps [B,C,h,w] of the crop, read between their cells at pixels [B,P,2] of it: [B,P,all channels]. Outside they go on as at the border."""
-    grid = (pixels * (2 / INPUT_SIZE) - 1)[:, None].float()
-    seen = [F.grid_sample(one.float(), grid, padding_mode="border", align_corners=False) for one in maps]
+    """Maps [B,C,h,h] of the crop, read between their cells at pixels [B,P,2] of it: [B,P,all channels]. Outside they go on as at the border."""
+    places = (pixels * (2 / INPUT_SIZE) - 1)[:, None].float()
+    seen = []
+    for one in maps:
+        # No further than to the middle of the outermost cells: not every device knows padding by the border.
+        edge = 1 - 1 / one.shape[-1]
+        seen.append(F.grid_sample(one.float(), places.clamp(-edge, edge), align_corners=False))
     return torch.cat(seen, dim=1)[:, :, 0].mT
 
 
