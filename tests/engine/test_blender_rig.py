@@ -19,7 +19,8 @@ from refit_engine.body import LandmarkBody, load_body
 from refit_engine.camera import Intrinsics
 from refit_engine.crop import box_crop, crop_matrix, roll_rotation, transform
 from refit_engine.fitting import FitOptions
-from refit_engine.fitting.job import FitJob, Look, Sight, crop_camera
+from refit_engine.fitting.job import FitJob, Look, crop_camera
+from refit_engine.fitting.looks import Sight
 from refit_engine.fitting.multiview import View, fit_person
 from refit_engine.fitting.subject import Subject
 from refit_engine.network import CropCamera, Encoding, Estimate

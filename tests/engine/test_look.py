@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A second look at a person who was cut out badly, and a second opinion on the landmarks."""
+"""Further looks at a person who was cut out badly or taken for something else, and a second opinion on the landmarks."""
 
 import numpy as np
 import pytest
+import torch
 from refit_engine.body.points import LANDMARK_NAMES
 from refit_engine.camera import choose_intrinsics
-from refit_engine.crop import ROI_PADDING, Crop
+from refit_engine.crop import ROI_PADDING, Crop, crop_matrix, transform
 from refit_engine.detect import JOINT_NAMES
+from refit_engine.fitting.looks import Sight, look_closely
 from refit_engine.fitting.second_opinion import average
-from refit_engine.fitting.upright import look_again
+from refit_engine.fitting.upright import Standing, look_again
+from refit_engine.network.backbones import BackboneOutput
 
 INTRINSICS = choose_intrinsics(640, 480)
 CROP = Crop(np.array([300.0, 200.0]), 256.0, 0.0)
@@ -63,3 +66,87 @@ def test_joints_that_agree_and_are_sure_are_met_halfway(shift, score, moved):
     expected = landmarks.copy()
     expected[LANDMARK_NAMES.index("left_wrist"), 0] += moved
     np.testing.assert_allclose(average(landmarks, joints), expected, atol=1e-9)
+
+
+BOX = np.array([200.0, 100, 200, 200])
+SIGHT = Sight(np.zeros((480, 640, 3), np.uint8), BOX, INTRINSICS)
+OTHERS = np.random.default_rng(1).uniform((200, 100), (250, 150), (33, 2))
+"""Landmarks in a corner of the box, as of somebody in the background."""
+PERSON = np.random.default_rng(2).uniform((200, 100), (400, 300), (33, 2))
+
+
+class Backbone:
+    """Sees the person in crops that are turned by a number of degrees, in other crops somebody else; counts its looks."""
+
+    def __init__(self, degrees, certain=0.9, circle_there=None):
+        self.degrees, self.certain, self.circle_there, self.looks = degrees, certain, circle_there, 0
+
+    def __call__(self, sights, crops):
+        self.looks += len(crops)
+        return BackboneOutput(*map(torch.stack, zip(*map(self.see, sights, crops))))
+
+    def see(self, sight, crop):
+        there = abs(np.degrees(crop.roll) - self.degrees) < 1
+        places = torch.tensor(transform(crop_matrix(crop, sight.intrinsics), PERSON if there else OTHERS))
+        flat = torch.cat([places / 128 - 1, torch.zeros(33, 2), torch.full((33, 1), self.certain if there else 0.9)], 1)
+        vector = torch.cat([flat.flatten(), torch.zeros(33 * 3 + 1)])
+        asked = circle() if not there or self.circle_there is None else self.circle_there
+        mark = torch.full((1, 2, 2), crop.roll)
+        return mark, vector, torch.cat([places, torch.ones(33, 1)], 1), torch.tensor(asked)
+
+
+def look(backbone, joints=None, sights=(SIGHT,)):
+    joints = joints or [None] * len(sights)
+    return look_closely(sights, [Standing(CROP, one) for one in joints], backbone)
+
+
+def test_person_who_fills_the_box_is_looked_at_once():
+    backbone = Backbone(degrees=0)
+    (crop,), seen = look(backbone)
+    assert crop is CROP and backbone.looks == 1
+    assert torch.equal(seen.landmarks, backbone([SIGHT], [CROP]).landmarks)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_empty_box_is_looked_at_from_all_sides(degrees):
+    (crop,), seen = look(Backbone(degrees))
+    assert np.degrees(crop.roll) == pytest.approx(degrees)
+    np.testing.assert_allclose(seen.landmarks[0, :, :2], transform(crop_matrix(crop, INTRINSICS), PERSON))
+    assert seen.features.unique().item() == pytest.approx(crop.roll)
+
+
+def test_look_from_another_side_may_ask_for_a_second_one():
+    backbone = Backbone(90, circle_there=circle(hip=(168.0, 128.0)))
+    (crop,), _ = look(backbone)
+    assert backbone.looks == 1 + 4 + 1
+    assert np.degrees(crop.roll) == pytest.approx(90)
+
+
+def test_landmarks_that_the_detector_sees_too_are_believed():
+    backbone = Backbone(degrees=90)
+    joints = np.column_stack([[OTHERS[LANDMARK_NAMES.index(name)] for name in JOINT_NAMES], np.ones(17)])
+    (crop,), _ = look(backbone, [joints])
+    assert crop is CROP and backbone.looks == 1
+    (crop,), _ = look(backbone, [joints + (100, 0, 0)])
+    assert crop is not CROP
+
+
+def test_unsure_look_from_another_side_is_not_believed():
+    (crop,), _ = look(Backbone(90, certain=0.05))
+    assert crop is CROP
+
+
+def test_only_those_who_leave_their_box_empty_are_looked_at_again():
+    small = SIGHT._replace(box_xywh=np.array([200.0, 100, 50, 50]))
+    backbone = Backbone(degrees=90)
+    crops, seen = look(backbone, sights=[small, SIGHT, small])
+    assert [crop is CROP for crop in crops] == [True, False, True]
+    assert backbone.looks == 3 + 4
+    assert [mark.unique().item() for mark in seen.features] == pytest.approx([0, np.pi / 2, 0])
+
+
+@pytest.mark.parametrize("size, looks", [((300, 400), 1), ((2100, 2200), 1 + 4)])
+def test_box_counts_as_far_as_the_picture_goes(size, looks):
+    backbone = Backbone(degrees=0)
+    look(backbone, sights=[Sight(np.zeros((*size, 3), np.uint8), np.array([200.0, 100, 2000, 2000]), INTRINSICS)])
+    assert backbone.looks == looks

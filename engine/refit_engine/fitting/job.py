@@ -14,17 +14,18 @@ import numpy as np
 import torch
 
 from ..camera import Intrinsics
-from ..crop import Crop, box_crop, crop_matrix, cut, rolled_center, transform
+from ..crop import Crop, box_crop, crop_matrix, rolled_center, transform
 from ..detect import Detection, PersonDetector
 from ..device import choose_device, is_out_of_memory
 from ..errors import DeviceError
 from ..images import Photo
 from ..network import CropCamera, Encoding
 from .boxes import MIN_BOX_SIDE
+from .looks import Sight, cut_out, look_closely
 from .models import FitOptions, Models
 from .second_opinion import average_each
 from .subject import Subject, choose_subject
-from .upright import Standing, look_again, stand_up
+from .upright import Standing, stand_up
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +33,6 @@ MAX_BATCH = {"cpu": 8, "mps": 16, "cuda": 64}
 
 Step = Callable[[str], None]
 """Told the name of each step before it begins ("detect", "fit"); raises Cancelled to stop the job."""
-
-
-class Sight(NamedTuple):
-    """A person in a picture: pixels [H,W,3] uint8 RGB, box [4] in them, and the turn that makes the picture upright."""
-
-    pixels: np.ndarray
-    box_xywh: np.ndarray
-    intrinsics: Intrinsics
-    roll: float = 0.0
 
 
 class Look(NamedTuple):
@@ -91,41 +83,30 @@ class FitJob:
     def look(self, sights: Sequence[Sight], batch: int) -> Look:
         """Cut people out and encode them, `batch` at a time.
 
-        The compact network gets them upright, and a second time where it says that the first crop was off; its
-        landmarks are averaged with the detector's joints.
+        The compact network gets them upright, looks as closely as it takes (`looks`), and its landmarks are averaged
+        with the detector's joints.
         """
-        compact = self.subject().network.model.config.compact
-        with self.timed("crop"):
-            standing = [self._stand(sight, compact) for sight in sights]
-        crops = [one.crop for one in standing]
-        encoding = self._encode(sights, crops, batch)
-        if compact:
-            circles = encoding.circle.double().cpu().numpy()
-            again = {
-                row: better
-                for row, (sight, crop) in enumerate(zip(sights, crops, strict=True))
-                if (better := look_again(crop, sight.intrinsics, circles[row])) is not None
-            }
-            if again:
-                rows = list(again)
-                seen = self._encode([sights[row] for row in rows], list(again.values()), batch)
-                encoding = Encoding(*(_replaced(old, rows, new) for old, new in zip(encoding, seen, strict=True)))
-                crops = [again.get(row, crop) for row, crop in enumerate(crops)]
+
+        def encode(sights: Sequence[Sight], crops: Sequence[Crop]) -> Encoding:
+            return self._encode(sights, crops, batch)
+
+        if not self.subject().network.model.config.compact:
+            crops = [_box_crop(sight) for sight in sights]
+            encoding = encode(sights, crops)
+        else:
+            with self.timed("crop"):
+                standing = [self._stand_up(sight) for sight in sights]
+            crops, encoding = look_closely(sights, standing, encode)
             joints = [one.joints for one in standing]
             encoding = encoding._replace(landmarks=_second_opinion(encoding.landmarks, joints, sights, crops))
         return Look(crops, crop_camera(crops, [sight.intrinsics for sight in sights], self.device), encoding)
 
-    def _stand(self, sight: Sight, compact: bool) -> Standing:
-        crop = box_crop(sight.box_xywh, sight.intrinsics, sight.roll)
-        if not compact:
-            return Standing(crop, None)
-        return stand_up(sight.pixels, crop, sight.box_xywh, sight.intrinsics, self.detector())
+    def _stand_up(self, sight: Sight) -> Standing:
+        return stand_up(sight.pixels, _box_crop(sight), sight.box_xywh, sight.intrinsics, self.detector())
 
     def _encode(self, sights: Sequence[Sight], crops: Sequence[Crop], batch: int) -> Encoding:
         with self.timed("crop"):
-            pairs = zip(sights, crops, strict=True)
-            patches = np.stack([cut(sight.pixels, crop, sight.intrinsics) for sight, crop in pairs])
-            rgb = torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+            rgb = cut_out(sights, crops, self.device)
         with self.timed("network"), torch.inference_mode():
             parts = [self.subject().network.model.encode(part) for part in rgb.split(batch)]
             self.wait()
@@ -190,10 +171,8 @@ def crop_camera(crops: Sequence[Crop], intrinsics: Sequence[Intrinsics], device:
     )
 
 
-def _replaced(old: torch.Tensor | None, rows: list[int], new: torch.Tensor | None) -> torch.Tensor | None:
-    if old is None:
-        return None
-    return old.index_copy(0, torch.tensor(rows, device=old.device), new)
+def _box_crop(sight: Sight) -> Crop:
+    return box_crop(sight.box_xywh, sight.intrinsics, sight.roll)
 
 
 def _second_opinion(

@@ -22,7 +22,8 @@ from ..network.refit import PosePoints
 from .adjust import adjust, covariance, point_slopes
 from .bounds import working_camera
 from .confidence import Confidence
-from .job import MAX_BATCH, FitJob, Sight
+from .job import MAX_BATCH, FitJob
+from .looks import Sight
 from .merging import (
     RestPelvis,
     Rows,

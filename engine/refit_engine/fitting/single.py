@@ -22,7 +22,8 @@ from ..results import ConfidenceKind, ImageResult
 from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
-from .job import MAX_BATCH, FitJob, Sight
+from .job import MAX_BATCH, FitJob
+from .looks import Sight
 from .undistort import without_distortion
 
 

@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..camera import Intrinsics, choose_intrinsics
-from ..crop import Crop, box_crop, crop_matrix, cut, invert, transform
+from ..camera import choose_intrinsics
+from ..crop import Crop, box_crop, crop_matrix, invert, transform
 from ..detect import PersonDetector
-from ..fitting.upright import look_again, stand_up
+from ..fitting.looks import Sight, cut_out, look_closely
+from ..fitting.upright import Standing, stand_up
 from ..images import read_photo
-from ..network.backbones.blazepose import LANDMARK_NAMES, LANDMARKS, BlazePose, load_blazepose
+from ..network.backbones import BackboneOutput
+from ..network.backbones.blazepose import LANDMARK_NAMES, BlazePose, load_blazepose
 from ..network.checkpoint import load_refit
 
 MARKED = tuple(
@@ -58,25 +61,24 @@ def find_landmarks(
     """Landmarks [33,2] (source pixels, corner origin) and visibility [33] of the person in a box.
 
     detector: finds the upright crop in a wider one around the box; None to read the landmarks in the plain box.
-    again: whether they are read a second time where they ask for another crop.
+    again: whether to look as often as it takes (`fitting.looks`).
     """
     height, width = image.shape[:2]
-    intrinsics = choose_intrinsics(width, height)
-    crop = box_crop(box_xywh, intrinsics)
+    sight = Sight(image, box_xywh, choose_intrinsics(width, height))
+    standing = Standing(box_crop(box_xywh, sight.intrinsics), None)
     if detector:
-        crop = stand_up(image, crop, box_xywh, intrinsics, detector).crop
-    landmarks = _landmarks39(network, image, crop, intrinsics)
-    if again and (better := look_again(crop, intrinsics, landmarks[LANDMARKS : LANDMARKS + 2, :2])):
-        crop = better
-        landmarks = _landmarks39(network, image, crop, intrinsics)
-    landmarks = landmarks[:LANDMARKS]
-    return transform(invert(crop_matrix(crop, intrinsics)), landmarks[:, :2]), landmarks[:, 3]
+        standing = stand_up(image, standing.crop, box_xywh, sight.intrinsics, detector)
 
+    def encode(sights: Sequence[Sight], crops: Sequence[Crop]) -> BackboneOutput:
+        with torch.inference_mode():
+            return network(cut_out(sights, crops))
 
-def _landmarks39(network: BlazePose, image: np.ndarray, crop: Crop, intrinsics: Intrinsics) -> np.ndarray:
-    pixels = torch.from_numpy(cut(image, crop, intrinsics)).permute(2, 0, 1)[None].float() / 255
-    with torch.inference_mode():
-        return network.landmarks39(pixels)[0].double().numpy()
+    if again:
+        (crop,), seen = look_closely([sight], [standing], encode)
+    else:
+        crop, seen = standing.crop, encode([sight], [standing.crop])
+    landmarks = seen.landmarks[0].double().numpy()
+    return transform(invert(crop_matrix(crop, sight.intrinsics)), landmarks[:, :2]), landmarks[:, 2]
 
 
 def measure(folder: Path, network: BlazePose, upright: bool = True, again: bool = False) -> dict[str, float]:
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path, help="whose backbone looks")
     parser.add_argument("--box", action="store_true", help="read them in the plain box")
-    parser.add_argument("--again", action="store_true", help="look twice where the first crop was off, as the product does")
+    parser.add_argument("--again", action="store_true", help="look as often as the product does")
     arguments = parser.parse_args()
     network = load_refit(arguments.weights)[0].backbone if arguments.weights else load_blazepose("heavy")
     figures = measure(arguments.folder, network, not arguments.box, arguments.again)
