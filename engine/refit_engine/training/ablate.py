@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The paper's ablations (its table 3) with the compact backbone, synthetic people and little training.
 
-    python -m refit_engine.training.ablate --features FEATURES --held-out HELD_OUT --start RUN --out RUNS --steps 400
+    python -m refit_engine.training.ablate --features FEATURES --held-out HELD_OUT --start RUN --out RUNS --steps 2000
 
 Every variant begins with the initial estimate of the run START and a loop that knows nothing, learns from pictures
 alone, without landmarks, and is measured on the held-out people. Results are appended to RUNS/ablations.jsonl; a variant that is in
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--start", type=Path, required=True, help="run whose initial estimate all variants share")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
