@@ -150,3 +150,8 @@ def test_box_counts_as_far_as_the_picture_goes(size, looks):
     backbone = Backbone(degrees=0)
     look(backbone, sights=[Sight(np.zeros((*size, 3), np.uint8), np.array([200.0, 100, 2000, 2000]), INTRINSICS)])
     assert backbone.looks == looks
+
+
+def test_box_without_any_of_the_picture_keeps_the_crop():
+    (crop,), _ = look(Backbone(degrees=0), sights=[SIGHT._replace(box_xywh=np.array([700.0, 100, 200, 200]))])
+    assert crop is CROP

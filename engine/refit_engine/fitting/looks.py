@@ -78,7 +78,7 @@ class Glimpse(NamedTuple, Generic[Seen]):
             np.clip(corner, 0, (width, height)) for corner in (places.min(axis=0), places.max(axis=0), (x, y), (x + w, y + h))
         )
         shared = (np.minimum(high, end) - np.maximum(low, start)).clip(0)
-        return float(shared.prod()), float((high - low).prod()), float((end - start).prod())
+        return float(shared.prod()), float((high - low).prod()), max(float((end - start).prod()), 1.0)
 
 
 def look_closely(sights: Sequence[Sight], standing: Sequence[Standing], encode: Encode[Seen]) -> tuple[list[Crop], Seen]:
