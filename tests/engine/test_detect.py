@@ -10,7 +10,7 @@ import torch
 from record_references import DATA, sample_photo, sample_square
 from refit_engine.detect import FIRST_LOOK, JOINT_NAMES, Detection, PersonDetector, decode
 from refit_engine.errors import WeightsFileError
-from refit_engine.training.compare_detectors import overlap
+from refit_engine.fitting.boxes import overlap
 
 
 @pytest.fixture(scope="module")

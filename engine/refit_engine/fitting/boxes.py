@@ -12,6 +12,19 @@ MAX_BOXES = 500
 MIN_BOX_SIDE = 4  # pixels
 
 
+def shared_area(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Square pixels [N] that one box [4] has in common with others [N,4]."""
+    low = np.maximum(box[:2], others[:, :2])
+    high = np.minimum(box[:2] + box[2:], others[:, :2] + others[:, 2:])
+    return np.clip(high - low, 0, None).prod(axis=1)
+
+
+def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union [N] of one box [4] with others [N,4]; 0 where neither has an area."""
+    shared = shared_area(box, others)
+    return shared / (box[2] * box[3] + others[:, 2] * others[:, 3] - shared + 1e-9)
+
+
 def turn_boxes(boxes_xywh: np.ndarray, quarter_turns: int, stored_size: tuple[int, int]) -> np.ndarray:
     """Boxes [N,4] of the upright picture in the pixels as stored; `quarter_turns` clockwise made it upright."""
     width, height = stored_size

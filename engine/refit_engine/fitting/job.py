@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..camera import Intrinsics
-from ..crop import Crop, box_crop, crop_matrix, rolled_center, transform
+from ..crop import Crop, crop_matrix, rolled_center, transform
 from ..detect import Detection, PersonDetector
 from ..device import choose_device, is_out_of_memory
 from ..errors import DeviceError
@@ -91,7 +91,7 @@ class FitJob:
             return self._encode(sights, crops, batch)
 
         if not self.subject().network.model.config.compact:
-            crops = [_box_crop(sight) for sight in sights]
+            crops = [sight.crop() for sight in sights]
             encoding = encode(sights, crops)
         else:
             with self.timed("crop"):
@@ -102,7 +102,7 @@ class FitJob:
         return Look(crops, crop_camera(crops, [sight.intrinsics for sight in sights], self.device), encoding)
 
     def _stand_up(self, sight: Sight) -> Standing:
-        return stand_up(sight.pixels, _box_crop(sight), sight.box_xywh, sight.intrinsics, self.detector())
+        return stand_up(sight.pixels, sight.crop(), sight.box_xywh, sight.intrinsics, self.detector())
 
     def _encode(self, sights: Sequence[Sight], crops: Sequence[Crop], batch: int) -> Encoding:
         with self.timed("crop"):
@@ -169,10 +169,6 @@ def crop_camera(crops: Sequence[Crop], intrinsics: Sequence[Intrinsics], device:
         focal=tensor([one.focal[0] for one in intrinsics]),
         principal=tensor([one.principal for one in intrinsics]),
     )
-
-
-def _box_crop(sight: Sight) -> Crop:
-    return box_crop(sight.box_xywh, sight.intrinsics, sight.roll)
 
 
 def _second_opinion(

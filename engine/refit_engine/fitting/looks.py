@@ -19,6 +19,7 @@ from ..crop import Crop, box_crop, crop_matrix, cut, invert, transform
 from ..network import Encoding
 from ..network.backbones import BackboneOutput
 from ..network.vector_head import flat_landmarks
+from .boxes import overlap, shared_area
 from .second_opinion import agreeing
 from .upright import QUARTER_TURNS, Standing, look_again
 
@@ -38,6 +39,10 @@ class Sight(NamedTuple):
     box_xywh: np.ndarray
     intrinsics: Intrinsics
     roll: float = 0.0
+
+    def crop(self) -> Crop:
+        """The published crop around the box."""
+        return box_crop(self.box_xywh, self.intrinsics, self.roll)
 
 
 Seen = TypeVar("Seen", Encoding, BackboneOutput)
@@ -60,25 +65,22 @@ class Glimpse(NamedTuple, Generic[Seen]):
 
     def filled(self) -> float:
         """How much of the box the landmarks extend over."""
-        shared, _, box = self._areas()
-        return shared / box
+        box, extent = self._inside_picture()
+        return float(shared_area(box, extent[None])[0] / (box[2] * box[3] + 1e-9))
 
     def quality(self) -> float:
         """Good landmarks are sure to be where they are, and extend as far as the box, no less and no more: 0…1."""
-        shared, extent, box = self._areas()
+        box, extent = self._inside_picture()
         certain = flat_landmarks(self.seen.vector)[0, :, 4].mean().item()
-        return certain * shared / (extent + box - shared)
+        return float(certain * overlap(box, extent[None])[0])
 
-    def _areas(self) -> tuple[float, float, float]:
-        """Square pixels that landmarks and box have in common, that the landmarks extend over, and of the box, inside the picture."""
+    def _inside_picture(self) -> np.ndarray:
+        """What lies in the picture of the box, and of the box around the landmarks: [2,4]."""
         height, width = self.sight.pixels.shape[:2]
-        places = self.landmarks()
-        x, y, w, h = self.sight.box_xywh
-        low, high, start, end = (
-            np.clip(corner, 0, (width, height)) for corner in (places.min(axis=0), places.max(axis=0), (x, y), (x + w, y + h))
-        )
-        shared = (np.minimum(high, end) - np.maximum(low, start)).clip(0)
-        return float(shared.prod()), float((high - low).prod()), max(float((end - start).prod()), 1.0)
+        places, start, size = self.landmarks(), self.sight.box_xywh[:2], self.sight.box_xywh[2:]
+        low = np.clip([start, places.min(axis=0)], 0, (width, height))
+        high = np.clip([start + size, places.max(axis=0)], 0, (width, height))
+        return np.concatenate([low, high - low], axis=1)
 
 
 def look_closely(sights: Sequence[Sight], standing: Sequence[Standing], encode: Encode[Seen]) -> tuple[list[Crop], Seen]:
@@ -125,10 +127,9 @@ def _seconded(person: Glimpse, standing: Standing) -> bool:
 
 def _look_around(person: Glimpse[Seen], encode: Encode[Seen]) -> Glimpse[Seen]:
     """The best of all looks at a person's box, turned by quarters; the one that there was if none of them is good."""
-    sight = person.sight
-    crop = box_crop(sight.box_xywh, sight.intrinsics, sight.roll)
+    crop = person.sight.crop()
     crops = [replace(crop, side=ALL_ROUND * crop.side, roll=crop.roll + turn) for turn in QUARTER_TURNS]
-    others = _see([sight] * len(crops), crops, encode)
+    others = _see([person.sight] * len(crops), crops, encode)
     others += _see_again(others, encode).values()
     best = max(others, key=Glimpse.quality)
     return best if best.quality() > GOOD else person

@@ -11,6 +11,7 @@ import numpy as np
 from ..camera import Intrinsics
 from ..crop import Crop, crop_matrix, cut, invert, transform, upright_crop
 from ..detect import Detection, PersonDetector
+from .boxes import overlap
 
 WIDER = 1.5
 """The detector sees this much more than the box's crop: it misses people who fill the picture."""
@@ -80,13 +81,6 @@ def person_between(people: list[Detection], low: np.ndarray, high: np.ndarray) -
     """Who, of the people seen in a picture, has most in common with the box from `low` to `high` [2], if it is enough."""
     if not people:
         return None
-    overlaps = [_overlap(low, high, np.array(person.bbox_xywh)) for person in people]
+    overlaps = overlap(np.concatenate([low, high - low]), np.array([person.bbox_xywh for person in people]))
     best = int(np.argmax(overlaps))
     return people[best] if overlaps[best] >= SAME_PERSON else None
-
-
-def _overlap(low: np.ndarray, high: np.ndarray, box_xywh: np.ndarray) -> float:
-    """Intersection over union of the box from `low` to `high` with another."""
-    start, end = box_xywh[:2], box_xywh[:2] + box_xywh[2:]
-    shared = np.prod(np.clip(np.minimum(high, end) - np.maximum(low, start), 0, None))
-    return float(shared / (np.prod(high - low) + np.prod(end - start) - shared + 1e-9))

@@ -22,18 +22,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..fitting.boxes import overlap
+
 Detector = Callable[[np.ndarray], np.ndarray]
 """RGB image [H,W,3] to people [N,5]: x, y, w, h in pixels and score, the most certain first."""
 
 COCO_PERSON = 1
-
-
-def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union [N] of one box (x, y, w, h) with others [N,4]."""
-    low = np.maximum(box[:2], others[:, :2])
-    high = np.minimum(box[:2] + box[2:], others[:, :2] + others[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    return shared / (box[2] * box[3] + others[:, 2] * others[:, 3] - shared)
 
 
 def suppress(people: np.ndarray, threshold: float, limit: float = 0.5) -> np.ndarray:

@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from ..camera import choose_intrinsics
-from ..crop import Crop, box_crop, crop_matrix, invert, transform
+from ..crop import Crop, crop_matrix, invert, transform
 from ..detect import PersonDetector
 from ..fitting.looks import Sight, cut_out, look_closely
 from ..fitting.upright import Standing, stand_up
@@ -65,7 +65,7 @@ def find_landmarks(
     """
     height, width = image.shape[:2]
     sight = Sight(image, box_xywh, choose_intrinsics(width, height))
-    standing = Standing(box_crop(box_xywh, sight.intrinsics), None)
+    standing = Standing(sight.crop(), None)
     if detector:
         standing = stand_up(image, standing.crop, box_xywh, sight.intrinsics, detector)
 

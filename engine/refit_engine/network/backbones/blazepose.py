@@ -378,10 +378,6 @@ class BlazePose(nn.Module):
                     names.append(name)
         return names
 
-    def landmarks39(self, crop: Tensor) -> Tensor:
-        """[B, 39, 5] x, y, z in crop pixels, visibility and presence 0..1; 33 and 34 place the upright crop."""
-        return self.observe(crop).landmarks
-
     def forward(self, crop: Tensor) -> BackboneOutput:
         seen = self.observe(crop)
         landmarks = seen.landmarks[:, :LANDMARKS]
