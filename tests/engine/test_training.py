@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training: gradients are right, losses vanish at the truth, a run goes on where it stopped."""
 
+import contextlib
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from pretended_card import pretended_card
 from torch import nn
 
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
@@ -195,6 +197,35 @@ def test_training_goes_on_from_the_bundled_weights(folder, tmp_path):
     ours, _ = load_refit(tmp_path / "run" / "refit_compact.safetensors")
     for name, tensor in load_refit()[0].state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], tensor, atol=1e-5, rtol=1e-3)
+
+
+def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, poses, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())  # the pretended card has none
+    store = FeatureStore(folder)
+
+    def losses(device):
+        torch.manual_seed(0)
+        rng = np.random.default_rng(0)
+        backbone = load_blazepose("heavy")
+        adapt(backbone, backbone.dense_convolutions(27), rank=2)
+        trainer = train.Trainer(tmp_path, 1e-3, 4, device=device, backbone=backbone)
+        trainer.network.train()
+        noise = LandmarkNoise(store)
+        batches = [
+            train.photograph_batches(trainer, PhotographStore(photographs), 2, rng),
+            train.lifted_batches(trainer, poses, noise, 2, rng),
+            train.feature_batches(trainer, store, noise, 2, rng, maps=True),
+            train.feature_batches(trainer, store, noise, 2, rng, maps=False),
+        ]
+        steps = [trainer.update(next(some), updates) for some, updates in zip(batches, (1, 1, 2, 0))]
+        return [{name: value.item() for name, value in terms.items()} for step in steps for terms in step]
+
+    expected = losses("cpu")
+    with pretended_card(monkeypatch) as card:
+        found = losses(card)
+    assert len(expected) == 8 and [terms.keys() for terms in found] == [terms.keys() for terms in expected]
+    for ours, theirs in zip(found, expected):
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
 
 
 def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one(tmp_path):

@@ -60,7 +60,7 @@ class Glimpse(NamedTuple, Generic[Seen]):
 
     def landmarks(self) -> np.ndarray:
         """[33,2] source pixels."""
-        places = self.seen.landmarks[0, :, :2].double().cpu().numpy()
+        places = self.seen.landmarks[0, :, :2].cpu().double().numpy()
         return transform(invert(crop_matrix(self.crop, self.sight.intrinsics)), places)
 
     def filled(self) -> float:
@@ -112,7 +112,7 @@ def _see_again(glimpses: Sequence[Glimpse[Seen]], encode: Encode[Seen]) -> dict[
     """Second looks at those who ask for one, by number."""
     crops = {}
     for row, (sight, crop, seen) in enumerate(glimpses):
-        better = look_again(crop, sight.intrinsics, seen.circle[0].double().cpu().numpy())
+        better = look_again(crop, sight.intrinsics, seen.circle[0].cpu().double().numpy())
         if better is not None:
             crops[row] = better
     if not crops:

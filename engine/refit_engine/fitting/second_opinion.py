@@ -23,7 +23,7 @@ _TRUNKS = [tuple(LANDMARK_NAMES.index(name) for name in pair) for pair in
 
 def average_each(landmarks: torch.Tensor, joints: Sequence[np.ndarray | None]) -> torch.Tensor:
     """`average` for people [B,33,3], each with the joints [17,3] that the detector found, or None."""
-    found = landmarks.double().cpu().numpy()
+    found = landmarks.cpu().double().numpy()
     for row, seen in enumerate(joints):
         if seen is not None:
             found[row] = average(found[row], seen)

@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--weights", type=Path, help="whose backbone looks")
     parser.add_argument("--samples", type=int, help="only so many")
-    parser.add_argument("--device", default="cpu", help="where the backbone runs: cpu, cuda or mps")
+    parser.add_argument("--device", default="cpu", help="where backbone and detector run: cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     device = torch.device(options.device)
     backbone = load_refit(options.weights, device)[0].backbone if options.weights else load_blazepose("heavy", device=device)
     photographs = PhotographStore(options.photographs)
-    observer = Observer(backbone)
+    observer = Observer(backbone, PersonDetector(device))
     shards = itertools.islice(photographs.shards(), options.samples and -(-options.samples // SHARD))
     for name, crops, views in shards:
         if (options.out / f"{name}.npz").exists():

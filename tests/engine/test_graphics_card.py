@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""On a graphics card everything comes out as on the processor. It is a pretended card: what it cannot show says `pretended_card`."""
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from parity_rules import fake_smpl
+from pretended_card import pretended_card
+from refit_engine.fitting import FitOptions, Fitter, ImageRequest, Models, ViewFitter, ViewRequest
+from refit_engine.fitting.job import MAX_BATCH
+from refit_engine.network import ReFit, ReFitConfig
+from refit_engine.network.checkpoint import save_refit
+
+SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
+
+
+@pytest.fixture
+def card(monkeypatch):
+    with pretended_card(monkeypatch) as device:
+        monkeypatch.setitem(MAX_BATCH, device.type, 2)
+        yield device
+
+
+def test_pretended_card_is_as_strict_as_real_ones(card):
+    here, there = torch.ones(3), torch.tensor([1.0, 2.0, 3.0], device=card)
+    assert there.device == card and (there + 1).tolist() == [2, 3, 4] and there[[2, 0]].cpu().numpy().tolist() == [3, 1]
+    there[1:] *= here.to(card)[1:] * 2
+    assert there.cpu().tolist() == [1, 4, 6]
+    for wrong in (lambda: there + here, lambda: here + there, lambda: torch.cat([here, there]), lambda: here.index_select(0, there.int())):
+        with pytest.raises(RuntimeError, match="same device"):
+            wrong()
+    for wrong in (there.numpy, there.double, lambda: torch.zeros(1, dtype=torch.float64, device=card)):
+        with pytest.raises(TypeError):
+            wrong()
+
+
+def assert_same_on_card(monkeypatch, fit):
+    """Whether `fit`, called with a device, gives the same result there."""
+    expected = fit(torch.device("cpu"))
+    with pretended_card(monkeypatch) as card:
+        monkeypatch.setitem(MAX_BATCH, card.type, 2)
+        result = fit(card)
+    for name in (field.name for field in fields(expected)):
+        ours, theirs = getattr(result, name), getattr(expected, name)
+        if isinstance(theirs, np.ndarray) and theirs.dtype.kind == "f":
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-3, err_msg=name)
+        else:
+            assert np.array_equal(ours, theirs), name
+
+
+@pytest.fixture(params=["bundled", "known shape", "SMPL", "published"])
+def options(request, tmp_path):
+    """What people fit with. The network of the published kind is untrained."""
+    smpl, weights = tmp_path / "SMPL_NEUTRAL.npz", tmp_path / "published.safetensors"
+    if request.param == "known shape":
+        return FitOptions(betas=np.full(10, 0.5))
+    if request.param == "bundled":
+        return FitOptions()
+    np.savez(smpl, **fake_smpl())
+    if request.param == "SMPL":
+        return FitOptions(body=smpl)
+    torch.manual_seed(0)
+    save_refit(ReFit(ReFitConfig(backbone="hrnet_w32")), weights, body="smpl")
+    return FitOptions(body=smpl, weights=weights)
+
+
+def test_photo(monkeypatch, options):
+    def fit(device):
+        fitter = Fitter(Models(), options, "cpu")
+        fitter.device = device
+        return fitter.reconstruct(ImageRequest(SAMPLES / "balance.jpg"))[0]
+
+    assert_same_on_card(monkeypatch, fit)
+
+
+def test_calibrated_photos(monkeypatch):
+    cameras = tomllib.loads((SAMPLES / "multiview" / "calibration.toml").read_text())
+    requests = [
+        ViewRequest(
+            name=camera["name"],
+            image=SAMPLES / "multiview" / f"{camera['name']}.jpg",
+            K=np.array(camera["matrix"]),
+            R=cv2.Rodrigues(np.array(camera["rotation"]))[0],
+            t=np.array(camera["translation"]),
+        )
+        for camera in list(cameras.values())[:2]
+    ]
+
+    def fit(device):
+        fitter = ViewFitter(Models(), FitOptions(people="largest"), "cpu")
+        fitter.device = device
+        return fitter.reconstruct(requests)[0]
+
+    assert_same_on_card(monkeypatch, fit)
