@@ -78,8 +78,8 @@ PERSON = np.random.default_rng(2).uniform((200, 100), (400, 300), (33, 2))
 class Backbone:
     """Sees the person in crops that are turned by a number of degrees, in other crops somebody else; counts its looks."""
 
-    def __init__(self, degrees, certain=0.9, circle_there=None):
-        self.degrees, self.certain, self.circle_there, self.looks = degrees, certain, circle_there, 0
+    def __init__(self, degrees, certain=0.9, circle_there=None, others=OTHERS):
+        self.degrees, self.certain, self.circle_there, self.others, self.looks = degrees, certain, circle_there, others, 0
 
     def __call__(self, sights, crops):
         self.looks += len(crops)
@@ -87,7 +87,7 @@ class Backbone:
 
     def see(self, sight, crop):
         there = abs(np.degrees(crop.roll) - self.degrees) < 1
-        places = torch.tensor(transform(crop_matrix(crop, sight.intrinsics), PERSON if there else OTHERS))
+        places = torch.tensor(transform(crop_matrix(crop, sight.intrinsics), PERSON if there else self.others))
         flat = torch.cat([places / 128 - 1, torch.zeros(33, 2), torch.full((33, 1), self.certain if there else 0.9)], 1)
         vector = torch.cat([flat.flatten(), torch.zeros(33 * 3 + 1)])
         asked = circle() if not there or self.circle_there is None else self.circle_there
@@ -131,9 +131,12 @@ def test_landmarks_that_the_detector_sees_too_are_believed():
     assert crop is not CROP
 
 
-def test_unsure_look_from_another_side_is_not_believed():
-    (crop,), _ = look(Backbone(90, certain=0.05))
-    assert crop is CROP
+@pytest.mark.parametrize("certain, size, believed", [(0.9, 0.25, True), (0.3, 0.25, False), (0.9, 0.69, True), (0.7, 0.69, False)])
+def test_look_from_another_side_has_to_be_sure_and_far_better(certain, size, believed):
+    """size: of the somebody else whom the usual look sees, in sides of the box."""
+    others = BOX[:2] + (PERSON - BOX[:2]) * size
+    (crop,), _ = look(Backbone(90, certain, others=others))
+    assert (crop is not CROP) == believed
 
 
 def test_only_those_who_leave_their_box_empty_are_looked_at_again():

@@ -28,8 +28,9 @@ EMPTY, ALONE = 0.5, 0.5
 from all sides. Either alone happens to people who were seen well: in generous boxes, or where the detector is wrong."""
 ALL_ROUND = 1.4
 """Sides of the box's crop that those looks see, since nobody knows where the hips are."""
-GOOD = 0.5
-"""Quality of landmarks that are believed there: of pictures of nobody, or in a box twice as wide and high as the person, there are none."""
+GOOD, BETTER = 0.4, 2.0
+"""Quality of landmarks that are believed there, and how many times that of the usual look's it has to be: in boxes much larger
+than the person no look's quality is high, and the usual one is as good as any."""
 
 
 class Sight(NamedTuple):
@@ -126,10 +127,10 @@ def _seconded(person: Glimpse, standing: Standing) -> bool:
 
 
 def _look_around(person: Glimpse[Seen], encode: Encode[Seen]) -> Glimpse[Seen]:
-    """The best of all looks at a person's box, turned by quarters; the one that there was if none of them is good."""
+    """The best of all looks at a person's box, turned by quarters; the one that there was if none of them is far better."""
     crop = person.sight.crop()
     crops = [replace(crop, side=ALL_ROUND * crop.side, roll=crop.roll + turn) for turn in QUARTER_TURNS]
     others = _see([person.sight] * len(crops), crops, encode)
     others += _see_again(others, encode).values()
     best = max(others, key=Glimpse.quality)
-    return best if best.quality() > GOOD else person
+    return best if best.quality() > max(GOOD, BETTER * person.quality()) else person
