@@ -57,6 +57,14 @@ def describe_device(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+def exact(values: torch.Tensor) -> torch.Tensor:
+    """The values in float64 on the processor, for small sums: not every graphics card has SVD, and Metal has no float64.
+
+    Copied first and converted then, since Metal would convert before it copies.
+    """
+    return values.cpu().double()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a failure means that memory is full; Metal and the processor's allocator have no error class for it."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

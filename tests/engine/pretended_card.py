@@ -66,13 +66,16 @@ def _compute(function, args: tuple, kwargs: dict[str, Any]) -> Any:
         goes_to_card = isinstance(args[0], _OnCard)
     args, kwargs = tree_map(lambda leaf: leaf.inner if isinstance(leaf, _OnCard) else leaf, (args, kwargs))
     known = {id(tensor.inner): tensor for tensor in on_card}
+    results = function(*args, **kwargs)
+    if on_card and any(isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float64 for leaf in tree_leaves(results)):
+        raise TypeError(f"{function}: the card converts what is copied from it, and it has no float64")
 
     def put(leaf: Any) -> Any:
         if not isinstance(leaf, torch.Tensor) or not goes_to_card:
             return leaf
         return known[id(leaf)] if id(leaf) in known else _OnCard(leaf)
 
-    return tree_map(put, function(*args, **kwargs))
+    return tree_map(put, results)
 
 
 class _Dispatch(TorchDispatchMode):

@@ -15,8 +15,9 @@ import roma
 import torch
 from torch import Tensor
 
+from ..device import exact
 from ..network.refit import PosePoints
-from .merging import Rows, SharedBodies, exact
+from .merging import Rows, SharedBodies
 from .rays import Rays, robust
 
 STEPS = 6

@@ -16,6 +16,7 @@ import torch
 
 from ..camera import Intrinsics
 from ..crop import Crop, box_crop, crop_matrix, cut, invert, transform
+from ..device import exact
 from ..network import Encoding
 from ..network.backbones import BackboneOutput
 from ..network.vector_head import flat_landmarks
@@ -61,7 +62,7 @@ class Glimpse(NamedTuple, Generic[Seen]):
 
     def landmarks(self) -> np.ndarray:
         """[33,2] source pixels."""
-        places = self.seen.landmarks[0, :, :2].cpu().double().numpy()
+        places = exact(self.seen.landmarks[0, :, :2]).numpy()
         return transform(invert(crop_matrix(self.crop, self.sight.intrinsics)), places)
 
     def filled(self) -> float:
@@ -113,7 +114,7 @@ def _see_again(glimpses: Sequence[Glimpse[Seen]], encode: Encode[Seen]) -> dict[
     """Second looks at those who ask for one, by number."""
     crops = {}
     for row, (sight, crop, seen) in enumerate(glimpses):
-        better = look_again(crop, sight.intrinsics, seen.circle[0].cpu().double().numpy())
+        better = look_again(crop, sight.intrinsics, exact(seen.circle[0]).numpy())
         if better is not None:
             crops[row] = better
     if not crops:

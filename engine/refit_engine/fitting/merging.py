@@ -18,6 +18,7 @@ import roma
 import torch
 from torch import Tensor
 
+from ..device import exact
 from ..network import CropCamera, Estimate
 from ..network.geometry import cam_from_translation, project, rotmats_to_6d, translation
 from ..network.refit import PosePoints
@@ -253,11 +254,6 @@ def average_bodies(bodies: SharedBodies, rows: Rows, rest_pelvis: RestPelvis) ->
     rotmats = roma.special_procrustes(rows.sum(bodies.rotmats))
     place = rows.sum(exact(rest_pelvis(bodies.betas)) + bodies.transl) / count
     return SharedBodies(betas, rotmats, place - exact(rest_pelvis(betas)))
-
-
-def exact(values: Tensor) -> Tensor:
-    """float64 on the processor: the sums here are small, and not every graphics card has either SVD or float64."""
-    return values.to("cpu", torch.float64)
 
 
 def _solve(matrix: Tensor, right: Tensor) -> Tensor:

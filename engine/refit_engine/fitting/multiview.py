@@ -15,7 +15,7 @@ from ..body import LandmarkBody
 from ..body.landmarks import landmark_precision
 from ..body.points import LANDMARK_NAMES
 from ..crop import Crop, roll_rotation
-from ..device import is_out_of_memory
+from ..device import exact, is_out_of_memory
 from ..network import CropCamera, Encoding
 from ..network.geometry import crop_to_full
 from ..network.refit import PosePoints
@@ -32,7 +32,6 @@ from .merging import (
     ViewMerge,
     average_bodies,
     bodies_in_world,
-    exact,
     side_order,
     straighten,
 )

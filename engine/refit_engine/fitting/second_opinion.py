@@ -10,6 +10,7 @@ import torch
 
 from ..body.points import LANDMARK_NAMES
 from ..detect import JOINT_NAMES
+from ..device import exact
 
 AGREE = 0.2
 """Trunk lengths between the two that count as agreement."""
@@ -23,7 +24,7 @@ _TRUNKS = [tuple(LANDMARK_NAMES.index(name) for name in pair) for pair in
 
 def average_each(landmarks: torch.Tensor, joints: Sequence[np.ndarray | None]) -> torch.Tensor:
     """`average` for people [B,33,3], each with the joints [17,3] that the detector found, or None."""
-    found = landmarks.cpu().double().numpy()
+    found = exact(landmarks).numpy()
     for row, seen in enumerate(joints):
         if seen is not None:
             found[row] = average(found[row], seen)
