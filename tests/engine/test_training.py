@@ -228,21 +228,24 @@ def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, p
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
 
 
-def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one(tmp_path):
-    name = "encoder.blocks.27.project"
+@pytest.mark.parametrize("encoder, kept", [(None, (0.25, 0.25)), (0.75, (0.75, 0.25))])
+def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one(tmp_path, encoder, kept):
+    names = ["encoder.blocks.27.project", "landmark_head"]
     torch.manual_seed(0)
-    adapted, given = load_blazepose("heavy"), load_blazepose("heavy").get_submodule(name)
-    adapt(adapted, [name], rank=2)
-    convolution = adapted.get_submodule(name)
+    adapted, given = load_blazepose("heavy"), load_blazepose("heavy")
+    adapt(adapted, names, rank=2)
     with torch.no_grad():
-        convolution.parametrizations.weight[0].up.normal_()
-        convolution.bias += 1
+        for convolution in map(adapted.get_submodule, names):
+            convolution.parametrizations.weight[0].up.normal_()
+            convolution.bias += 1
     (tmp_path / "run").mkdir()
     train.Trainer(tmp_path / "run", 1e-4, 1, backbone=adapted).save()
-    soften(tmp_path / "run", 0.25, tmp_path / "soft")
-    found = load_refit(tmp_path / "soft" / "refit_compact.safetensors")[0].backbone.get_submodule(name)
-    torch.testing.assert_close(found.weight, torch.lerp(given.weight, convolution.weight, 0.25), atol=1e-3, rtol=1e-2)
-    torch.testing.assert_close(found.bias, given.bias + 0.25, atol=1e-2, rtol=0)
+    soften(tmp_path / "run", 0.25, tmp_path / "soft", encoder)
+    softened = load_refit(tmp_path / "soft" / "refit_compact.safetensors")[0].backbone
+    for name, share in zip(names, kept, strict=True):
+        found, first, whole = (network.get_submodule(name) for network in (softened, given, adapted))
+        torch.testing.assert_close(found.weight, torch.lerp(first.weight, whole.weight, share), atol=1e-3, rtol=1e-2)
+        torch.testing.assert_close(found.bias, first.bias + share, atol=1e-2, rtol=1e-3)  # stored in halves
     assert train.last_state(tmp_path / "soft")["backbone"].keys() == changes_of(adapted).keys()
 
 
