@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How near bodies from one picture come to what other cameras see, on recordings of real people.
+
+    python -m refit_engine.training.measure_recording VIEWS.json [VIEWS.json …] [--weights FILE] [--every 8]
+
+VIEWS.json is as `refit-engine fit-views` takes it, with videos that were taken together for images. In every such instant each
+person whom three cameras or more have found is fitted by each of these alone, and by the others together (the bundled weights,
+T = 10): nobody knows the truth, but that is nearer to it, and this camera has no part in it. Prints, per number of updates,
+means and medians over people and cameras of MPJPE (24 joints, pelvis aligned) and PA-MPJPE (similarity aligned), millimetres.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..errors import NoPersonFound
+from ..fitting.job import FitJob
+from ..fitting.models import FitOptions, Models
+from ..fitting.multiview import fit_person
+from ..fitting.view_fitter import ViewFitter
+from ..fitting.views import ViewRequest
+from ..job_params import read_views
+from .metrics import mpjpe, pa_mpjpe
+
+ENOUGH = 3
+"""Cameras that have to see a person, so that two are left to say where the joints are."""
+
+
+def instants(requests: Sequence[ViewRequest], every: int, folder: Path) -> Iterator[list[ViewRequest]]:
+    """Every so many frames of all videos, as pictures of the size that K belongs to in the folder, until one video ends."""
+    videos = [cv2.VideoCapture(str(request.image)) for request in requests]
+    for number in count():
+        read = [video.read() if number % every == 0 else (video.grab(), None) for video in videos]
+        if not all(there for there, _ in read):
+            return
+        if number % every == 0:
+            yield [_written(request, picture, folder) for request, (_, picture) in zip(requests, read)]
+
+
+def _written(request: ViewRequest, picture: np.ndarray, folder: Path) -> ViewRequest:
+    path = folder / f"{request.name}.png"
+    if request.size is not None:
+        picture = cv2.resize(picture, request.size, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(path), picture)
+    return replace(request, image=path)
+
+
+class Comparison:
+    """Fits people alone with the numbers of updates that are asked for, and by the other cameras."""
+
+    def __init__(self, weights: Path | None, iterations: Sequence[int]) -> None:
+        bundled, tried = Models(), Models()
+        self._together = ViewFitter(bundled, FitOptions(iterations=10, confidence=False))
+        self._alone = [FitJob(tried, FitOptions(weights=weights, iterations=number, confidence=False)) for number in iterations]
+
+    def errors(self, requests: Sequence[ViewRequest]) -> list[torch.Tensor]:
+        """Of every person and camera that qualify: [T,2] MPJPE and PA-MPJPE. Raises ViewsError, ImageError."""
+        try:
+            result, views = self._together.reconstruct(requests)
+        except NoPersonFound:
+            return []
+        rows = []
+        for boxes in result.boxes_xywh:
+            seen = np.flatnonzero(np.isfinite(boxes).all(axis=1))
+            for camera in seen if len(seen) >= ENOUGH else []:
+                others = seen[seen != camera]
+                truth = fit_person(self._together, [views[other] for other in others], boxes[others]).joints
+                tried = [fit_person(job, [views[camera]], boxes[camera, None], "never").joints for job in self._alone]
+                found = torch.from_numpy(np.concatenate(tried)).double()
+                truth = torch.from_numpy(truth).double().expand_as(found)
+                rows.append(torch.stack([mpjpe(found, truth), pa_mpjpe(found, truth)], 1))
+        return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("views", type=Path, nargs="+")
+    parser.add_argument("--weights", type=Path, help="default: the bundled ones")
+    parser.add_argument("--every", type=int, default=8, help="frames from one instant to the next")
+    parser.add_argument("--iterations", type=int, nargs="+", default=[0, 3, 5, 10])
+    options = parser.parse_args()
+    comparison, rows = Comparison(options.weights, options.iterations), []
+    with tempfile.TemporaryDirectory() as folder:
+        for file in options.views:
+            for requests in tqdm(instants(read_views(file), options.every, Path(folder)), unit="instant", disable=None):
+                rows += comparison.errors(requests)
+    if not rows:
+        raise SystemExit(f"Nobody was seen by {ENOUGH} cameras.")
+    errors = torch.stack(rows, 1)
+    for number, row in zip(options.iterations, errors):
+        figures = {
+            name: [round(column.mean().item(), 1), round(column.median().item(), 1)]
+            for name, column in zip(("MPJPE", "PA-MPJPE"), row.T)
+        }
+        print(json.dumps({"iterations": number, "bodies": len(row), **figures}))
+
+
+if __name__ == "__main__":
+    main()
