@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from refit_engine.fitting.views import ViewRequest
 from refit_engine.images import read_photo
 from refit_engine.training import measure_recording
@@ -35,6 +36,13 @@ def test_every_so_many_frames_are_taken_from_all_videos_until_one_ends(tmp_path)
     assert [[picture.shape for picture in instant] for instant in taken] == 3 * [[(24, 32, 3), (48, 64, 3)]]
     for number, instant in enumerate(taken):
         assert all(abs(picture.mean() - 40 * number) < 3 for picture in instant)
+
+
+def test_what_is_no_video_is_named(tmp_path):
+    (tmp_path / "a.mp4").write_text("no video")
+    request = ViewRequest("a", tmp_path / "a.mp4", np.eye(3), np.eye(3), np.zeros(3))
+    with pytest.raises(OSError, match="a.mp4 could not be read"):
+        next(measure_recording.instants([request], 1, tmp_path))
 
 
 def test_updates_bring_bodies_of_one_picture_nearer_to_what_the_other_cameras_see(tmp_path, monkeypatch, capsys):

@@ -38,8 +38,14 @@ ENOUGH = 3
 
 
 def instants(requests: Sequence[ViewRequest], every: int, folder: Path) -> Iterator[list[ViewRequest]]:
-    """Every so many frames of all videos, as pictures of the size that K belongs to in the folder, until one video ends."""
+    """Every so many frames of all videos, as pictures of the size that K belongs to in the folder, until one video ends.
+
+    Raises OSError.
+    """
     videos = [cv2.VideoCapture(str(request.image)) for request in requests]
+    for video, request in zip(videos, requests):
+        if not video.isOpened():
+            raise OSError(f"{request.image} could not be read.")
     for number in count():
         read = [video.read() if number % every == 0 else (video.grab(), None) for video in videos]
         if not all(there for there, _ in read):
