@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An untrained compact network, a photo, and a detector that says what it is told."""
+"""An untrained compact network, photos, and a detector that says what it is told."""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from refit_engine.fitting import Models
+from refit_engine.fitting import Models, ViewRequest
 from refit_engine.images import write_image
 from refit_engine.network import COMPACT, ReFit
 from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.checkpoint import save_refit
+
+SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +81,34 @@ def street(width: int = 320, height: int = 240) -> np.ndarray:
     rng = np.random.default_rng(5)
     coarse = rng.integers(0, 255, (height // 8, width // 8, 3), np.uint8)
     return coarse.repeat(8, axis=0).repeat(8, axis=1)
+
+
+def sample_views() -> list[ViewRequest]:
+    """The calibrated photos of the samples, without their hardly visible lens distortion."""
+    folder = SAMPLES / "multiview"
+    tables = tomllib.loads((folder / "calibration.toml").read_text())
+    return [
+        ViewRequest(
+            name=name,
+            image=folder / f"{name}.jpg",
+            K=np.array(camera["matrix"]),
+            R=cv2.Rodrigues(np.array(camera["rotation"]))[0],
+            t=np.array(camera["translation"]),
+        )
+        for name, camera in tables.items()
+        if name != "metadata"
+    ]
+
+
+def view_call(view: ViewRequest) -> dict[str, object]:
+    """Name, image and calibration of a view as calls and files of views have them."""
+    return {
+        "name": view.name,
+        "image": str(view.image),
+        "K": view.K.tolist(),
+        "R_world2cam": view.R.tolist(),
+        "t_world2cam": view.t.tolist(),
+    }
 
 
 @pytest.fixture

@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """On a graphics card everything comes out as on the processor. It is a pretended card: what it cannot show says `pretended_card`."""
 
-import tomllib
 from dataclasses import fields
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import SAMPLES, sample_views
 from parity_rules import fake_smpl
 from pretended_card import pretended_card
-from refit_engine.fitting import FitOptions, Fitter, ImageRequest, Models, ViewFitter, ViewRequest
+from refit_engine.fitting import FitOptions, Fitter, ImageRequest, Models, ViewFitter
 from refit_engine.fitting.job import MAX_BATCH
 from refit_engine.network import ReFit, ReFitConfig
 from refit_engine.network.checkpoint import save_refit
-
-SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
 
 
 @pytest.fixture
@@ -79,15 +75,4 @@ def test_photo(monkeypatch, options):
 
 
 def test_calibrated_photos(monkeypatch):
-    cameras = tomllib.loads((SAMPLES / "multiview" / "calibration.toml").read_text())
-    requests = [
-        ViewRequest(
-            name=camera["name"],
-            image=SAMPLES / "multiview" / f"{camera['name']}.jpg",
-            K=np.array(camera["matrix"]),
-            R=cv2.Rodrigues(np.array(camera["rotation"]))[0],
-            t=np.array(camera["translation"]),
-        )
-        for camera in list(cameras.values())[:2]
-    ]
-    assert_same_on_card(monkeypatch, ViewFitter, FitOptions(people="largest"), requests)
+    assert_same_on_card(monkeypatch, ViewFitter, FitOptions(people="largest"), sample_views()[:2])

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from conftest import sample_views, view_call
 from refit_engine.fitting.views import ViewRequest
 from refit_engine.images import read_photo
 from refit_engine.training import measure_recording
-
-SAMPLE = Path(__file__).parents[2] / "docs" / "samples" / "multiview"
 
 
 def film(path: Path, pictures: list[np.ndarray]) -> None:
@@ -47,12 +45,9 @@ def test_what_is_no_video_is_named(tmp_path):
 
 def test_updates_bring_bodies_of_one_picture_nearer_to_what_the_other_cameras_see(tmp_path, monkeypatch, capsys):
     views = []
-    for name, camera in tomllib.loads((SAMPLE / "calibration.toml").read_text()).items():
-        if not name.startswith("cam"):
-            continue
-        film(tmp_path / f"{name}.avi", [cv2.imread(str(SAMPLE / f"{name}.jpg"))])
-        R = cv2.Rodrigues(np.array(camera["rotation"]))[0].tolist()
-        views.append({"name": name, "image": f"{name}.avi", "K": camera["matrix"], "R_world2cam": R, "t_world2cam": camera["translation"]})
+    for view in sample_views():
+        film(tmp_path / f"{view.name}.avi", [cv2.imread(str(view.image))])
+        views.append({**view_call(view), "image": f"{view.name}.avi"})
     (tmp_path / "views.json").write_text(json.dumps(views))
     monkeypatch.setattr(sys, "argv", ["measure_recording", str(tmp_path / "views.json"), "--iterations", "0", "5"])
     measure_recording.main()

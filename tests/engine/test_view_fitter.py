@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from conftest import ScriptedDetector, ScriptedModels
+from conftest import ScriptedDetector, ScriptedModels, view_call
 from refit_engine import cli
 from refit_engine.body import BodyModel, load_body
 from refit_engine.camera import project
@@ -189,11 +189,7 @@ def parameters(scene, untrained_weights, tmp_path):
     return {
         "views": [
             {
-                "name": one.name,
-                "image": str(one.image),
-                "K": one.K.tolist(),
-                "R_world2cam": one.R.tolist(),
-                "t_world2cam": one.t.tolist(),
+                **view_call(one),
                 "distortion": {"model": "opencv", "coefficients": [0.01, 0.0, 0.0, 0.0]},
                 "bboxes_xywh": one.boxes_xywh.tolist(),
             }

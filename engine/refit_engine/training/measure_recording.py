@@ -47,11 +47,10 @@ def instants(requests: Sequence[ViewRequest], every: int, folder: Path) -> Itera
         if not video.isOpened():
             raise OSError(f"{request.image} could not be read.")
     for number in count():
-        read = [video.read() if number % every == 0 else (video.grab(), None) for video in videos]
-        if not all(there for there, _ in read):
+        if not all(video.grab() for video in videos):
             return
         if number % every == 0:
-            yield [_written(request, picture, folder) for request, (_, picture) in zip(requests, read)]
+            yield [_written(request, video.retrieve()[1], folder) for request, video in zip(requests, videos)]
 
 
 def _written(request: ViewRequest, picture: np.ndarray, folder: Path) -> ViewRequest:
@@ -66,9 +65,9 @@ class Comparison:
     """Fits people alone with the numbers of updates that are asked for, and by the other cameras."""
 
     def __init__(self, weights: Path | None, iterations: Sequence[int]) -> None:
-        bundled, tried = Models(), Models()
-        self._together = ViewFitter(bundled, FitOptions(iterations=10, confidence=False))
-        self._alone = [FitJob(tried, FitOptions(weights=weights, iterations=number, confidence=False)) for number in iterations]
+        models = Models()
+        self._together = ViewFitter(models, FitOptions(iterations=10, confidence=False))
+        self._alone = [FitJob(models, FitOptions(weights=weights, iterations=number, confidence=False)) for number in iterations]
 
     def errors(self, requests: Sequence[ViewRequest]) -> list[torch.Tensor]:
         """Of every person and camera that qualify: [T,2] MPJPE and PA-MPJPE. Raises ViewsError, ImageError."""
@@ -79,7 +78,9 @@ class Comparison:
         rows = []
         for boxes in result.boxes_xywh:
             seen = np.flatnonzero(np.isfinite(boxes).all(axis=1))
-            for camera in seen if len(seen) >= ENOUGH else []:
+            if len(seen) < ENOUGH:
+                continue
+            for camera in seen:
                 others = seen[seen != camera]
                 truth = fit_person(self._together, [views[other] for other in others], boxes[others]).joints
                 tried = [fit_person(job, [views[camera]], boxes[camera, None], "never").joints for job in self._alone]
