@@ -13,7 +13,7 @@ import numpy as np
 from .confidence import JointConfidence, read_confidence
 from .errors import ResultFileError
 
-RESULT_FORMAT, RESULT_VERSION = "refit-result", 1
+RESULT_FORMAT, RESULT_VERSION = "refit-result", 2
 BETAS = 10
 
 JOINT_NAMES = (
@@ -41,13 +41,24 @@ class Person:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The people of one image. K [3,3], pixels from the corner of the first pixel; size: (width, height)."""
+    """The people of one image. K [3,3], pixels from the corner of the first pixel; size: (width, height).
+
+    up_cam [3]: the world's up in the camera frame; up_source: "camera", "sensor", "lines", "bodies",
+    "lines and bodies" or "level"; up_std_deg: how far it may be off; up_sure: no mere guess. camera_height: metres from
+    the floor to the camera. on_floor [N]: who touches the floor.
+    """
 
     image: Path
     size: tuple[int, int]
     K: np.ndarray
     focal_source: str
     people: tuple[Person, ...]
+    up_cam: np.ndarray
+    up_source: str
+    up_std_deg: float
+    up_sure: bool
+    camera_height: float
+    on_floor: np.ndarray
     body_file: Path
     body_kind: str
     weights_name: str
@@ -105,6 +116,12 @@ def read_result(path: Path) -> ImageResult:
             K=data["K"].astype(np.float64),
             focal_source=str(data["focal_source"]),
             people=people,
+            up_cam=data["up_cam"].astype(np.float64),
+            up_source=str(data["up_source"]),
+            up_std_deg=float(data["up_std_deg"]),
+            up_sure=bool(data["up_sure"]),
+            camera_height=float(data["camera_height"]),
+            on_floor=data["on_floor"].astype(bool),
             body_file=Path(str(data["body_file"])),
             body_kind=str(data["body_kind"]),
             weights_name=str(data["weights_name"]),

@@ -16,10 +16,14 @@ from .camera import FocalSource
 from .errors import RefitError
 from .images import write_atomically
 
-FORMAT, VERSION = "refit-result", 1
+FORMAT, VERSION = "refit-result", 2
 
 ConfidenceKind = Literal["calibrated", "uncalibrated", "off"]
 """Whether standard deviations are what one can expect, too small and good for comparing joints only, or NaN."""
+
+UpSource = Literal["camera", "sensor", "lines", "bodies", "lines and bodies", "level"]
+"""Where the world's up comes from: the given camera, the accelerometer's note in the file, straight lines in the picture,
+the bodies, both of the last two, or the assumption that the camera was held level."""
 
 
 class ResultFileError(RefitError):
@@ -41,6 +45,10 @@ class ImageResult:
     joint_std_mm: [N,24] root mean square error to expect of each joint's position relative to the pelvis, in the camera's
     orientation, millimetres; joint_std_deg: [N,24] of each joint's rotation relative to its parent (of the pelvis:
     relative to the camera), degrees. confidence: what they are worth; NaN where it is "off".
+    up_cam: [3] unit vector, the world's up in the camera frame; up_source: where it comes from; up_std_deg: the angle that
+    it may be off by (root mean square), degrees; up_sure: whether to take it as known rather than as a guess.
+    camera_height: metres from the floor up to the camera's centre; the floor is `X @ up_cam = -camera_height`.
+    on_floor: [N] whether a person touches the floor.
     body_file: the file that the body can be built from; weights_name; iterations: updates after the first estimate.
     """
 
@@ -59,6 +67,12 @@ class ImageResult:
     joint_std_mm: np.ndarray
     joint_std_deg: np.ndarray
     confidence: ConfidenceKind
+    up_cam: np.ndarray
+    up_source: UpSource
+    up_std_deg: float
+    up_sure: bool
+    camera_height: float
+    on_floor: np.ndarray
     joint_names: tuple[str, ...]
     body_name: str
     body_kind: str
@@ -74,7 +88,7 @@ class ImageResult:
 
 def write_result(path: Path, result: ImageResult) -> None:
     """Write a result; the file appears complete or not at all. Raises OSError, e.g. when the disk is full."""
-    write_arrays(path, result, FORMAT, VERSION, exact=frozenset({"K"}))
+    write_arrays(path, result, FORMAT, VERSION, exact=frozenset({"K", "up_cam"}))
 
 
 def read_result(path: Path) -> ImageResult:

@@ -18,9 +18,6 @@ from .body import REST_TO_WORLD, BodyObjects, Pose, build_body, note
 from .confidence import note_confidence
 from .sources import Source
 
-# A level camera that looks along the world's +Y: its X is the world's X, its down is the world's -Z.
-LEVEL = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
-
 # Marks cameras that were made for a single picture.
 PHOTO_CAMERA = "refit_photo_camera"
 
@@ -48,7 +45,7 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
     with nothing_left_on_error():
         collection = bpy.data.collections.new(f"ReFit {source.name}")
         scene.collection.children.link(collection)
-        camera_to_world = _level_camera(result) if source.camera_to_world is None else source.camera_to_world
+        camera_to_world = _standing_camera(result) if source.camera_to_world is None else source.camera_to_world
         frame = None
         if camera is None:  # none was there, or it was deleted in the meantime
             camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
@@ -92,11 +89,16 @@ def assemble_shape(
     return made
 
 
-def _level_camera(result: ImageResult) -> np.ndarray:
-    """camera_to_world [4,4] at such a height that the lowest vertex of all bodies stands at Z = 0."""
+def _standing_camera(result: ImageResult) -> np.ndarray:
+    """camera_to_world [4,4] (OpenCV axes) of a camera above the world's origin that looks towards +Y; the floor is Z = 0."""
+    up = result.up_cam / np.linalg.norm(result.up_cam)
+    ahead = np.array([0.0, 0, 1]) - up * up[2]
+    if np.linalg.norm(ahead) < 1e-3:  # straight up or down: the picture's top decides
+        ahead = np.array([0.0, -1, 0]) + up * up[1]
+    ahead /= np.linalg.norm(ahead)
     matrix = np.eye(4)
-    matrix[:3, :3] = LEVEL
-    matrix[2, 3] = max(float(person.vertices_cam[:, 1].max()) for person in result.people)
+    matrix[:3, :3] = [np.cross(ahead, up), ahead, up]
+    matrix[2, 3] = result.camera_height
     return matrix
 
 

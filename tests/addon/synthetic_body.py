@@ -100,7 +100,7 @@ def write_result(
         K = np.array([[700.0, 0, 330], [0, 700, 230], [0, 0, 1]])
     arrays = {
         "format": np.array("refit-result"),
-        "version": np.array(1),
+        "version": np.array(2),
         "image": np.array(str(image)),
         "image_size": np.array(size),
         "K": K,
@@ -116,6 +116,12 @@ def write_result(
         "joint_std_mm": np.concatenate([np.zeros((people, 1)), rng.uniform(15, 250, (people, 23))], axis=1),
         "joint_std_deg": rng.uniform(3, 50, (people, 24)),
         "confidence": np.array("calibrated"),
+        "up_cam": np.array([0.0, -1, 0]),
+        "up_source": np.array("level"),
+        "up_std_deg": np.array(20.0),
+        "up_sure": np.array(False),
+        "camera_height": np.array(float(vertices[..., 1].max())),
+        "on_floor": vertices[..., 1].max(axis=1) > vertices[..., 1].max() - 0.05,
         "joint_names": np.array(["pelvis"]),
         "body_name": np.array("test body"),
         "body_kind": np.array("bundled"),

@@ -27,6 +27,12 @@ def result(people=2, vertices=7):
         joint_std_mm=rng.uniform(size=(people, 24)),
         joint_std_deg=np.full((people, 24), np.nan),
         confidence="calibrated",
+        up_cam=np.array([0.123456789, -0.9, 0.4]),
+        up_source="lines",
+        up_std_deg=1.5,
+        up_sure=True,
+        camera_height=1.25,
+        on_floor=np.arange(people) % 2 == 0,
         joint_names=("pelvis", "left_hip"),
         body_name="bundled",
         body_kind="bundled",
@@ -54,7 +60,7 @@ def test_file_holds_plain_arrays_and_its_format(tmp_path):
     write_result(tmp_path / "result.npz", result())
     with np.load(tmp_path / "result.npz", allow_pickle=False) as data:
         arrays = {name: data[name] for name in data.files}
-    assert str(arrays["format"]) == "refit-result" and int(arrays["version"]) == 1
+    assert str(arrays["format"]) == "refit-result" and int(arrays["version"]) == 2
     assert all(array.dtype != object for array in arrays.values())
     assert arrays["vertices_cam"].dtype == np.float32
 

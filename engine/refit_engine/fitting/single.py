@@ -22,6 +22,7 @@ from ..results import ConfidenceKind, ImageResult
 from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
+from .ground import level_ground
 from .job import MAX_BATCH, FitJob
 from .looks import Sight
 from .undistort import without_distortion
@@ -92,6 +93,7 @@ class Fitter(FitJob):
         kept = self._usable(people, request.image.name)
         people, boxes, scores = people[kept], boxes[kept], scores[kept]
         subject = self.subject()
+        ground = level_ground(people.vertices)
         result = ImageResult(
             image=str(request.image),
             image_size=np.array([width, height]),
@@ -108,6 +110,12 @@ class Fitter(FitJob):
             joint_std_mm=people.joint_std_mm,
             joint_std_deg=people.joint_std_deg,
             confidence=self.confidence_kind(),
+            up_cam=ground.up_cam,
+            up_source=ground.source,
+            up_std_deg=ground.std_deg,
+            up_sure=ground.sure,
+            camera_height=ground.camera_height,
+            on_floor=ground.on_floor,
             joint_names=tuple(SMPL_JOINT_NAMES),
             body_name=subject.result_body.data.name,
             body_kind=subject.result_body.data.kind,
