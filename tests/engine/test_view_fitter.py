@@ -2,7 +2,7 @@
 """Calibrated pictures to a result file: who is who, reasons, failures, protocol and command line."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
@@ -16,7 +16,8 @@ from refit_engine.distortion import Distortion, distort_points
 from refit_engine.errors import Cancelled, ImageError, NoPersonFound, ViewsError
 from refit_engine.fitting import FitOptions, ViewFitter, ViewRequest
 from refit_engine.fitting.output import write_views_output
-from refit_engine.fitting.view_fitter import _reasons
+from refit_engine.fitting.multiview import WorldPeople
+from refit_engine.fitting.view_fitter import _reasons, mixed_up
 from refit_engine.fitting.views import load_view
 from refit_engine.images import write_image
 from refit_engine.multiview_results import read_multiview_result
@@ -179,6 +180,24 @@ def test_views_that_do_not_agree_are_an_error_that_says_why(fitter, scene, monke
     monkeypatch.setattr("refit_engine.fitting.multiview.LEAST_WEIGHT", 1.1)
     with pytest.raises(ViewsError, match="agree on where the person is .camera 0: .* px beside"):
         fitter.reconstruct(scene[0])
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([[1, 1, np.nan, np.nan], [np.nan, np.nan, 6, 5]], [False, True]),  # pixels; 3 of them are some 4 cm
+        ([[1, 1, np.nan, np.nan], [np.nan, np.nan, 2, 2]], [False, False]),
+        ([[5, 5, np.nan, np.nan], [np.nan, np.nan, 12, 13]], [False, True]),
+        ([[1, 1, np.nan, np.nan], [np.nan, 6, 5, 6]], [False, False]),  # three views vouch for it
+    ],
+)
+def test_bodies_of_two_views_that_do_not_belong_together_are_told(errors, expected):
+    views = camera_views(4, focal=300.0, middle=(0.0, 0.0, 0.0))
+    seen = np.isfinite(errors)
+    blank = dict.fromkeys(field.name for field in fields(WorldPeople))
+    known = {"joints": np.zeros((2, 24, 3)), "seen": seen, "weights": seen * 1.0}
+    people = WorldPeople(**{**blank, **known, "reprojection_errors": np.array(errors, dtype=float)})
+    assert mixed_up(people, np.ones(2, dtype=bool), views).tolist() == expected
 
 
 # --------------------------------------------------------------------------------------- protocol and command line

@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 
 from ..detect import JOINT_NAMES, SEEN_JOINT
 
-__all__ = ["PersonViews", "ViewDetections", "match_people"]
+__all__ = ["PersonViews", "ViewDetections", "match_people", "size_ratio"]
 
 PAIR_TOLERANCE = 0.2
 """Metres by which two views' rays may miss each other, on average over joints, where they found a person."""
@@ -88,12 +88,14 @@ class PersonViews:
 
     indices: per view who it is among the view's detections, None where the person is not seen.
     joints_world: [17,3] metres, NaN for a joint that fewer than two views tell of.
-    reprojection_errors: [C] pixels, mean over the view's seen joints; NaN where the person is not seen.
+    reprojection_errors: [C] pixels, mean over the view's seen joints; misses: [C] the same in metres beside the view's
+    rays; NaN where the person is not seen.
     """
 
     indices: tuple[int | None, ...]
     joints_world: np.ndarray
     reprojection_errors: np.ndarray
+    misses: np.ndarray
 
 
 def match_people(views: Sequence[ViewDetections]) -> list[PersonViews]:
@@ -257,11 +259,15 @@ def _meeting(a: _Rays, b: _Rays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.where((weight > 0)[..., None], (on_a + on_b) / 2, np.nan), miss, weight
 
 
+def size_ratio(joints: np.ndarray) -> np.ndarray:
+    """How many times as large as grown-ups bodies [G,J,3] are: [G], 1 where no bone is known."""
+    ratios = [np.linalg.norm(joints[:, first] - joints[:, second], axis=-1) / length for first, second, length in _BONES]
+    return np.ma.median(np.ma.masked_invalid(ratios), axis=0).filled(1.0)
+
+
 def _size_cost(joints: np.ndarray) -> np.ndarray:
     """Metres [G] for bodies [G,J,3] that are larger or smaller than people are."""
-    ratios = [np.linalg.norm(joints[:, first] - joints[:, second], axis=-1) / length for first, second, length in _BONES]
-    ratio = np.ma.median(np.ma.masked_invalid(ratios), axis=0).filled(1.0)
-    return SIZE_COST * (np.log(np.maximum(ratio, 1e-3)) / np.log(1.5)) ** 2
+    return SIZE_COST * (np.log(np.maximum(size_ratio(joints), 1e-3)) / np.log(1.5)) ** 2
 
 
 def _best_together(rays: _Rays, guesses: _Guesses) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -376,7 +382,7 @@ def _without_doubles(people: list[_Body]) -> list[_Body]:
 
 def _person_views(person: _Body, rays: _Rays, views: Sequence[ViewDetections]) -> PersonViews:
     indices: list[int | None] = [None] * len(views)
-    errors = np.full(len(views), np.nan)
+    errors, misses = np.full(len(views), np.nan), np.full(len(views), np.nan)
     found = _compare(rays[person.rows], person.joints[None])
     for position, row in enumerate(person.rows):
         number, index = int(rays.view[row]), int(rays.index[row])
@@ -386,5 +392,6 @@ def _person_views(person: _Body, rays: _Rays, views: Sequence[ViewDetections]) -
         projected = (person.joints @ view.R.T + view.t) @ view.K.T
         off = np.linalg.norm(projected[:, :2] / projected[:, 2:] - pixels, axis=-1)
         seen = weight > 0
-        indices[number], errors[number] = index, off[seen].mean() if seen.any() else np.nan
-    return PersonViews(tuple(indices), person.joints, errors)
+        indices[number], misses[number] = index, found.mean[0, position]
+        errors[number] = off[seen].mean() if seen.any() else np.nan
+    return PersonViews(tuple(indices), person.joints, errors, misses)

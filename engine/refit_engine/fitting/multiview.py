@@ -36,6 +36,7 @@ from .merging import (
     straighten,
 )
 from .models import Body
+from .person_size import grown_back, growth, loop_scale, shrunk
 from .posterior import joint_deviations
 from .subject import Subject
 from .views import View
@@ -231,11 +232,16 @@ def _follow(subject: Subject, encoding: Encoding, rows: Rows, fusion: Fusion, co
         return _Fitted(bodies, alike, errors, 0 * alike, _unknown(bodies))
     given = subject.expanded_betas(rows.people)
     straight, turned = (rows, torch.zeros_like(rows.focal)) if seen is None else straighten(rows, seen)
-    merge = ViewMerge(straight, points, pelvis, seen, given)
+    scale = torch.ones(rows.people, dtype=torch.float64)
+    if seen is not None and given is None:
+        scale = loop_scale(straight, seen, points, encoding.vector)
+    merge = ViewMerge(shrunk(straight, scale), points, pelvis, seen, given)
     subject.follow(encoding, rows.camera, merge)
-    bodies, deviations = merge.shared, _unknown(merge.shared)
+    bodies = grown_back(merge.shared, scale, growth(body.data.v_template, body.data.shapedirs), pelvis)
+    deviations = _unknown(bodies)
     if seen is not None:
-        evidence = points, merge.rays, merge.weight, straight, encoding.vector, given is not None
+        rays = straight.rays(seen)._replace(confidence=merge.rays.confidence)
+        evidence = points, rays, merge.weight, straight, encoding.vector, given is not None
         bodies = adjust(bodies, *evidence)
         if confidence:
             slopes = point_slopes(bodies.betas, bodies.rotmats, body.model.joints, encoding.vector)[1]
