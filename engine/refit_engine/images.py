@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,20 +13,36 @@ import cv2
 import numpy as np
 
 from .errors import ImageError
-from .exif import JpegHeader, focal_in_pixels, read_jpeg_header
+from .exif import focal_in_pixels, read_exif
+from .formats import Header, Turn, is_raw, name_of, read_header
+from .formats.tiff import without_turn
+from .heic import read_heic
+from .salvage import nearly_complete
+from .sensor import noted_up, turned_up
 
 MAX_PIXELS = 300_000_000
+MAX_BYTES = 1 << 30
+"""Of a file, and of its pixels as they are decoded."""
 MIN_SIDE = 16
+
+_IN_BLENDER = frozenset(("JPEG", "PNG", "TIFF", "BMP", "WebP"))
 
 
 @dataclass(frozen=True)
 class Photo:
     """A picture, at first as it is stored in its file: Blender too ignores EXIF's orientation.
 
+    HEIC and AVIF say in the container itself how they are turned, every reader obeys that, and it is part of reading.
+
     pixels: [H,W,3] uint8 RGB.
     quarter_turns: clockwise quarter turns that still have to be made until it stands upright, from EXIF.
+    mirrored: whether left and right have to change places after that.
     exif_focal: focal length in pixels, or None.
     turned: whether the pixels are no longer in the file's order.
+    foreign: whether Blender cannot show the file.
+    up_sensor: [3] the world's up in the OpenCV camera (X right, Y down, Z forward) of these pixels, from the phone's or
+        drone's sensor, or None.
+    remark: a sentence for the user about the file, or nothing.
     """
 
     path: Path
@@ -33,6 +50,10 @@ class Photo:
     quarter_turns: int = 0
     exif_focal: float | None = None
     turned: bool = False
+    mirrored: bool = False
+    foreign: bool = False
+    up_sensor: np.ndarray | None = None
+    remark: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -41,36 +62,55 @@ class Photo:
 
     def upright(self) -> Photo:
         """The same photo with its EXIF turn carried out."""
-        if not self.quarter_turns:
+        return self._after(Turn(self.quarter_turns, self.mirrored))
+
+    def standing(self) -> Photo:
+        """The photo turned by its quarter turns, but left mirrored: its pixels are those stored, in another order."""
+        return self._after(Turn(self.quarter_turns))
+
+    def _after(self, turn: Turn) -> Photo:
+        if turn == Turn():
             return self
-        turned = np.ascontiguousarray(np.rot90(self.pixels, -self.quarter_turns))
-        return replace(self, pixels=turned, quarter_turns=0, turned=True)
+        return replace(
+            self,
+            pixels=_turn_pixels(self.pixels, turn),
+            quarter_turns=0,
+            mirrored=self.mirrored and not turn.mirrored,
+            turned=True,
+            up_sensor=None if self.up_sensor is None else turned_up(self.up_sensor, turn),
+        )
 
 
 def read_photo(path: Path | str) -> Photo:
-    """Read a picture of 8 or 16 bits, grey or coloured, with or without alpha (laid over black).
+    """Read a picture of 8 or 16 bits (HEIC and AVIF: to 12), grey or coloured, with or without alpha (laid over black).
 
-    Raises ImageError for a file that is missing, empty, no picture, truncated, too small, or absurdly large.
+    Of an animation the first picture. Raises ImageError for a file that is missing, empty, no regular file, no picture,
+    truncated, too small, or absurdly large; sizes are checked before memory is taken.
     """
     path = Path(path)
     data = _read_bytes(path)
-    header = read_jpeg_header(data) if data[:2] == b"\xff\xd8" else None
-    _check_complete(path, data, header)
-    _check_size(path, _announced_size(data, header))
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise ImageError(f"{path.name} cannot be read as an image: {error.err}.") from error
-    if pixels is None:
-        raise ImageError(f"{path.name} is not an image that can be read ({_guess(data)}).")
+    if is_raw(data, path.suffix):
+        raise ImageError(f"{path.name} is a raw camera file: export it as JPEG or PNG first.")
+    header = read_header(data)
+    if header is None:
+        raise ImageError(f"{path.name} is not an image that can be read ({name_of(data)}).")
+    _check_size(path, header)
+    pixels, remark = _decode(path, data, header)
+    exif = read_exif(header.exif)
+    turn = header.turn or exif.turn
+    up = noted_up(exif, header.xmp, (pixels.shape[1], pixels.shape[0]), turn)
+    if header.turn:  # the decoder has carried it out
+        up, turn = None if up is None else turned_up(up, turn), Turn()
     height, width = pixels.shape[:2]
-    _check_size(path, (width, height))
-    tags = header.tags if header else {}
     return Photo(
         path=path,
-        pixels=_to_rgb8(path, pixels),
-        quarter_turns=header.quarter_turns if header else 0,
-        exif_focal=focal_in_pixels(tags, width, height),
+        pixels=pixels,
+        quarter_turns=turn.quarters,
+        mirrored=turn.mirrored,
+        exif_focal=focal_in_pixels(exif.tags, width, height),
+        foreign=header.kind not in _IN_BLENDER or (header.kind == "WebP" and header.animated),
+        up_sensor=up,
+        remark=remark,
     )
 
 
@@ -97,48 +137,64 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder, not an image.")
+    """The content of a regular file; a pipe or a device is not even waited for."""
     try:
-        data = path.read_bytes()
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder, not an image.")
+        # Opened without waiting, then looked at: what a name stands for may change in between.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(handle, "rb") as stream:
+            about = os.fstat(handle)
+            if not stat.S_ISREG(about.st_mode):
+                raise ImageError(f"{path} is not a regular file.")
+            if about.st_size > MAX_BYTES:
+                raise ImageError(f"{path.name} is too large: {about.st_size / 1e9:.1f} GB.")
+            data = stream.read(MAX_BYTES)
     except FileNotFoundError:
         raise ImageError(f"There is no image at {path}.") from None
     except OSError as error:
         raise ImageError(f"{path} cannot be opened: {error.strerror}.") from error
+    except ValueError:  # a character that no name of a file may have
+        raise ImageError(f"There is no image at {str(path)!r}.") from None
     if not data:
         raise ImageError(f"{path.name} is empty.")
     return data
 
 
-def _check_complete(path: Path, data: bytes, header: JpegHeader | None) -> None:
-    """OpenCV fills what is missing from a truncated JPEG or PNG with grey and says nothing: look for the end marks.
-
-    In a JPEG's compressed data every FF byte is followed by 00 or a restart mark, so FF D9 can only be the end;
-    a thumbnail has its own, but before the scan.
-    """
-    truncated_jpeg = header is not None and (header.scan == 0 or data.find(b"\xff\xd9", header.scan) < 0)
-    truncated_png = data.startswith(b"\x89PNG\r\n\x1a\n") and data.rfind(b"IEND") < 0
-    if truncated_jpeg or truncated_png:
+def _check_size(path: Path, header: Header) -> None:
+    """What the header promises, before any memory is spent on pixels."""
+    if header.size is None:
         raise ImageError(f"{path.name} is truncated: the end of the image is missing.")
-
-
-def _announced_size(data: bytes, header: JpegHeader | None) -> tuple[int, int] | None:
-    """(width, height) that the header promises, known before any memory is spent on pixels."""
-    if header is not None:
-        return header.size
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    return None
-
-
-def _check_size(path: Path, size: tuple[int, int] | None) -> None:
-    if size is None:
-        return
-    width, height = size
-    if width * height > MAX_PIXELS:
+    width, height = header.size
+    if width * height > MAX_PIXELS or width * height * header.pixel_bytes > MAX_BYTES:
         raise ImageError(f"{path.name} is too large: {width}x{height} pixels.")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{path.name} is too small to show a person: {width}x{height} pixels.")
+
+
+def _decode(path: Path, data: bytes, header: Header) -> tuple[np.ndarray, str]:
+    """Pixels [H,W,3] uint8 RGB, and a remark about the file."""
+    if not header.complete:
+        found = nearly_complete(data, header)
+        if found is None:
+            raise ImageError(f"{path.name} is truncated: the end of the image is missing.")
+        return _to_rgb8(path, found), f"{path.name} has no end mark; its pixels are complete, or nearly so."
+    if header.kind == "HEIC":
+        return read_heic(path, data), ""
+    try:
+        stored = without_turn(data) if header.kind == "TIFF" else data
+        pixels = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (cv2.error, MemoryError) as error:
+        raise ImageError(f"{path.name} cannot be read as an image: {getattr(error, 'err', error)}.") from error
+    if pixels is None:
+        raise ImageError(f"{path.name} is not an image that can be read: its {header.kind} data are damaged.")
+    pixels = _to_rgb8(path, pixels)
+    return _turn_pixels(pixels, header.turn) if header.turn else pixels, ""
+
+
+def _turn_pixels(pixels: np.ndarray, turn: Turn) -> np.ndarray:
+    turned = np.rot90(pixels, -turn.quarters)
+    return np.ascontiguousarray(turned[:, ::-1] if turn.mirrored else turned)
 
 
 def _to_rgb8(path: Path, pixels: np.ndarray) -> np.ndarray:
@@ -156,17 +212,3 @@ def _to_rgb8(path: Path, pixels: np.ndarray) -> np.ndarray:
         alpha = cv2.cvtColor(pixels[..., 3], cv2.COLOR_GRAY2RGB)
         return cv2.multiply(rgb, alpha, scale=1 / 255)
     raise ImageError(f"{path.name} has {channels} channels; an image has 1, 3 or 4.")
-
-
-def _guess(data: bytes) -> str:
-    """What a file that is no picture seems to be, for the message."""
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
-        return "a HEIC photo: save it as JPEG or PNG"
-    if data[4:8] == b"ftyp":
-        return "a video: save one frame as JPEG or PNG"
-    try:
-        data[:512].decode("utf-8")
-        return "it holds text"
-    except UnicodeDecodeError as error:
-        # A character cut at the end of the sample is still text.
-        return "it holds text" if error.start > 500 else "unknown format, or damaged"

@@ -39,7 +39,7 @@ def image_requests(values: Params) -> list[ImageRequest]:
         image = Path(item.string("image"))
         boxes = item.optional_rows("bboxes_xywh", columns=4)
         K = item.optional_rows("K", columns=3, rows=3)
-        focal = item.optional_number("focal")
+        focal, focal_mm = item.optional_number("focal"), item.optional_number("focal_mm")
         distortion = _distortion(item)
         item.done()
         requests.append(
@@ -48,6 +48,7 @@ def image_requests(values: Params) -> list[ImageRequest]:
                 boxes_xywh=np.array(boxes) if boxes is not None else None,
                 K=np.array(K) if K is not None else None,
                 focal=focal,
+                focal_mm=focal_mm,
                 distortion=distortion,
             )
         )

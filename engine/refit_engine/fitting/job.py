@@ -73,9 +73,9 @@ class FitJob:
         return self.models.detector(self.device)
 
     def detect(self, photo: Photo) -> list[Detection]:
-        """People of a photo, largest first, in upright pixels."""
+        """People of a photo, largest first, in standing pixels (`Photo.standing`)."""
         with self.timed("detect"):
-            found = self.on_device(lambda: self.detector().detect(photo.upright().pixels))
+            found = self.on_device(lambda: self.detector().detect(photo.standing().pixels))
         found = [person for person in found if min(person.bbox_xywh[2:]) >= MIN_BOX_SIDE]
         found.sort(key=lambda person: -person.bbox_xywh[2] * person.bbox_xywh[3])
         return found

@@ -31,11 +31,12 @@ class Output:
 def write_output(folder: Path, result: ImageResult, photo: Photo, faces: np.ndarray, overlay: bool) -> Output:
     """Write result.npz and, if asked for, overlay.png into a folder.
 
-    photo: the picture in the result's frame. Where EXIF turned it, an upright copy is kept as upright.jpg and the
-    result refers to that: Blender shows pictures as they are stored. Raises OSError, e.g. when the disk is full.
+    photo: the picture in the result's frame. Where EXIF turned it, or Blender does not read its format, a copy is kept
+    as upright.jpg and the result refers to that: Blender shows pictures as they are stored. Raises OSError, e.g. when
+    the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if photo.turned:
+    if photo.turned or photo.foreign:
         write_image(folder / "upright.jpg", photo.pixels)
         result = replace(result, image=str(folder / "upright.jpg"))
     drawing = None

@@ -28,20 +28,30 @@ from .looks import Sight
 from .undistort import without_distortion
 
 
+_SENSOR_MM = 36.0
+
+
 @dataclass(frozen=True)
 class ImageRequest:
     """One picture and what is known about it.
 
     boxes_xywh: [N,4] people in pixels of the result's frame (see `Fitter.reconstruct`), None to detect them.
-    K: [3,3] the scene camera's matrix for the stored pixels; focal: pixels, given by the user. distortion: the lens's,
-    None for none.
+    K: [3,3] the scene camera's matrix for the stored pixels; focal: given by the user, in pixels, or focal_mm on a sensor
+    whose longer side is 36 mm. distortion: the lens's, None for none.
     """
 
     image: Path
     boxes_xywh: np.ndarray | None = None
     K: np.ndarray | None = None
     focal: float | None = None
+    focal_mm: float | None = None
     distortion: Distortion | None = None
+
+    def focal_for(self, size: tuple[int, int]) -> float | None:
+        """The user's focal length in pixels of a picture of this size."""
+        if self.focal is None and self.focal_mm is not None:
+            return self.focal_mm / _SENSOR_MM * max(size)
+        return self.focal
 
 
 @dataclass(frozen=True)
@@ -80,9 +90,12 @@ class Fitter(FitJob):
         """
         self.subject()  # a wrong file shows before the work starts
         stored = read_photo(request.image)
+        if stored.remark:
+            self.say(stored.remark)
         photo = stored if request.K is not None else stored.upright()
         width, height = photo.size
-        intrinsics = choose_intrinsics(width, height, K=request.K, focal=request.focal, exif_focal=photo.exif_focal)
+        focal = request.focal_for(photo.size)
+        intrinsics = choose_intrinsics(width, height, K=request.K, focal=focal, exif_focal=photo.exif_focal)
         boxes = None if request.boxes_xywh is None else checked_boxes(request.boxes_xywh, photo)
         photo, intrinsics, boxes = without_distortion(photo, intrinsics, boxes, request.distortion)
         if boxes is None:

@@ -48,6 +48,8 @@ class ViewFitter(FitJob):
         for request in requests:
             self.step("detect")
             view, photo, boxes = load_view(request)
+            if photo.remark:
+                self.say(photo.remark)
             views.append(view)
             found.append(self._detections(view, photo, boxes))
         sightings = self._sightings(views, found, fusion)
