@@ -174,11 +174,12 @@ def _check_size(path: Path, header: Header) -> None:
 
 def _decode(path: Path, data: bytes, header: Header) -> tuple[np.ndarray, str]:
     """Pixels [H,W,3] uint8 RGB, and a remark about the file."""
+    without_end = f"{path.name} has no end mark; its pixels are complete, or nearly so."
     if not header.complete:
         found = nearly_complete(data, header)
         if found is None:
             raise ImageError(f"{path.name} is truncated: the end of the image is missing.")
-        return _to_rgb8(path, found), f"{path.name} has no end mark; its pixels are complete, or nearly so."
+        return _to_rgb8(path, found), without_end
     if header.kind == "HEIC":
         return read_heic(path, data), ""
     try:
@@ -186,6 +187,8 @@ def _decode(path: Path, data: bytes, header: Header) -> tuple[np.ndarray, str]:
         pixels = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)
     except (cv2.error, MemoryError) as error:
         raise ImageError(f"{path.name} cannot be read as an image: {getattr(error, 'err', error)}.") from error
+    if pixels is None and header.kind == "GIF" and (found := nearly_complete(data, header)) is not None:
+        return _to_rgb8(path, found), without_end
     if pixels is None:
         raise ImageError(f"{path.name} is not an image that can be read: its {header.kind} data are damaged.")
     pixels = _to_rgb8(path, pixels)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures whose last bytes are missing: all rows that can be seen, or nothing where too many are gone."""
+"""Pictures whose last bytes are missing: what can be seen, or nothing where too much is gone."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ _SOME_BYTES = 4096
 
 
 def nearly_complete(data: bytes, header: Header) -> np.ndarray | None:
-    """OpenCV's pixels of a JPEG or PNG without an end; None where more than the last rows are missing, and for others."""
+    """OpenCV's pixels of a JPEG, PNG or GIF without an end; None where more than the last rows are missing."""
     if header.kind == "JPEG":
         return _jpeg(data)
     if header.kind == "PNG" and header.size is not None:
         return _png(data, header.size)
+    if header.kind == "GIF":
+        return _decoded(data + b";")
     return None
 
 

@@ -9,53 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from picture_files import encoded, picture, with_exif
 from refit_engine.errors import ImageError
 from refit_engine.exif import focal_in_pixels, read_exif
 from refit_engine.formats import read_header
 from refit_engine.images import MAX_PIXELS, read_photo, write_image
-
-
-def picture(width=120, height=80):
-    """RGB, smooth, and red in its upper left quarter."""
-    image = np.full((height, width, 3), 90, np.uint8)
-    image[: height // 2, : width // 2] = (230, 20, 30)
-    return image
-
-
-def encoded(suffix=".jpg", image=None):
-    image = picture() if image is None else image
-    return cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
-def with_exif(jpeg, tags, order="<"):
-    """The JPEG with an Exif segment. tags: {tag: ("H" | "I" | "R", number)}; those above 0x8000 go to the Exif IFD."""
-    kinds = {"H": 3, "I": 4, "R": 5}
-    directories = [
-        {t: v for t, v in tags.items() if t < 0x8000},
-        {t: v for t, v in tags.items() if t >= 0x8000},
-    ]
-    if directories[1]:
-        directories[0][0x8769] = ("I", 0)
-    starts = [8, 8 + 2 + 12 * len(directories[0]) + 4]
-    extra_at = starts[1] + 2 + 12 * len(directories[1]) + 4
-    if 0x8769 in directories[0]:
-        directories[0][0x8769] = ("I", starts[1])
-    body, extra = b"", b""
-    for directory in directories:
-        body += struct.pack(order + "H", len(directory))
-        for tag, (kind, number) in sorted(directory.items()):
-            if kind == "R":
-                value = struct.pack(order + "I", extra_at + len(extra))
-                extra += struct.pack(order + "II", round(number * 1000), 1000)
-            elif kind == "H":
-                value = struct.pack(order + "HH", number, 0)
-            else:
-                value = struct.pack(order + "I", number)
-            body += struct.pack(order + "HHI", tag, kinds[kind], 1) + value
-        body += struct.pack(order + "I", 0)
-    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8)
-    segment = b"Exif\0\0" + head + body + extra
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ MAX_TEXT = 1 << 20
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Name, content, and whether all of it is there, of each chunk up to the end mark."""
+    """Name, content, and whether all of it and its checksum are there, of each chunk up to the end mark."""
     position = len(SIGNATURE)
     while position + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)
         content = data[position + 8 : position + 8 + length]
-        yield name, content, len(content) == length
+        yield name, content, position + 12 + length <= len(data)
         if name == b"IEND":
             return
         position += 12 + length
@@ -33,13 +33,13 @@ def read_header(data: bytes) -> Header:
     """Size, EXIF, XMP, and whether there is an end. Raises ValueError where the first chunk is not as it has to be."""
     exif, xmp, complete, animated = b"", b"", False, False
     head = b""
-    for name, content, _ in chunks(data):
+    for name, content, whole in chunks(data):
         if not head:
             if name != b"IHDR" or len(content) != 13:
                 raise ValueError("no IHDR")
             head = content
         elif name == b"IEND":
-            complete = True
+            complete = whole
         elif name == b"acTL":
             animated = True
         elif name == b"eXIf":

@@ -40,5 +40,9 @@ def read_pnm(data: bytes) -> Header | None:
             return None
         numbers.append(int(found[1]))
         position = found.end() - 1
+    width, height = numbers[:2]
     deep = len(numbers) == 3 and numbers[2] > 255
-    return Header("PNM", (numbers[0], numbers[1]), pixel_bytes=6 if deep else 3)
+    # Of the kinds whose numbers are binary.
+    row = {b"P4": (width + 7) // 8, b"P5": width, b"P6": 3 * width}.get(data[:2], 0) * (2 if deep else 1)
+    complete = position + 1 + row * height <= len(data)
+    return Header("PNM", (width, height), pixel_bytes=6 if deep else 3, complete=complete)

@@ -28,11 +28,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Directory:
-    """The tags of one directory of `data`, whose numbers are in struct's `order`."""
+    """The tags of one directory of `data`, whose numbers are in struct's `order`. whole: whether all of it is there."""
 
     data: bytes
     order: str
     entries: dict[int, Entry]
+    whole: bool = True
 
     def number(self, tag: int) -> float | None:
         """The tag's value where it is a single number."""
@@ -66,7 +67,7 @@ def read_directory(data: bytes, order: str, offset: int, *, big: bool = False) -
     size, counter, inline = (20, "Q", 8) if big else (12, "H", 4)
     first = offset + struct.calcsize(order + counter)
     if offset < 0 or first > len(data):
-        return Directory(data, order, entries)
+        return Directory(data, order, entries, whole=False)
     (count,) = struct.unpack_from(order + counter, data, offset)
     for start in range(first, min(first + size * min(count, _MAX_ENTRIES), len(data) - size + 1), size):
         tag, kind, number = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, start)
@@ -77,7 +78,7 @@ def read_directory(data: bytes, order: str, offset: int, *, big: bool = False) -
             (where,) = struct.unpack_from(order + ("Q" if big else "I"), data, where)
         if where + length <= len(data) and number:
             entries[tag] = Entry(kind, number, where)
-    return Directory(data, order, entries)
+    return Directory(data, order, entries, whole=first + size * count <= len(data))
 
 
 def first_directory(data: bytes) -> Directory | None:
@@ -98,9 +99,10 @@ def read_header(data: bytes) -> Header | None:
     if tags is None:
         return None
     width, height = tags.number(_WIDTH), tags.number(_HEIGHT)
+    if not tags.whole:
+        return Header("TIFF", None, complete=False)
     if not width or not height:
-        # A directory at the end is the first thing that a shortened file lacks.
-        return Header("TIFF", None, complete=bool(tags.entries))
+        return None
     bits = max(tags.numbers(_BITS) or (8.0,))
     # A tile is decoded as a whole, however much of it lies outside the picture.
     width, height = max(width, tags.number(_TILE_WIDTH) or 0), max(height, tags.number(_TILE_HEIGHT) or 0)
