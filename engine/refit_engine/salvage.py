@@ -46,15 +46,15 @@ def _jpeg(data: bytes) -> np.ndarray | None:
 
 def _png(data: bytes, size: tuple[int, int]) -> np.ndarray | None:
     """The same picture with the missing bytes of its compressed rows filled with 0, and an end."""
-    before, packed, head = [], [], b""
+    before, packed = [], []
     for name, content, whole in chunks(data):
         if name == b"IDAT":
             packed.append(content)
         elif whole and not packed:
-            head = head or content
             before.append(_chunk(name, content))
     width, height = size
-    bits = head[8] * _PNG_BITS.get(head[9], 4)
+    depth, colour = data[24], data[25]  # of the first chunk
+    bits = depth * _PNG_BITS.get(colour, 4)
     # Interlaced rows need somewhat more; what is beyond the end does no harm.
     wanted = height * ((width * bits + 7) // 8 + 1)
     try:
