@@ -28,7 +28,7 @@ from .scene import body as bodies
 from .scene.calibrated import Rig
 from .scene.camera_choice import choose
 from .scene.sources import camera_source, file_source
-from .shape_fit import FinishedShape, shape_from_pictures
+from .shape_fit import FinishedShape, ShapeFit, shape_from_pictures
 
 __all__ = [
     "engine_info",
@@ -73,8 +73,11 @@ def reconstruct(
         device=device,
         overlay=keep is not None,
     )
-    source = file_source(Path(image), focal=focal)
-    return _run(lambda folder: Reconstruction(source, options, folder), keep, on_progress)
+
+    def job(folder: Path) -> Reconstruction:
+        return Reconstruction(file_source(Path(image), folder, focal=focal), options, folder)
+
+    return _run(job, keep, on_progress)
 
 
 def reconstruct_from_camera(
@@ -170,7 +173,6 @@ def fit_shape(
     Its `betas` [10] fit other jobs with the same body model; the panel's jobs keep them from then on.
     Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
     """
-    sources = [file_source(Path(image), focal=focal) for image in images]
     options = Options(
         body=Path(body) if body else None,
         gender=gender,
@@ -178,7 +180,14 @@ def fit_shape(
         iterations=iterations,
         device=device,
     )
-    return _run(lambda folder: shape_from_pictures(sources, options, folder), None, on_progress)
+
+    def job(folder: Path) -> ShapeFit:
+        sources = [
+            file_source(Path(image), folder / str(index), focal=focal) for index, image in enumerate(images)
+        ]
+        return shape_from_pictures(sources, options, folder)
+
+    return _run(job, None, on_progress)
 
 
 def shape_of(rig: str, body: str | Path | None = None) -> list[float]:

@@ -164,7 +164,7 @@ class RefitSettings(bpy.types.PropertyGroup):
             return sources.empty_source(context.active_object, folder, focal_mm=self.given_focal_mm())
         if not self.image_path:
             raise SourceError("No image is chosen.")
-        return sources.file_source(_path(self.image_path), focal_mm=self.given_focal_mm())
+        return sources.file_source(_path(self.image_path), folder, focal_mm=self.given_focal_mm())
 
     def given_focal_mm(self) -> float | None:
         """The focal length that was given for pictures."""

@@ -79,6 +79,7 @@ def image_parameters(source: Source, options: Options) -> dict[str, Any]:
         "bboxes_xywh": floats(options.boxes),
         "K": floats(source.K),
         "focal": source.focal,
+        "focal_mm": source.focal_mm,
     }
     if source.distortion:
         image["distortion"] = source.distortion.parameters()

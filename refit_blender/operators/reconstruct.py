@@ -14,7 +14,7 @@ from ..scene.sources import file_source
 from ..session import state
 from .job import JobOperator
 
-PICTURES = ".jpg;.jpeg;.png;.webp;.bmp;.tif;.tiff"
+PICTURES = ".jpg;.jpeg;.png;.webp;.bmp;.tif;.tiff;.heic;.heif;.hif;.avif;.gif;.jp2;.tga;.exr;.dpx;.hdr"
 
 
 class REFIT_OT_reconstruct(JobOperator, bpy.types.Operator):
@@ -33,7 +33,7 @@ class REFIT_OT_reconstruct(JobOperator, bpy.types.Operator):
     def make_job(self, context: bpy.types.Context, folder: Path) -> Reconstruction:
         settings = context.scene.refit
         if self.filepath:
-            source = file_source(Path(bpy.path.abspath(self.filepath)))
+            source = file_source(Path(bpy.path.abspath(self.filepath)), folder)
         else:
             source = settings.job_source(context, folder)
         return Reconstruction(source, settings.job_options(), folder)

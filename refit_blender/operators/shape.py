@@ -37,7 +37,8 @@ class REFIT_OT_fit_shape(JobOperator, bpy.types.Operator):
         directory = Path(bpy.path.abspath(self.directory))
         pictures = [directory / file.name for file in self.files if file.name]
         settings = context.scene.refit
-        sources = [file_source(path, focal_mm=settings.given_focal_mm()) for path in pictures]
+        focal_mm = settings.given_focal_mm()
+        sources = [file_source(path, folder / str(index), focal_mm=focal_mm) for index, path in enumerate(pictures)]
         return shape_from_pictures(sources, settings.shape_options(), folder)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 from ..errors import SourceError
-from .images import Background, image_file, loaded, picture_size, pixels_of, write_pixels
+from .images import Background, engine_file, image_file, loaded, picture_size, pixels_of, write_pixels
 
 
 def background_file(background: Background, frame: int, folder: Path) -> Path:
@@ -24,7 +24,7 @@ def background_file(background: Background, frame: int, folder: Path) -> Path:
         position = frame - picture.frame_start + picture.frame_offset
         if picture.source == "MOVIE":
             return movie_still(path, position + 1, folder)
-        return _existing(_numbered(path, _number(path) + position), picture.name)
+        return engine_file(_existing(_numbered(path, _number(path) + position), picture.name), folder)
     if picture.source not in {"MOVIE", "SEQUENCE"}:
         return image_file(picture, folder)
     path = Path(bpy.path.abspath(picture.filepath_raw, library=picture.library))
@@ -34,7 +34,7 @@ def background_file(background: Background, frame: int, folder: Path) -> Path:
         return movie_still(_existing(path, picture.name), shown, folder)
     if not (user.use_cyclic or user.frame_start <= frame < user.frame_start + user.frame_duration):
         raise SourceError(f"The image sequence “{picture.name}” shows nothing at frame {frame}.")
-    return _existing(_numbered(path, shown), picture.name)
+    return engine_file(_existing(_numbered(path, shown), picture.name), folder)
 
 
 def background_size(background: Background, file: Path) -> tuple[int, int]:

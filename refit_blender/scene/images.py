@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import SourceError
 from .cameras import Placement
 
+# What both Blender and the engine read; a TIFF of 32 bits is Blender's alone.
 _SUFFIXES = {
     "BMP": ".bmp",
     "JPEG": ".jpg",
@@ -23,8 +24,10 @@ _SUFFIXES = {
     "TIFF": ".tif",
     "WEBP": ".webp",
 }
-
-
+# What Blender reads and the engine does not: Targa, OpenEXR, DPX, Cineon, Radiance, IRIS, Photoshop, DirectDraw.
+_BLENDERS_OWN = frozenset(".tga .exr .dpx .cin .hdr .rgb .rgba .sgi .psd .dds".split())
+# Larger pictures are not converted: Blender keeps 16 bytes for a pixel, and so does the copy.
+_MAX_PIXELS = 150_000_000
 _FORMATS = {".png": "PNG", ".bmp": "BMP"}
 
 
@@ -65,6 +68,8 @@ def camera_background(camera: bpy.types.Object) -> Background:
 
 def picture_size(path: Path) -> tuple[int, int] | None:
     """(width, height) of a picture file as Blender reads it; None for a file that it cannot read."""
+    if not path.is_file():  # Blender would wait for a pipe
+        return None
     try:
         picture = imbuf.load(str(path))
     except OSError:
@@ -76,27 +81,53 @@ def picture_size(path: Path) -> tuple[int, int] | None:
 
 
 def image_file(image: bpy.types.Image, folder: Path) -> Path:
-    """A file with the pixels of a still image: its own, or a copy in `folder` where it is packed, painted or generated.
+    """A file with the pixels of a still image: its own, or a copy in `folder` where it is packed, painted or generated,
+    or where its format is one that the engine does not read.
 
     Raises SourceError for movies, sequences and tiles, and for an image without pixels.
     """
-    if image.source in {"MOVIE", "SEQUENCE", "TILED"}:
+    is_gif = image.source == "MOVIE" and image.filepath_raw.lower().endswith(".gif")
+    if image.source in {"MOVIE", "SEQUENCE", "TILED"} and not is_gif:
         kind = {"MOVIE": "a movie", "SEQUENCE": "a sequence", "TILED": "a set of tiles"}[image.source]
         raise SourceError(f"Image “{image.name}” is {kind}: a still image is needed.")
-    if image.source == "FILE" and not image.is_dirty:
+    if is_gif or (image.source == "FILE" and not image.is_dirty):
         path = Path(bpy.path.abspath(image.filepath_raw, library=image.library))
         if image.packed_file is None:
             if not path.is_file():
                 raise SourceError(f"The file of image “{image.name}” is missing: {path}.")
-            return path
+            return write_shown(image, folder / f"{path.stem}.png") if _is_blenders_own(image) else path
+        if _is_blenders_own(image):
+            return write_shown(image, folder / "packed.png")
         copy = folder / f"packed{_SUFFIXES.get(image.file_format, path.suffix or '.png')}"
         copy.write_bytes(image.packed_file.data)
         return copy
-    return write_pixels(pixels_of(image), folder / "pixels.png")
+    return write_shown(image, folder / "pixels.png")
+
+
+def _is_blenders_own(image: bpy.types.Image) -> bool:
+    """Whether Blender reads an image's file and the engine does not."""
+    if image.source == "MOVIE" or not all(image.size):  # a GIF; a file that Blender does not read either
+        return False
+    return image.file_format not in _SUFFIXES or (image.file_format == "TIFF" and image.is_float)
+
+
+def engine_file(path: Path, folder: Path) -> Path:
+    """A picture file that the engine reads: this one, or a copy in `folder`. Raises SourceError.
+
+    Told from the name, so that no other picture need be opened.
+    """
+    if path.suffix.lower() not in _BLENDERS_OWN:
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with loaded(path) as image:
+        return write_shown(image, folder / f"{path.stem}.png")
 
 
 def mirrored_file(path: Path, folder: Path, flip_x: bool, flip_y: bool) -> Path:
     """A file in `folder` with the picture mirrored. Raises SourceError for one that Blender cannot read."""
+    with loaded(path) as image:
+        if image.is_float:
+            path = write_shown(image, folder / "shown.png")
     with loaded(path) as image:
         pixels = pixels_of(image)
     return write_pixels(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1], folder / "mirrored.png")
@@ -105,6 +136,8 @@ def mirrored_file(path: Path, folder: Path, flip_x: bool, flip_y: bool) -> Path:
 @contextlib.contextmanager
 def loaded(path: Path) -> Iterator[bpy.types.Image]:
     """A picture or movie as an image that nobody else sees, for a moment. Raises SourceError."""
+    if not path.is_file():  # Blender would wait for a pipe
+        raise SourceError(f"There is no picture at {path}.")
     try:
         image = bpy.data.images.load(str(path), check_existing=False)
     except RuntimeError as error:
@@ -116,10 +149,11 @@ def loaded(path: Path) -> Iterator[bpy.types.Image]:
 
 
 def pixels_of(image: bpy.types.Image) -> np.ndarray:
-    """[H,W,4] float32, bottom row first, encoded as in the file. Raises SourceError for an image without pixels."""
-    width, height = image.size
-    if not width or not height:
-        raise SourceError(f"Image “{image.name}” has no pixels: its file is missing or damaged.")
+    """[H,W,4] float32, bottom row first, encoded as in the file; linear where Blender keeps more than 8 bits.
+
+    Raises SourceError for an image without pixels, and for one that is too large.
+    """
+    width, height = _checked_size(image)
     pixels = np.empty(width * height * 4, dtype=np.float32)
     image.pixels.foreach_get(pixels)
     return pixels.reshape(height, width, 4)
@@ -139,8 +173,39 @@ def write_pixels(pixels: np.ndarray, path: Path) -> Path:
     return path
 
 
+def write_shown(image: bpy.types.Image, path: Path) -> Path:
+    """Write an image as a PNG of 8 bits with the colours that the viewport shows behind a camera.
+
+    Raises SourceError for an image without pixels, and for one that is too large.
+    """
+    _checked_size(image)
+    # Its settings alone say how an image is written, and nobody else's shall change.
+    scene = bpy.data.scenes.new("refit-copy")
+    try:
+        view, file = scene.view_settings, scene.render.image_settings
+        view.view_transform, view.look, view.exposure, view.gamma = "Standard", "None", 0.0, 1.0
+        file.file_format, file.color_mode, file.color_depth, file.compression = "PNG", "RGBA", "8", 15
+        image.save_render(str(path), scene=scene)
+    except RuntimeError as error:
+        raise SourceError(f"Image “{image.name}” could not be copied: {str(error).strip()}.") from error
+    finally:
+        bpy.data.scenes.remove(scene)
+    return path
+
+
+def _checked_size(image: bpy.types.Image) -> tuple[int, int]:
+    width, height = image.size
+    if not width or not height:
+        raise SourceError(f"Image “{image.name}” has no pixels: its file is missing or damaged.")
+    if width * height > _MAX_PIXELS:
+        raise SourceError(f"Image “{image.name}” is too large: {width}x{height} pixels.")
+    return width, height
+
+
 def show_behind(camera: bpy.types.Object, picture: Path, name: str, *, pack: bool) -> None:
-    """Put a picture of the frame's own aspect behind a camera. `pack`: the file will not stay."""
+    """Put a picture of the frame's own aspect behind a camera. `pack`: the file will not stay. Raises SourceError."""
+    if not picture.is_file():  # Blender would wait for a pipe
+        raise SourceError(f"The picture {picture} is no longer there.")
     image = bpy.data.images.load(str(picture), check_existing=not pack)
     if pack:
         image.name = name

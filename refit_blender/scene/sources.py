@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ..errors import SourceError
-from . import cameras, images
+from . import images
 from .views import LensDistortion, camera_view
 
 
@@ -18,7 +18,8 @@ from .views import LensDistortion, camera_view
 class Source:
     """A picture and what is known of its camera.
 
-    name: for the new objects; K [3,3] for the picture's pixels, or focal in pixels, or neither; distortion of the lens.
+    name: for the new objects; K [3,3] for the picture's pixels, or focal in pixels, or focal_mm on a sensor whose longer
+    side is 36 mm, or neither; distortion of the lens.
     camera: name of the scene's camera that took it, with camera_to_world [4,4] (OpenCV axes, metres); without one, the
     job makes a camera that matches the picture.
     """
@@ -27,26 +28,28 @@ class Source:
     name: str
     K: np.ndarray | None = None
     focal: float | None = None
+    focal_mm: float | None = None
     distortion: LensDistortion | None = None
     camera: str | None = None
     camera_to_world: np.ndarray | None = None
 
 
-def file_source(path: Path, *, focal: float | None = None, focal_mm: float | None = None) -> Source:
-    """A picture file; its focal length in pixels, or in millimetres on a sensor whose longer side is 36 mm."""
+def file_source(path: Path, folder: Path, *, focal: float | None = None, focal_mm: float | None = None) -> Source:
+    """A picture file; its focal length in pixels, or in millimetres on a sensor whose longer side is 36 mm.
+
+    Formats that only Blender reads are copied into `folder`. Raises SourceError.
+    """
     if not path.name:
         raise SourceError("No image is chosen.")
-    if focal is None and focal_mm is not None and (size := images.picture_size(path)):
-        focal = focal_mm / cameras.DEFAULT_SENSOR_MM * max(size)
-    return Source(picture=path.absolute(), name=path.stem, focal=focal)
+    picture = images.engine_file(path.absolute(), folder)
+    return Source(picture=picture, name=path.stem, focal=focal, focal_mm=focal_mm)
 
 
 def empty_source(empty: bpy.types.Object | None, folder: Path, *, focal_mm: float | None = None) -> Source:
     """The picture of an image empty. Raises SourceError where the object is none."""
     if empty is None or empty.type != "EMPTY" or empty.empty_display_type != "IMAGE" or empty.data is None:
         raise SourceError("The active object is no empty with an image.")
-    source = file_source(images.image_file(empty.data, folder), focal_mm=focal_mm)
-    return Source(picture=source.picture, name=empty.name, focal=source.focal)
+    return Source(picture=images.image_file(empty.data, folder), name=empty.name, focal_mm=focal_mm)
 
 
 def camera_source(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, folder: Path) -> Source:

@@ -154,7 +154,7 @@ def start(photo: Path):
     from refit_blender.reconstruction import Options, Reconstruction
     from refit_blender.scene.sources import file_source
 
-    return Reconstruction(file_source(photo), Options(), photo.parent)
+    return Reconstruction(file_source(photo, photo.parent), Options(), photo.parent)
 
 
 def wait_for_progress(job, seconds: float = 10.0) -> None:
