@@ -5,12 +5,14 @@ import gc
 import os
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import Found, ScriptedDetector, ScriptedModels, street
 from parity_rules import fake_smpl
+from picture_files import encoded, saved, with_exif
 from refit_engine.body import BodyModel, load_body
 from refit_engine.body.transfer import transfer_betas
 from refit_engine.camera import Intrinsics, project
@@ -22,10 +24,9 @@ from refit_engine.fitting.boxes import turn_boxes
 from refit_engine.fitting.job import crop_camera
 from refit_engine.fitting.output import write_output
 from refit_engine.fitting.single import unroll
-from refit_engine.images import write_image
+from refit_engine.images import Photo, read_photo, write_image
 from refit_engine.network.geometry import project_to_crop
 from refit_engine.results import read_result
-from test_images import encoded, with_exif
 
 BOX = (110.0, 40.0, 90.0, 170.0)
 K = np.array([[300.0, 0, 150], [0, 300, 130], [0, 0, 1]])
@@ -228,6 +229,37 @@ def test_scene_camera_refers_to_the_stored_pixels_of_a_turned_photo(fitter, tmp_
     stored, photo = fitter.reconstruct(ImageRequest(path, K=np.array([[300.0, 0, 160], [0, 300, 120], [0, 0, 1]])))
     assert stored.image_size.tolist() == [320, 240] and stored.focal_source == "scene" and not photo.turned
     np.testing.assert_allclose(stored.joints_cam @ roll_rotation(np.pi / 2).T, upright.joints_cam, atol=5e-3)
+
+
+@pytest.mark.parametrize("kind", ["heic", "avif", "gif"])
+def test_photo_that_blender_cannot_show_leaves_a_copy_that_it_can(fitter, tmp_path, kind):
+    path = tmp_path / f"photo.{kind}"
+    path.write_bytes(encoded(".gif", street()) if kind == "gif" else saved(kind, street()))
+    result, photo = fitter.reconstruct(ImageRequest(path))
+    output = write_output(tmp_path / "out", result, photo, load_body().faces, overlay=False)
+    assert output.image == tmp_path / "out" / "upright.jpg" and read_result(output.npz).image == str(output.image)
+    assert np.abs(read_photo(output.image).pixels.astype(int) - photo.pixels).mean() < 3
+
+
+def test_mirrored_photo_of_a_scene_camera_is_detected_as_mirrored_as_it_is_shown(fitter, models, monkeypatch):
+    """Boxes are turned back into the stored pixels, so that nothing but turns may lie between."""
+    seen = []
+    monkeypatch.setattr(models.detector(fitter.device), "detect", lambda pixels: seen.append(pixels) or [])
+    photo = Photo(Path("photo.jpg"), street(), quarter_turns=1, mirrored=True)
+    fitter.detect(photo)
+    np.testing.assert_array_equal(seen[0], np.rot90(street(), -1))
+
+
+def test_focal_length_in_millimetres_belongs_to_the_longer_side(fitter, tmp_path):
+    result, _ = fitter.reconstruct(ImageRequest(sideways_file(tmp_path), focal_mm=72.0))
+    assert result.K[0, 0] == pytest.approx(72 / 36 * 320) and result.focal_source == "user"
+
+
+def test_remark_about_the_file_reaches_the_user(fitter, tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(".jpg", street())[:-2])
+    fitter.reconstruct(ImageRequest(path))
+    assert fitter.messages[0].startswith("photo.jpg has no end mark")
 
 
 def test_nobody_in_the_picture(untrained_weights, photo_file):
