@@ -11,18 +11,20 @@ from .errors import ImageError
 
 
 def read_heic(path: Path, data: bytes) -> np.ndarray:
-    """Pixels [H,W,3] uint8 RGB of the primary picture, turned as the file says; alpha is left out. Raises ImageError."""
+    """Pixels [H,W,3] uint8 RGB of the primary picture, turned as the file says, without alpha. Raises ImageError."""
     try:
         import pillow_heif
     except ImportError as error:
         raise ImageError(
-            f"{path.name} is a HEIC photo, for which this engine lacks pillow-heif: install the engine again, or save it as JPEG."
+            f"{path.name} is a HEIC photo, and this engine has no pillow-heif to read it: "
+            "install the engine again, or save the photo as JPEG."
         ) from error
     pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.options.AUX_IMAGES = False
     try:
         pixels = np.asarray(pillow_heif.open_heif(data))
     except Exception as error:  # the library names five kinds of its errors; damaged files give others, too
-        raise ImageError(f"{path.name} is a HEIC photo that cannot be read: {str(error).strip().rstrip('.')}.") from error
+        reason = str(error).strip().rstrip(".")
+        raise ImageError(f"{path.name} is a HEIC photo that cannot be read: {reason}.") from error
     if pixels.ndim == 2:
         pixels = np.stack([pixels] * 3, axis=-1)
     if pixels.shape[2] == 2:

@@ -22,7 +22,9 @@ _APPLE_ORDER, _APPLE_DIRECTORY, _APPLE_ACCELERATION = 12, 14, 8
 _PLAUSIBLE_G = (0.9, 1.1)
 # Of gravity's part in the picture's plane: below it the picture looks up or down, and no turn is the upright one.
 _CLEAR_TURN = 0.5
-_GIMBAL = re.compile(rb"drone-dji:Gimbal(Pitch|Roll)Degree\s{0,9}(?:=\s{0,9}[\"']|>)\s{0,9}([+-]?\d{1,3}(?:\.\d{0,9})?)")
+_GIMBAL = re.compile(
+    rb"drone-dji:Gimbal(Pitch|Roll)Degree\s{0,9}(?:=\s{0,9}[\"']|>)\s{0,9}([+-]?\d{1,3}(?:\.\d{0,9})?)"
+)
 _MAX_ROLL = 45.0  # degrees: a gimbal that takes portraits may count its roll from there
 
 
@@ -51,9 +53,9 @@ def noted_up(exif: Exif, xmp: bytes, size: tuple[int, int], turn: Turn) -> np.nd
 def _apple_up(exif: Exif) -> np.ndarray | None:
     """From the accelerometer of an iPhone's rear camera, for pixels as the sensor gives them (landscape).
 
-    Layout: `Apple iOS`, a version, the byte order, and a TIFF directory whose offsets count from the note's start; tag 8
-    has gravity in g along the phone's right, its top, and out of its screen. The front camera's pictures may be mirrored,
-    which no tag says: they are left out.
+    Layout: `Apple iOS`, a version, the byte order, and a TIFF directory whose offsets count from the note's start; tag
+    8 has gravity in g along the phone's right, its top, and out of its screen. The front camera's pictures may be
+    mirrored, which no tag says: they are left out.
     """
     note = exif.maker_note
     order = {b"II": "<", b"MM": ">"}.get(note[_APPLE_ORDER : _APPLE_ORDER + 2])
@@ -80,7 +82,7 @@ def _made_turn(up: np.ndarray, size: tuple[int, int]) -> Turn:
 
 
 def _gimbal_up(xmp: bytes) -> np.ndarray | None:
-    """From the pitch and roll of a DJI drone's gimbal, which DJI writes into XMP in degrees; level and forward is 0, 0."""
+    """From pitch and roll of a DJI drone's gimbal, which DJI writes into XMP in degrees; level is 0, 0."""
     angles = {name: float(value) for name, value in _GIMBAL.findall(xmp)}
     if b"Pitch" not in angles:
         return None

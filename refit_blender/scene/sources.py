@@ -18,8 +18,8 @@ from .views import LensDistortion, camera_view
 class Source:
     """A picture and what is known of its camera.
 
-    name: for the new objects; K [3,3] for the picture's pixels, or focal in pixels, or focal_mm on a sensor whose longer
-    side is 36 mm, or neither; distortion of the lens.
+    name: for the new objects; K [3,3] for the picture's pixels, or focal in pixels, or focal_mm on a sensor whose
+    longer side is 36 mm, or neither; distortion of the lens.
     camera: name of the scene's camera that took it, with camera_to_world [4,4] (OpenCV axes, metres); without one, the
     job makes a camera that matches the picture.
     """

@@ -73,10 +73,10 @@ def oriented(path: Path, orientation: int) -> Path:
 
 def _tiff(rgb: np.ndarray, orientation: int) -> bytes:
     height, width = rgb.shape[:2]
-    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 2, 273: 8, 274: orientation, 277: 3, 278: height, 279: rgb.size}
-    entries = []
-    for tag, value in tags.items():
-        short = tag in (258, 259, 262, 274, 277)
-        entries.append(struct.pack("<HHIHH" if short else "<HHII", tag, 3 if short else 4, 1, value, *([0] if short else [])))
-    body = b"".join(entries)
+    numbers = (width, height, 8, 1, 2, 8, orientation, 3, height, rgb.size)
+    tags = dict(zip((256, 257, 258, 259, 262, 273, 274, 277, 278, 279), numbers, strict=True))
+    # In little endian a short value lies where a long one has its lower half.
+    body = b"".join(
+        struct.pack("<HHII", tag, 3 if tag in (258, 259, 262, 274, 277) else 4, 1, value) for tag, value in tags.items()
+    )
     return b"II*\0" + struct.pack("<I", 8 + rgb.size) + rgb.tobytes() + struct.pack("<H", len(tags)) + body + bytes(4)

@@ -48,7 +48,10 @@ def exif_block(tags, order="<"):
                 "R": lambda value: struct.pack(order + "II", round(value * 1000), 1000),
             }[kind](content)
             if len(packed) > 4:
-                packed, extra = struct.pack(order + "I", extra_at + len(extra)), extra + packed + b"\0" * (len(packed) % 2)
+                packed, extra = (
+                    struct.pack(order + "I", extra_at + len(extra)),
+                    extra + packed + b"\0" * (len(packed) % 2),
+                )
             body += struct.pack(order + "HHI", tag, KINDS[kind], count) + packed.ljust(4, b"\0")
         body += struct.pack(order + "I", 0)
     return {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8) + body + extra

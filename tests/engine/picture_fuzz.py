@@ -22,7 +22,12 @@ SEIZED = (0, 1, 0x7F, 0x80, 0xFF)
 
 def samples():
     """A small file of each kind, with all that a reader looks for."""
-    tags = {ORIENTATION: ("H", 6), 0x920A: ("R", 4.25), 0xA405: ("H", 26), 0x927C: ("B", b"Apple iOS\0\0\1MM\0\1" + bytes(60))}
+    tags = {
+        ORIENTATION: ("H", 6),
+        0x920A: ("R", 4.25),
+        0xA405: ("H", 26),
+        0x927C: ("B", b"Apple iOS\0\0\1MM\0\1" + bytes(60)),
+    }
     xmp = b'<x drone-dji:GimbalPitchDegree="-20.0"/>'
     for kind in ("jpg", "png", "png with text", "webp", "tif", "heic", "avif"):
         yield kind, saved(kind, picture(60, 40), tags, xmp if kind != "avif" else b"")

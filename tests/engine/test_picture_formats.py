@@ -91,7 +91,13 @@ def modes():
     yield "palette TIFF", "TIFF", rgb.quantize(8), {}, red
     yield "grey and alpha", "PNG", rgb.convert("LA"), {}, (84, 84, 84)
     yield "grey JPEG", "JPEG", rgb.convert("L"), {}, (84, 84, 84)
-    yield "black and white TIFF", "TIFF", rgb.convert("L").point(lambda grey: 255 * (grey > 85)).convert("1"), {}, (0, 0, 0)
+    yield (
+        "black and white TIFF",
+        "TIFF",
+        rgb.convert("L").point(lambda grey: 255 * (grey > 85)).convert("1"),
+        {},
+        (0, 0, 0),
+    )
     yield "colour profile", "JPEG", rgb, {"icc_profile": profile}, red
     yield "colour profile in PNG", "PNG", rgb, {"icc_profile": profile}, red
     yield "progressive", "JPEG", rgb, {"progressive": True}, red
@@ -100,7 +106,9 @@ def modes():
     yield "GIF", "GIF", rgb, {}, red
 
 
-@pytest.mark.parametrize("kind, image, options, colour", [mode[1:] for mode in modes()], ids=[mode[0] for mode in modes()])
+@pytest.mark.parametrize(
+    "kind, image, options, colour", [mode[1:] for mode in modes()], ids=[mode[0] for mode in modes()]
+)
 def test_colours_however_they_are_stored(tmp_path, kind, image, options, colour):
     stream = io.BytesIO()
     image.save(stream, kind, **options)

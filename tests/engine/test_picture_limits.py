@@ -83,7 +83,7 @@ CUT = {
 @pytest.mark.parametrize("data", CUT.values(), ids=CUT)
 def test_picture_that_is_cut_off_is_refused(tmp_path, data):
     for part in (0.05, 0.5, 0.9):
-        with pytest.raises(ImageError, match="^photo is (truncated: the end of the image is missing|not an image that)"):
+        with pytest.raises(ImageError, match="^photo is (truncated: the end of the image is|not an image that)"):
             read(tmp_path, data[: int(part * len(data))])
 
 
@@ -117,6 +117,7 @@ def bmff(kind, width, height):
 
 
 SIZE = (32768, 32000)
+CODESTREAM = b"\xff\x4f\xff\x51\0\x29\0\0"  # JPEG 2000's
 BOMBS = {
     "gif": b"GIF89a" + struct.pack("<HH", *SIZE) + b"\x80\0\0\0\0\0\xff\xff\xff,;",
     "tiff": tiff(*SIZE, 3, 8),
@@ -127,8 +128,8 @@ BOMBS = {
     "png of 16 bits": png(17000, 17000, 16, 6),
     "webp": b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\xff\xff" * 2,
     "bmp": b"BM" + bytes(12) + struct.pack("<IiiHHI", 40, SIZE[0], -SIZE[1], 1, 24, 1) + bytes(20),
-    "jpeg 2000": b"\xff\x4f\xff\x51\0\x29\0\0" + struct.pack(">8IH", *SIZE, 0, 0, *SIZE, 0, 0, 3) + b"\7\1\1" * 3 + b"\xff\xd9",
-    "jpeg 2000 of many channels": b"\xff\x4f\xff\x51\0\x29\0\0" + struct.pack(">8IH", 400, 400, 0, 0, 400, 400, 0, 0, 9999),
+    "jpeg 2000": CODESTREAM + struct.pack(">8IH", *SIZE, 0, 0, *SIZE, 0, 0, 3) + b"\7\1\1" * 3 + b"\xff\xd9",
+    "jpeg 2000 of many channels": CODESTREAM + struct.pack(">8IH", 400, 400, 0, 0, 400, 400, 0, 0, 9999),
     "ppm": b"P6 40000 40000 255\n",
     "text of numbers": b"P3 # a remark\n40000\n40000 255\n",
     "heic": bmff("heic", *SIZE),
