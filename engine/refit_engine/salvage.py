@@ -55,10 +55,10 @@ def _png(data: bytes, size: tuple[int, int]) -> np.ndarray | None:
     width, height = size
     depth, colour = data[24], data[25]  # of the first chunk
     bits = depth * _PNG_BITS.get(colour, 4)
-    # Interlaced rows need somewhat more; what is beyond the end does no harm.
     wanted = height * ((width * bits + 7) // 8 + 1)
     try:
-        rows = zlib.decompressobj().decompress(b"".join(packed), 2 * wanted)
+        # The rows of interlaced pictures are more, and each has a byte for its filter, and a filling.
+        rows = zlib.decompressobj().decompress(b"".join(packed), wanted + 16 * height)
     except zlib.error:
         return None
     if wanted - len(rows) > _MISSING_PART * wanted:

@@ -196,7 +196,7 @@ def write_shown(image: bpy.types.Image, path: Path) -> Path:
 def _checked_size(image: bpy.types.Image) -> tuple[int, int]:
     width, height = image.size
     if not width or not height:
-        raise SourceError(f"Image “{image.name}” has no pixels: its file is missing or damaged.")
+        raise SourceError(f"Image “{image.name}” has no pixels: its file is missing, damaged, or of an unknown format.")
     if width * height > _MAX_PIXELS:
         raise SourceError(f"Image “{image.name}” is too large: {width}x{height} pixels.")
     return width, height

@@ -67,7 +67,7 @@ def camera_view(
     if not width or not height:
         raise SourceError(
             f"The background “{background.picture.name}” of camera “{camera.name}” has no pixels: "
-            "its file is missing or damaged."
+            "its file is missing, damaged, or of an unknown format."
         )
     frame = cameras.frame_of(scene)
     if (frame.width, frame.height) != (width, height):

@@ -32,5 +32,5 @@ def read_header(data: bytes) -> Header | None:
         reader = bmff.read_header
     try:
         return reader(data) if reader else None
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, IndexError, ValueError, OverflowError):
         return None
