@@ -204,12 +204,12 @@ def test_impossible_names_are_errors_of_the_picture(name):
         read_photo(name)
 
 
-@POSIX
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited and measured as Linux does it")
 def test_any_damage_ends_in_an_image_error_and_takes_no_memory():
     """200 seeded mutations of each format, with the addresses of the process limited."""
     done = subprocess.run([sys.executable, FUZZ, "200"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     *formats, megabytes = done.stdout.splitlines()
-    assert len(formats) == 11 and int(megabytes) < 400
+    assert len(formats) == 11 and int(megabytes) < 300
     # The mutations are no noise: some of them leave a picture that can be read.
     assert sum(int(line.split()[-4]) for line in formats) > 200
