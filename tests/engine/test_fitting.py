@@ -238,7 +238,7 @@ def test_photo_that_blender_cannot_show_leaves_a_copy_that_it_can(fitter, tmp_pa
     result, photo = fitter.reconstruct(ImageRequest(path))
     output = write_output(tmp_path / "out", result, photo, load_body().faces, overlay=False)
     assert output.image == tmp_path / "out" / "upright.jpg" and read_result(output.npz).image == str(output.image)
-    assert np.abs(read_photo(output.image).pixels.astype(int) - photo.pixels).mean() < 15
+    assert np.abs(read_photo(output.image).pixels.astype(int) - photo.pixels).mean() < 25  # blocks of colour, dithered
 
 
 def test_mirrored_photo_of_a_scene_camera_is_detected_as_mirrored_as_it_is_shown(fitter, models, monkeypatch):
