@@ -190,7 +190,9 @@ def _decode(path: Path, data: bytes, header: Header) -> tuple[np.ndarray, str]:
     if pixels is None and header.kind == "GIF" and (found := nearly_complete(data, header)) is not None:
         return _to_rgb8(path, found), without_end
     if pixels is None:
-        raise ImageError(f"{path.name} is not an image that can be read: its {header.kind} data are damaged.")
+        raise ImageError(
+            f"{path.name} is not an image that can be read: its {header.kind} data are damaged or unknown."
+        )
     pixels = _to_rgb8(path, pixels)
     return _turn_pixels(pixels, header.turn) if header.turn else pixels, ""
 

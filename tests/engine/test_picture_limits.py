@@ -165,6 +165,29 @@ def test_text_that_grows_when_it_is_unpacked_is_cut(tmp_path):
     assert len(text) < 1 << 20 and read_header(data[:33] + chunk + data[33:]).exif == b""
 
 
+def item_places(count, extents, size):
+    """HEIC's box with the places of `count` items, of `extents` pieces each, every number in `size` bytes."""
+    items = b"".join(
+        struct.pack(">HHH", number + 1, 0, extents) + (bytes(size) + b"\xff" * size) * (extents if size else 0)
+        for number in range(count)
+    )
+    content = b"\0\0\0\0" + bytes([size << 4 | size, 0]) + struct.pack(">H", count) + items
+    return struct.pack(">I4s", len(content) + 8, b"iloc") + content
+
+
+@pytest.mark.parametrize(
+    "extents, size", [(65535, 0), (64, 4)], ids=["pieces without bytes", "the whole file 64 times"]
+)
+def test_places_in_a_heic_file_take_no_longer_and_no_more_than_they_are(extents, size):
+    name = struct.pack(">I4sIHH", 21, b"infe", 2 << 24, 1, 0) + b"Exif\0"
+    names = struct.pack(">I4sIH", 14 + len(name), b"iinf", 0, 1) + name
+    meta = b"\0\0\0\0" + names + item_places(50000 if not size else 1, extents, size)
+    data = b"\0\0\0\x10ftypheic\0\0\0\0" + struct.pack(">I4s", len(meta) + 8, b"meta") + meta + bytes(1 << 16)
+    # With a step for each of the 3,000,000,000 pieces this would take hours.
+    header = read_header(data)
+    assert header is not None and header.exif == b""
+
+
 def test_huge_file_is_refused_unread(tmp_path):
     with open(tmp_path / "a.png", "wb") as stream:
         stream.truncate(MAX_BYTES + 1)  # takes no room on the disk

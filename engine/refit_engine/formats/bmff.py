@@ -12,6 +12,7 @@ from .header import Header, Kind, Turn
 _AVIF, _HEIC = {b"avif", b"avis"}, {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _XMP_TYPE = b"application/rdf+xml"
 _MAX_EXTENTS = 64
+_MAX_METADATA = 1 << 24
 
 
 @dataclass
@@ -118,15 +119,15 @@ def _read_places(data: bytes, at: int, items: _Items) -> None:
         (count,) = struct.unpack_from(">H", data, position)
         position += 2
         extents = []
-        for _ in range(count):
-            if position >= len(data):
-                raise ValueError("iloc ends beyond the data")
-            position += sizes[3]
-            start = base + int.from_bytes(data[position : position + sizes[0]], "big")
-            position += sizes[0]
-            extents.append((start, int.from_bytes(data[position : position + sizes[1]], "big")))
-            position += sizes[1]
-        items.places[number] = inside, extents[:_MAX_EXTENTS]
+        step = sizes[3] + sizes[0] + sizes[1]
+        for at_extent in (position + step * index for index in range(min(count, _MAX_EXTENTS))):
+            middle = at_extent + sizes[3] + sizes[0]
+            start = base + int.from_bytes(data[at_extent + sizes[3] : middle], "big")
+            extents.append((start, int.from_bytes(data[middle : middle + sizes[1]], "big")))
+        position += step * count
+        if position > len(data):
+            raise ValueError("iloc ends beyond the data")
+        items.places[number] = inside, extents
 
 
 def _read_owned(data: bytes, at: int, items: _Items) -> None:
@@ -168,4 +169,6 @@ def _metadata(data: bytes, items: _Items, kind: bytes) -> bytes:
     number = next((number for number, name in items.names.items() if name == kind), None)
     inside, extents = items.places.get(number, (False, [])) if number is not None else (False, [])
     source = items.idat if inside else data
+    if sum(length for _, length in extents) > _MAX_METADATA:  # they may all name the same bytes
+        return b""
     return b"".join(source[start : start + length] for start, length in extents)

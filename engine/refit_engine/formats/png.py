@@ -66,7 +66,7 @@ def _text(name: bytes, content: bytes) -> tuple[bytes, bytes]:
     """Keyword and text of a text chunk; no text where it is damaged."""
     keyword, _, rest = content.partition(b"\0")
     packed = name == b"zTXt"
-    if name == b"tEXt":
+    if name == b"tEXt" or keyword not in (*_RAW_PROFILES, _XMP):
         return keyword, rest
     if name == b"zTXt":
         rest = rest[1:]
