@@ -24,6 +24,7 @@ from .boxes import MIN_BOX_SIDE
 from .looks import Sight, cut_out, look_closely
 from .models import FitOptions, Models
 from .second_opinion import average_each
+from .square_pixels import squeezed, stretch_of, stretched
 from .subject import Subject, choose_subject
 from .upright import Standing, stand_up
 
@@ -72,10 +73,15 @@ class FitJob:
     def detector(self) -> PersonDetector:
         return self.models.detector(self.device)
 
-    def detect(self, photo: Photo) -> list[Detection]:
-        """People of a photo, largest first, in standing pixels (`Photo.standing`)."""
+    def detect(self, photo: Photo, intrinsics: Intrinsics | None = None) -> list[Detection]:
+        """People of a photo, largest first, in standing pixels (`Photo.standing`).
+
+        intrinsics: of the photo, square pixels by default.
+        """
+        stretch = stretch_of(intrinsics.focal, photo.quarter_turns) if intrinsics else (1.0, 1.0)
         with self.timed("detect"):
-            found = self.on_device(lambda: self.detector().detect(photo.standing().pixels))
+            pixels = stretched(photo.standing().pixels, stretch)
+            found = squeezed(self.on_device(lambda: self.detector().detect(pixels)), stretch)
         found = [person for person in found if min(person.bbox_xywh[2:]) >= MIN_BOX_SIDE]
         found.sort(key=lambda person: -person.bbox_xywh[2] * person.bbox_xywh[3])
         return found

@@ -77,8 +77,8 @@ class People:
 class Fitter(FitJob):
     """Fits the people of image after image with the same options; memory does not grow with their number."""
 
-    def detect(self, photo: Photo) -> list[Detection]:
-        found = super().detect(photo)
+    def detect(self, photo: Photo, intrinsics: Intrinsics | None = None) -> list[Detection]:
+        found = super().detect(photo, intrinsics)
         return found[:1] if self.options.people == "largest" else found
 
     def reconstruct(self, request: ImageRequest) -> tuple[ImageResult, Photo]:
@@ -99,7 +99,7 @@ class Fitter(FitJob):
         boxes = None if request.boxes_xywh is None else checked_boxes(request.boxes_xywh, photo)
         photo, intrinsics, boxes = without_distortion(photo, intrinsics, boxes, request.distortion)
         if boxes is None:
-            boxes, scores = self._found_boxes(photo)
+            boxes, scores = self._found_boxes(photo, intrinsics)
         else:
             scores = np.ones(len(boxes))
         people = self.fit(photo.pixels, boxes, intrinsics, roll=photo.quarter_turns * np.pi / 2)
@@ -164,10 +164,10 @@ class Fitter(FitJob):
             return "off"
         return "calibrated" if self.subject().network.calibration else "uncalibrated"
 
-    def _found_boxes(self, photo: Photo) -> tuple[np.ndarray, np.ndarray]:
+    def _found_boxes(self, photo: Photo, intrinsics: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
         """Detected boxes [N,4] in the photo's own pixels, upright or not, and scores [N]. Raises NoPersonFound."""
         self.step("detect")
-        found = self.detect(photo)
+        found = self.detect(photo, intrinsics)
         if not found:
             raise NoPersonFound(f"Nobody was found in {photo.path.name}.")
         boxes = np.array([person.bbox_xywh for person in found], dtype=np.float64)

@@ -72,7 +72,7 @@ class ViewFitter(FitJob):
     def _detections(self, view: View, photo: Photo, boxes: np.ndarray | None) -> list[Detection]:
         """The people of a view in its own pixels; those in the given boxes [N,4], if any, without joints as yet."""
         if boxes is None:
-            return [turn_detection(one, photo) for one in self.detect(photo)]
+            return [turn_detection(one, photo) for one in self.detect(photo, view.intrinsics)]
         return [Detection(tuple(map(float, box)), 1.0, np.zeros((len(JOINT_NAMES), 3), np.float32)) for box in boxes]
 
     def _with_joints(self, view: View, person: Detection) -> Detection:
