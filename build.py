@@ -35,6 +35,8 @@ CACHE = Path(os.environ.get("REFIT_CACHE") or Path.home() / ".cache" / "refit-bl
 ENGINE = ROOT / "engine"
 LOCK = ENGINE / "requirements-linux-py311.txt"
 WHEELHOUSE = ROOT / "wheels"
+# What the add-on itself needs in Blender's Python: pure Python, since Blender chooses wheels by platform only.
+ADDON_REQUIREMENTS = ROOT / "refit_blender" / "requirements.txt"
 CHROOT = CACHE / "sid"
 SAMPLE_PHOTO = ROOT / "docs" / "samples" / "balance.jpg"
 SAMPLE_CALIBRATION = ROOT / "docs" / "samples" / "multiview" / "calibration.toml"
@@ -246,6 +248,8 @@ def bpy_environment(version: str) -> Environment:
     key = requirements_key(requirements)
     env = environment(f"bpy-{version}", key, python_for_blender())
     env.install(f"Blender {version}", *requirements, key=key)
+    brought = ["-r", str(ADDON_REQUIREMENTS)]
+    env.install("what the extension brings", *brought, key=requirements_key(brought))
     return env
 
 
@@ -297,18 +301,36 @@ def engine_wheel() -> Path:
     return next(folder.glob("*.whl"))
 
 
+def addon_wheels() -> list[Path]:
+    """The wheels that Blender installs with the extension, downloaded once for each state of their list."""
+    folder = CACHE / "addon-wheels" / requirements_key(["-r", str(ADDON_REQUIREMENTS)])
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with timed("downloading what the extension brings"), tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            only_pure = ["--only-binary=:all:", "--no-deps", "--platform", "any", "--python-version", "3.11"]
+            tools_environment().pip("download", "--quiet", *only_pure, "-d", unfinished, "-r", ADDON_REQUIREMENTS)
+            shutil.copytree(unfinished, folder)
+    return sorted(folder.glob("*.whl"))
+
+
 def build_zip(*, platform_name: str | None = None, with_wheels: bool = False, folder: Path = ROOT / "dist") -> Path:
-    """Write the installable extension: the add-on beside its manifest, the engine's wheel in wheels-engine/."""
+    """Write the installable extension: the add-on beside its manifest, the engine's wheel in wheels-engine/.
+
+    Blender itself installs the wheels that the manifest names, those in wheels/.
+    """
     manifest = (ROOT / "blender_manifest.toml").read_text(encoding="utf-8")
     facts = tomllib.loads(manifest)
     name = f"{facts['id']}-{facts['version']}"
+    brought = addon_wheels()
+    added = f"wheels = {json.dumps([f'./wheels/{path.name}' for path in brought])}\n"
     if platform_name:
         if "platforms" in facts:
             raise BuildError("blender_manifest.toml names platforms already; --platform would contradict it.")
-        # Top-level keys must come before the first table.
-        head, bracket, tables = manifest.partition("\n[")
-        manifest = f'{head.rstrip()}\nplatforms = ["{platform_name}"]\n{bracket}{tables}'
+        added += f'platforms = ["{platform_name}"]\n'
         name += "-" + platform_name.replace("-", "_")
+    # Top-level keys must come before the first table.
+    head, bracket, tables = manifest.partition("\n[")
+    manifest = f"{head.rstrip()}\n{added}{bracket}{tables}"
     wheels = [engine_wheel()]
     if with_wheels:
         wheels += sorted(WHEELHOUSE.glob("*.whl"))
@@ -322,6 +344,8 @@ def build_zip(*, platform_name: str | None = None, with_wheels: bool = False, fo
             entries[path.name] = path.read_bytes()
     for path in wheels:
         entries[f"wheels-engine/{path.name}"] = path.read_bytes()
+    for path in brought:
+        entries[f"wheels/{path.name}"] = path.read_bytes()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}.zip"
     with zipfile.ZipFile(target, "w") as archive:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -12,6 +13,12 @@ from .calibration import find_pictures, read_calibration, world_of
 from .calibration.world import Axis
 from .errors import CalibrationError
 from .scene.calibrated import Rig, build_rig
+
+_LONGEST_UNIT = 1e6  # metres
+_NO_SCALE = (
+    "The file's world has no scale, but bodies are fitted in metres: measure something that is known, and import the file "
+    "again with the length of its unit (Unit: Other)."
+)
 
 
 def import_rig(
@@ -29,9 +36,11 @@ def import_rig(
     """
     if pictures is not None and not pictures.is_dir():
         raise CalibrationError(f"There is no folder {pictures}.")
-    if metres is not None and metres <= 0:
-        raise CalibrationError(f"The file's unit must be longer than {metres:g} metres.")
+    if metres is not None and not 0 < metres < _LONGEST_UNIT:
+        raise CalibrationError(f"A unit of {metres:g} metres is no length that a file can be measured in.")
     files = [path.absolute() for path in files]
     calibration = read_calibration(files)
+    if metres is None and not calibration.metric:
+        calibration = replace(calibration, remarks=(*calibration.remarks, _NO_SCALE))
     found = find_pictures(calibration.cameras, files[0], pictures)
     return build_rig(context, files[0], calibration, world_of(calibration, up, metres), found)

@@ -13,24 +13,26 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CalibrationError
+from .files import shown
 from .model import CENTRE_TO_CORNER, CalibratedCamera, Calibration, make_camera, numbers, rotation_from_vector
-from .opencv_yaml import Value, flat_numbers
+from .tree import Value, flat_numbers
 
 
 def is_easymocap(tree: dict[str, Value]) -> bool:
     """Whether the mapping is one of the two files."""
     names = tree.get("names")
-    return isinstance(names, list) and any(f"{key}_{name}" in tree for name in names for key in ("K", "T"))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return False
+    return any(f"{key}_{name}" in tree for name in names for key in ("K", "T"))
 
 
 def read_easymocap(path: Path, tree: dict[str, Value]) -> Calibration:
     """The cameras of both files in one mapping; `path` names them. Raises CalibrationError, naming the key."""
-    names = [str(name) for name in tree["names"]]
-    return Calibration("EasyMocap", tuple(_camera(path, name, tree) for name in names))
+    return Calibration("EasyMocap", tuple(_camera(path, name, tree) for name in tree["names"]))
 
 
 def _camera(path: Path, name: str, tree: dict[str, Value]) -> CalibratedCamera:
-    where = f"{path.name}, camera “{name}”"
+    where = f"{path.name}, camera “{shown(name)}”"
 
     def values(*keys: str, count: int | None) -> np.ndarray | None:
         for key in keys:
@@ -45,7 +47,9 @@ def _camera(path: Path, name: str, tree: dict[str, Value]) -> CalibratedCamera:
         return found
 
     matrix = values("Rot", count=9)
-    width, height = values("W", count=1), values("H", count=1)
+    sides = [values("W", count=1), values("H", count=1)]
+    # EasyMocap writes 0, or -1, for what it does not know.
+    known = all(side is not None and side[0] > 0 for side in sides)
     distortion = values("dist", "D", count=None)
     return make_camera(
         name,
@@ -53,6 +57,6 @@ def _camera(path: Path, name: str, tree: dict[str, Value]) -> CalibratedCamera:
         K=needed("K", count=9).reshape(3, 3) + CENTRE_TO_CORNER,
         R=rotation_from_vector(needed("R", "Rot", count=3)) if matrix is None else matrix.reshape(3, 3),
         t=needed("T", count=3),
-        size=None if width is None or height is None else (round(width[0]), round(height[0])),
+        size=(round(sides[0][0]), round(sides[1][0])) if known else None,
         distortion=() if distortion is None else distortion,
     )

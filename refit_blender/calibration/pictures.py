@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,24 +28,36 @@ class Picture:
     kind: Literal["still", "video", "sequence"]
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """A folder that is searched, and the pictures and videos in it, sorted."""
+
+    path: Path
+    files: tuple[Path, ...]
+
+
 def find_pictures(
     cameras: Sequence[CalibratedCamera], calibration_file: Path, folder: Path | None = None
 ) -> list[Picture | None]:
     """The picture of each camera, None where there is none.
 
     They are looked for in `folder` and its subfolders, else beside the calibration file, in the folders there, and in
-    those beside its own folder that are called after pictures or videos. A file belongs to a camera that has its name (the same folder for a sequence of
-    frames), or else whose name is one of the words of the file's name. Stills win over videos.
+    those beside its own folder that are called after pictures or videos; nowhere else, whatever path the file names. A
+    file belongs to a camera that has its name (the same folder for a sequence of frames), or whose name stands in the
+    file's behind “cam”, or is one of its words. Stills win over videos; what two cameras would share belongs to none.
     """
     parent = calibration_file.absolute().parent
-    # COLMAP's project has its model in sparse/0 and its pictures in images.
-    above = [parent.parent, parent.parent.parent] if any(camera.picture for camera in cameras) else [parent.parent]
-    folders = _with_children(folder or parent)
+    above = [parent.parent]
+    if any(camera.picture for camera in cameras):
+        # COLMAP's project has its model in sparse/0 and its pictures in images; nerfstudio's has it in colmap/sparse/0.
+        above += [parent.parent.parent, parent.parent.parent.parent]
+    paths = _with_children(folder or parent)
     if folder is None:
-        folders += [child for place in above for child in _with_children(place)[1:] if _MEDIA.fullmatch(child.name)]
-    folders = list(dict.fromkeys(folders))
-    listings = [sorted(_files(place)) for place in folders]
-    return [_named(camera, folders) or _find(camera.name, folders, listings) for camera in cameras]
+        paths += [child for place in above for child in _with_children(place)[1:] if _MEDIA.fullmatch(child.name)]
+    folders = [_Folder(path, tuple(sorted(_files(path)))) for path in dict.fromkeys(paths)]
+    found = [_named(camera, folders) or _find(camera, folders) for camera in cameras]
+    uses = Counter(picture.path for picture in found if picture)
+    return [picture if picture and uses[picture.path] == 1 else None for picture in found]
 
 
 def _with_children(folder: Path) -> list[Path]:
@@ -64,32 +77,67 @@ def _files(folder: Path) -> Iterable[Path]:
         return
 
 
-def _named(camera: CalibratedCamera, folders: Sequence[Path]) -> Picture | None:
-    """The file that the calibration names, in the nearest folder that has it."""
+def _named(camera: CalibratedCamera, folders: Sequence[_Folder]) -> Picture | None:
+    """The file that the calibration names, in the nearest folder that has it.
+
+    A name with a path of its own is looked for by its last parts, so that nothing outside the folders is opened.
+    """
     if not camera.picture:
         return None
-    for folder in folders:
-        if (path := folder / camera.picture).is_file():
-            return _picture(path)
+    name = camera.picture.replace("\\", "/")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    outside = name.startswith("/") or ".." in parts or any(":" in part for part in parts)
+    if outside:
+        inside = [index for index, part in enumerate(parts) if part == ".." or ":" in part]
+        parts = parts[inside[-1] + 1 :] if inside else parts
+    # Of a path from elsewhere, the longest end that is here.
+    for start in range(len(parts) if outside else min(1, len(parts))):
+        for folder in folders:
+            path = folder.path.joinpath(*parts[start:])
+            if path.suffix.lower() in STILLS | VIDEOS and _is_file(path):
+                return _picture(path)
     return None
 
 
-def _find(name: str, folders: Sequence[Path], listings: Sequence[Sequence[Path]]) -> Picture | None:
-    wanted = _plain(name)
-    for files in listings:
-        exact = [path for path in files if _plain(path.stem) == wanted]
-        if exact:
-            return _picture(min(exact, key=lambda path: path.suffix.lower() in VIDEOS))
-    for folder in folders:
-        # EasyMocap has the frames of camera 01 in images/01.
-        if frames := [path for path in sorted(_files(folder / name)) if _is_still(path)]:
-            return Picture(frames[0], "sequence" if len(frames) > 1 else "still")
-    word = re.compile(rf"(?<![a-z0-9]){re.escape(wanted)}(?![a-z0-9])")
-    for files in listings:
-        partly = [path for path in files if word.search(path.stem.lower())]
-        if len(partly) == 1:
-            return _picture(partly[0])
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that the system cannot have
+        return False
+
+
+def _find(camera: CalibratedCamera, folders: Sequence[_Folder]) -> Picture | None:
+    wanted = _plain(camera.name)
+    for spelled in (_same, _without_marks):
+        for folder in folders:
+            exact = [path for path in folder.files if spelled(_plain(path.stem)) == spelled(wanted)]
+            if exact:
+                return _picture(min(exact, key=lambda path: path.suffix.lower() in VIDEOS))
+    if camera.picture:  # COLMAP's images have names of their own
+        return None
+    if not re.search(r"[/\\:]", camera.name) and camera.name not in (".", ".."):
+        for folder in folders:
+            # EasyMocap has the frames of camera 01 in images/01.
+            if frames := [path for path in sorted(_files(folder.path / camera.name)) if _is_still(path)]:
+                return Picture(frames[0], "sequence" if len(frames) > 1 else "still")
+    # Anipose takes the letters behind “cam” for the name: A in trial1-camA.
+    name = re.escape(wanted) if not wanted.isdecimal() else f"0*{int(wanted[:20])}"
+    for start in (r"(?<![a-z0-9])cam(?:era)?[-_ ]?", r"(?<![a-z0-9])"):
+        word = re.compile(rf"{start}{name}(?![a-z0-9])")
+        for folder in folders:
+            partly = [path for path in folder.files if word.search(path.stem.lower())]
+            if len(partly) == 1:
+                return _picture(partly[0])
     return None
+
+
+def _same(name: str) -> str:
+    return name
+
+
+def _without_marks(name: str) -> str:
+    """cam_01 is cam01."""
+    return re.sub(r"[-_. ]", "", name)
 
 
 def _plain(name: str) -> str:

@@ -4,19 +4,23 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import CalibrationError
 from .colmap import is_colmap, read_colmap
 from .easymocap import is_easymocap, read_easymocap
+from .files import read_text, shown
 from .model import Calibration
 from .opencv import has_intrinsics, has_poses, is_opencv, read_opencv
-from .opencv_yaml import parse_yaml
 from .rig_toml import read_rig_toml
+from .tree import parse_tree
 
-_MAX_BYTES = 50_000_000
-_KNOWN = "Pose2Sim, Anipose or FreeMoCap TOML, EasyMocap or OpenCV YAML, COLMAP text or binary"
+_TREES = (".yml", ".yaml", ".json", ".xml")
+_KNOWN = "Pose2Sim, Anipose, FreeMoCap or Caliscope TOML, EasyMocap, OpenCV, ROS or Kalibr files, COLMAP text or binary"
 
 
 def read_calibration(paths: Sequence[Path]) -> Calibration:
@@ -26,15 +30,17 @@ def read_calibration(paths: Sequence[Path]) -> Calibration:
     found beside the first. Raises CalibrationError, which names the file and the line or key, for all that is wrong.
     """
     paths = [Path(path) for path in paths]
-    read = [_read_one(path) for path in _without_partners(paths)]
+    # Numbers that are too large are refused where they have become infinite.
+    with np.errstate(all="ignore"):
+        read = [_read_one(path) for path in _without_partners(paths)]
     if not read:
         raise CalibrationError("No calibration file is chosen.")
     cameras = tuple(camera for calibration in read for camera in calibration.cameras)
-    names = [camera.name for camera in cameras]
-    for name in names:
-        if names.count(name) > 1:
-            raise CalibrationError(f"There are {names.count(name)} cameras that are called “{name}”.")
-    return Calibration(read[0].label, cameras, all(calibration.metric for calibration in read))
+    name, count = Counter(camera.name for camera in cameras).most_common(1)[0]
+    if count > 1:
+        raise CalibrationError(f"There are {count} cameras that are called “{shown(name)}”.")
+    remarks = tuple(remark for calibration in read for remark in calibration.remarks)
+    return Calibration(read[0].label, cameras, all(calibration.metric for calibration in read), remarks)
 
 
 def _without_partners(paths: Sequence[Path]) -> list[Path]:
@@ -54,49 +60,34 @@ def _read_one(path: Path) -> Calibration:
             return read_colmap(path)
         except OSError as error:
             raise CalibrationError(f"{path} cannot be opened: {error.strerror}.") from error
-    text = _text(path)
+    text = read_text(path)
+    if not text.strip():
+        raise CalibrationError(f"{path.name} is empty.")
     if _looks_like_toml(path, text):
         return read_rig_toml(path, text)
-    if text.startswith("%YAML") or path.suffix.lower() in (".yml", ".yaml"):
-        return _read_yaml(path, text)
+    if path.suffix.lower() in _TREES or text.startswith(("%YAML", "<?xml", "<opencv_storage")):
+        return _read_tree(path, text)
     raise CalibrationError(f"{path.name} is none of these: {_KNOWN}.")
 
 
-def _text(path: Path) -> str:
-    """What a text file says. Raises CalibrationError."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CalibrationError(f"{path.name} is too large for a calibration file.")
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise CalibrationError(f"There is no file {path}.") from None
-    except UnicodeDecodeError:
-        raise CalibrationError(f"{path.name} is no text, so none of these: {_KNOWN}.") from None
-    except OSError as error:
-        raise CalibrationError(f"{path} cannot be opened: {error.strerror}.") from error
-    if not text.strip():
-        raise CalibrationError(f"{path.name} is empty.")
-    return text
-
-
 def _looks_like_toml(path: Path, text: str) -> bool:
-    if path.suffix.lower() == ".toml":
-        return True
-    return not text.startswith("%YAML") and re.search(r"^\s*\[[^\[\]]+\]\s*$", text, re.MULTILINE) is not None
+    if path.suffix.lower() in (".toml", *_TREES):
+        return path.suffix.lower() == ".toml"
+    return not text.startswith("%YAML") and re.search(r"^[ \t]*\[[^\[\]\n]+\][ \t]*$", text, re.MULTILINE) is not None
 
 
-def _read_yaml(path: Path, text: str) -> Calibration:
-    tree = parse_yaml(path, text)
+def _read_tree(path: Path, text: str) -> Calibration:
+    tree = parse_tree(path, text)
     partner = _partner(path)
     if is_easymocap(tree):
         if not partner:
             raise CalibrationError(f"{path.name} is one of EasyMocap's two files; the other is not beside it.")
-        tree |= parse_yaml(partner, _text(partner))
+        tree |= parse_tree(partner, read_text(partner))
         return read_easymocap(path, tree)
     if not is_opencv(tree):
         raise CalibrationError(f"{path.name} has no camera matrix (such as camera_matrix, K or M1).")
     if partner and not (has_intrinsics(tree) and has_poses(tree)):
-        tree |= parse_yaml(partner, _text(partner))
+        tree |= parse_tree(partner, read_text(partner))
     return read_opencv(path, tree)
 
 
@@ -109,4 +100,4 @@ def _partner(path: Path) -> Path | None:
         flags=re.IGNORECASE,
     )
     partner = path.with_name(other)
-    return partner if partner != path and path.suffix.lower() in (".yml", ".yaml") and partner.is_file() else None
+    return partner if partner != path and path.suffix.lower() in _TREES and partner.is_file() else None

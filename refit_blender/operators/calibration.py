@@ -13,11 +13,11 @@ from ..calibration_import import import_rig
 from ..errors import RefitError
 from ..session import state
 
-SUFFIXES = ".toml;.yml;.yaml;.txt;.bin"
+SUFFIXES = ".toml;.yml;.yaml;.json;.xml;.txt;.bin"
 
 
 class REFIT_OT_import_calibration(bpy.types.Operator):
-    """Make cameras from a calibration file of Pose2Sim, Anipose, FreeMoCap, EasyMocap, OpenCV or COLMAP"""
+    """Make cameras from a calibration file of Pose2Sim, Anipose, FreeMoCap, EasyMocap, OpenCV, ROS, COLMAP and others"""
 
     bl_idname = "refit.import_calibration"
     bl_label = "Import Calibration"
@@ -26,7 +26,7 @@ class REFIT_OT_import_calibration(bpy.types.Operator):
     filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
     files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
-    filter_glob: StringProperty(default="*.toml;*.yml;*.yaml;*.txt;*.bin", options={"HIDDEN"})
+    filter_glob: StringProperty(default="*.toml;*.yml;*.yaml;*.json;*.xml;*.txt;*.bin", options={"HIDDEN"})
     pictures: StringProperty(
         name="Pictures",
         description="Folder of the pictures or videos. Empty: they are looked for near the file",
@@ -120,4 +120,5 @@ class REFIT_FH_calibration(bpy.types.FileHandler):
 
 def menu_entry(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:
     """For File > Import."""
-    menu.layout.operator(REFIT_OT_import_calibration.bl_idname, text="Camera Calibration (.toml/.yml/.txt/.bin)")
+    text = "Camera Calibration (.toml/.yml/.json/.xml/.txt/.bin)"
+    menu.layout.operator(REFIT_OT_import_calibration.bl_idname, text=text)

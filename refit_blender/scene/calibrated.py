@@ -13,6 +13,8 @@ import numpy as np
 from mathutils import Matrix
 
 from ..calibration import CalibratedCamera, Calibration, Picture, World
+from ..calibration.model import LARGEST_SIDE
+from ..errors import CalibrationError
 from . import cameras
 from .assemble import leave_edit_mode, nothing_left_on_error
 from .cameras import DEFAULT_SENSOR_MM, Frame, Lens, Placement
@@ -21,6 +23,8 @@ from .views import LENS_PROPERTY
 FILE_PROPERTY = "refit_calibration"
 # Sizes of pictures that were scaled for storing are rounded.
 _ASPECT_TOLERANCE = 0.01
+# Blender renders no smaller pictures.
+_SMALLEST_SIDE = 4
 # Pixels: less bending than this cannot be seen.
 _VISIBLE_BEND = 2.0
 
@@ -51,12 +55,13 @@ def build_rig(
 ) -> Rig:
     """Make the cameras in a collection of their own, select them, and make the scene render their size.
 
-    pictures: one for each camera, or None. On any error the scene is left as it was.
+    pictures: one for each camera, or None. On any error the scene is left as it was. Raises CalibrationError for a
+    camera that Blender cannot hold.
     """
     leave_edit_mode(context)
     scene = context.scene
     unit = cameras.metres_per_unit(scene)
-    messages: list[str] = []
+    messages = list(calibration.remarks)
     with nothing_left_on_error():
         collection = bpy.data.collections.new(f"Cameras {file.stem}")
         collection[FILE_PROPERTY] = str(file)
@@ -81,12 +86,12 @@ def build_rig(
             _show(item, block, camera, size)
             if isinstance(block, bpy.types.Image) and _largest_bend(camera, size) > _VISIBLE_BEND:
                 bent.append(camera)
+        cameras.set_frame(scene, frame)
     absent = [camera.name for camera, picture in zip(calibration.cameras, pictures, strict=True) if picture is None]
     if absent:
         messages.append(f"No picture was found for {_enumeration(absent)}: choose their folder, or add them by hand.")
     if bent:
         messages.append("Stills are shown as taken, bent by their lenses; Fit from Cameras takes that into account.")
-    cameras.set_frame(scene, frame)
     scene.camera = made[0]
     _select(context, made)
     return Rig(collection, tuple(made), world, f"{file.name} ({calibration.label})", tuple(messages))
@@ -114,12 +119,18 @@ def _remove(block: bpy.types.Image | bpy.types.MovieClip) -> None:
 
 
 def _size(camera: CalibratedCamera, block: bpy.types.Image | bpy.types.MovieClip | None) -> tuple[int, int]:
-    """The size that the camera was calibrated for; where none is said the picture's, or twice the principal point."""
-    if camera.size:
-        return camera.size
-    if block is not None:
-        return block.size[0], block.size[1]
-    return max(1, round(2 * camera.K[0, 2])), max(1, round(2 * camera.K[1, 2]))
+    """The size that the camera was calibrated for; where none is said the picture's, or twice the principal point.
+
+    Raises CalibrationError where Blender has no pictures of that size.
+    """
+    size = camera.size
+    if not size:
+        size = tuple(block.size) if block is not None else tuple(round(2 * centre) for centre in camera.K[:2, 2])
+    if not _SMALLEST_SIDE <= min(size) <= max(size) <= LARGEST_SIDE:
+        raise CalibrationError(
+            f"Camera “{camera.name}” would have pictures of {size[0]} x {size[1]} pixels, which Blender does not have."
+        )
+    return size
 
 
 def _same_shape(picture: tuple[int, int], size: tuple[int, int]) -> bool:
@@ -151,6 +162,8 @@ def _make_camera(camera: CalibratedCamera, size: tuple[int, int], frame: Frame, 
     data = bpy.data.cameras.new(camera.name)
     data.sensor_fit, data.sensor_width = lens.sensor_fit, lens.sensor_width
     data.lens, data.shift_x, data.shift_y = lens.focal_mm, lens.shift_x, lens.shift_y
+    if not np.allclose((data.lens, data.shift_x, data.shift_y), (lens.focal_mm, lens.shift_x, lens.shift_y), rtol=1e-4):
+        raise CalibrationError(f"Camera “{camera.name}”: Blender has no lens of {lens.focal_mm:g} mm for its pictures.")
     data.display_size = 0.3 / unit
     data.passepartout_alpha = 0.8
     if camera.distortion:

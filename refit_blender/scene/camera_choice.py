@@ -82,6 +82,13 @@ def _looked_at(scene: bpy.types.Scene, objects: Iterable[bpy.types.Object]) -> l
 
 def _look_at(scene: bpy.types.Scene, camera: bpy.types.Object) -> Candidate:
     picture = ""
+    if scene not in camera.users_scene:
+        # Its own place is not where instances of its collection stand.
+        problem = (
+            f"Camera “{camera.name}” is not in the scene itself, only in a collection that is not linked to it: "
+            "link the collection, or make its instances real (Object › Apply › Make Instances Real)."
+        )
+        return Candidate(camera, picture, problem)
     try:
         picture = images.camera_background(camera).picture.name
         cameras.lens_of(camera, scene)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One imaginary rig, written in the words of each program, and where its cameras see points, by the same numbers."""
 
+import json
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,44 @@ def opencv_camera(sample: Sample) -> str:
         + "avg_reprojection_error: 1.2\n"
         + opencv_matrix("rvec", sample.vector, 3, 1)
         + opencv_matrix("tvec", sample.translation, 3, 1)
+    )
+
+
+def opencv_json(sample: Sample) -> str:
+    """The same file as OpenCV writes it for a name that ends in .json, with a number that is none."""
+
+    def matrix(values, rows: int, columns: int) -> dict[str, object]:
+        flat = [float(value) for value in np.ravel(values)]
+        return {"type_id": "opencv-matrix", "rows": rows, "cols": columns, "dt": "d", "data": flat}
+
+    content = {
+        "image_width": sample.size[0],
+        "image_height": sample.size[1],
+        "camera_matrix": matrix(sample.matrix, 3, 3),
+        "distortion_coefficients": matrix((sample.distortion + (0.0,) * 5)[:5], 1, 5),
+        "rvec": matrix(sample.vector, 3, 1),
+        "tvec": matrix(sample.translation, 3, 1),
+        "fisheye": False,
+    }
+    return json.dumps(content, indent=4)[:-2] + ',\n    "avg_reprojection_error": .Nan\n}\n'
+
+
+def opencv_xml(sample: Sample) -> str:
+    """The same file as OpenCV writes it for a name that ends in .xml."""
+
+    def matrix(key: str, values, rows: int, columns: int) -> str:
+        data = "\n    ".join(f"{float(value)!r}" for value in np.ravel(values))
+        shape = f"<rows>{rows}</rows>\n  <cols>{columns}</cols>\n  <dt>d</dt>"
+        return f'<{key} type_id="opencv-matrix">\n  {shape}\n  <data>\n    {data}</data></{key}>\n'
+
+    return (
+        '<?xml version="1.0"?>\n<opencv_storage>\n<calibration_time>"Sun 22 Nov 2026"</calibration_time>\n'
+        f"<image_size>\n  {sample.size[0]} {sample.size[1]}</image_size>\n"
+        + matrix("camera_matrix", sample.matrix, 3, 3)
+        + matrix("distortion_coefficients", (sample.distortion + (0.0,) * 5)[:5], 1, 5)
+        + matrix("rvec", sample.vector, 3, 1)
+        + matrix("tvec", sample.translation, 3, 1)
+        + "<names>\n  <_>a</_>\n  <_>b</_></names>\n</opencv_storage>\n"
     )
 
 

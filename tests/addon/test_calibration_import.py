@@ -200,7 +200,40 @@ def test_failure_in_the_middle_changes_nothing(project, monkeypatch):
     assert not bpy.data.movieclips
 
 
-@pytest.mark.parametrize("options", [{"pictures": "gone"}, {"metres": 0.0}])
+def test_world_without_scale_is_mentioned(tmp_path):
+    path = write_colmap(tmp_path / "sparse" / "0", binary=False)
+    assert any("has no scale" in message for message in api.import_calibration(path).messages)
+    assert not any("has no scale" in message for message in api.import_calibration(path, metres=0.5).messages)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[610.0, 0.0, 322.5], [0.0, 613.0,", "[0.001, 0.0, 322.5], [0.0, 0.001,"),
+        ("[610.0, 0.0, 322.5]", "[610.0, 0.0, -9e8]"),
+        ("size = [ 640.0, 480.0]", "size = [3e9, 2e9]"),
+        ("size = [ 640.0, 480.0]", "size = [2, 2]"),
+    ],
+)
+def test_cameras_that_blender_cannot_hold_change_nothing(project, old, new):
+    assert old in project.read_text()
+    project.write_text(project.read_text().replace(old, new))
+    before = scene_state()
+    with pytest.raises(CalibrationError):
+        api.import_calibration(project)
+    assert scene_state() == before
+
+
+def test_principal_point_far_away_gives_no_size(tmp_path):
+    path = tmp_path / "c.yml"
+    path.write_text("K: [[500.0, 0, 1e6], [0, 500.0, 240.0], [0, 0, 1.0]]\n")
+    before = scene_state()
+    with pytest.raises(CalibrationError, match="which Blender does not have"):
+        api.import_calibration(path)
+    assert scene_state() == before
+
+
+@pytest.mark.parametrize("options", [{"pictures": "gone"}, {"metres": 0.0}, {"metres": float("nan")}])
 def test_impossible_options(project, options):
     with pytest.raises(CalibrationError):
         api.import_calibration(project, **options)
@@ -251,7 +284,7 @@ def test_operator_takes_what_the_user_set(project):
 
 def test_file_handler_knows_the_suffixes():
     handler = bpy.types.REFIT_FH_calibration
-    assert handler.bl_file_extensions == ".toml;.yml;.yaml;.txt;.bin"
+    assert handler.bl_file_extensions == ".toml;.yml;.yaml;.json;.xml;.txt;.bin"
     assert handler.bl_import_operator == "refit.import_calibration"
 
 

@@ -33,12 +33,19 @@ def test_blenders_validator_accepts_it(extension_zip):
 
 
 def test_it_installs_into_a_clean_blender_works_and_leaves_without_a_trace(extension_zip, tmp_path):
+    lens = tmp_path / "lens.yml"
+    lens.write_text("camera_matrix:\n- - 500.0\n  - 0.0\n  - 320.0\n- [0.0, 500.0, 240.0]\n- [0.0, 0.0, 1.0]\n")
     code = f"""
+import sys
+from pathlib import Path
 import bpy
 before = set(dir(bpy.types))
 bpy.ops.extensions.package_install_files(filepath={extension_zip!r}, repo="user_default", enable_on_install=True)
 assert {MODULE!r} in bpy.context.preferences.addons
 assert bpy.ops.refit.reconstruct.get_rna_type()
+from bl_ext.user_default.refit_blender import api
+assert [place for place in sys.path if Path(place).is_relative_to({str(tmp_path)!r}) and Path(place, "ruamel").is_dir()]
+assert len(api.import_calibration({str(lens)!r}).cameras) == 1
 bpy.ops.preferences.addon_disable(module={MODULE!r})
 assert set(dir(bpy.types)) == before, set(dir(bpy.types)) - before
 print("CAME AND WENT")
