@@ -306,10 +306,11 @@ def addon_wheels() -> list[Path]:
     folder = CACHE / "addon-wheels" / requirements_key(["-r", str(ADDON_REQUIREMENTS)])
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with timed("downloading what the extension brings"), tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-            only_pure = ["--only-binary=:all:", "--no-deps", "--platform", "any", "--python-version", "3.11"]
-            tools_environment().pip("download", "--quiet", *only_pure, "-d", unfinished, "-r", ADDON_REQUIREMENTS)
-            shutil.copytree(unfinished, folder)
+        only_pure = ["--only-binary=:all:", "--no-deps", "--platform", "any", "--python-version", "3.11"]
+        with timed("downloading add-on wheels"), tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            wheels = Path(unfinished, "wheels")
+            tools_environment().pip("download", "--quiet", *only_pure, "-d", wheels, "-r", ADDON_REQUIREMENTS)
+            wheels.rename(folder)
     return sorted(folder.glob("*.whl"))
 
 

@@ -69,7 +69,7 @@ def read_colmap(path: Path) -> Calibration:
     if left_out:
         models = ", ".join(sorted({records[view.lens].model for view in left_out}))
         remarks = (f"{len(left_out)} of {len(views)} images were left out: their lens model is {models}.",)
-    return Calibration("COLMAP", _with_names(read), metric=False, remarks=remarks)
+    return Calibration("COLMAP", with_distinct_names(read), metric=False, remarks=remarks)
 
 
 def _lenses(records: dict[int, LensRecord]) -> tuple[dict[int, _Lens], dict[int, CalibrationError]]:
@@ -115,7 +115,7 @@ def _camera(where: str, view: ImageRecord, lens: _Lens) -> CalibratedCamera:
     if not 0 < np.linalg.norm(quaternion) < np.inf:
         raise CalibrationError(f"{where} has no rotation: its quaternion is 0 or not finite.")
     return make_camera(
-        _stem(view.name),
+        picture_stem(view.name),
         where,
         K=lens.K,
         R=rotation_from_quaternion(quaternion),
@@ -126,14 +126,14 @@ def _camera(where: str, view: ImageRecord, lens: _Lens) -> CalibratedCamera:
     )
 
 
-def _stem(name: str) -> str:
+def picture_stem(name: str) -> str:
     """An image's name without the suffix of its file."""
     folder, slash, file = name.rpartition("/")
     stem, dot, _ = file.rpartition(".")
     return f"{folder}{slash}{stem}" if dot and stem else name
 
 
-def _with_names(cameras: Sequence[CalibratedCamera]) -> tuple[CalibratedCamera, ...]:
+def with_distinct_names(cameras: Sequence[CalibratedCamera]) -> tuple[CalibratedCamera, ...]:
     """Cameras are called after their images: with the suffix where a.jpg and a.png are two of them."""
     counts = Counter(camera.name for camera in cameras)
     return tuple(

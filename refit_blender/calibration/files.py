@@ -11,10 +11,11 @@ from pathlib import Path
 from ..errors import CalibrationError
 
 # Calibrations with the corners of hundreds of boards have some megabytes.
-_MAX_TEXT_BYTES = 20_000_000
+_MAX_TEXT_BYTES = 4_000_000
 # COLMAP's models hold the points of all images.
 _MAX_MODEL_BYTES = 2_000_000_000
 _MAX_LINE = 10_000_000
+_MAX_LINES = 50_000
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -70,8 +71,8 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
             number = 0
             while line := stream.readline(_MAX_LINE):
                 number += 1
-                if len(line) == _MAX_LINE:
-                    raise CalibrationError(f"{path.name}, line {number} is too long.")
+                if len(line) == _MAX_LINE or number > _MAX_LINES:
+                    raise CalibrationError(f"{path.name}, line {number}: the file is too large.")
                 yield number, line.strip()
     except (OSError, UnicodeError) as error:
         raise CalibrationError(f"{path} cannot be read: {_reason(error)}.") from error
@@ -79,7 +80,9 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def shown(text: str, most: int = 60) -> str:
     """A file's own words for a message: one line, not too long."""
-    line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[: most + 1])
+    line = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[: most + 1]
+    )
     return line if len(text) <= most else f"{line[:most]}…"
 
 

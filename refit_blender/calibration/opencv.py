@@ -6,8 +6,8 @@ the two in one matrix). A pair: M1, D1, M2, D2, and R, T from the first to the s
 may be in two files, intrinsics.yml and extrinsics.yml. More: the same names with the camera's at the end (K_left,
 rvec_1), or a mapping for each camera. ROS and Kalibr add the lens's model; Kalibr chains poses (T_cn_cnm1, from the
 camera before). X_camera = R X_world + T, in the unit of the calibration board. Only pinholes are read.
-Sources: OpenCV's `samples/cpp/calibration.cpp` and `stereo_calib.cpp`; ROS' `sensor_msgs/CameraInfo`; Kalibr's wiki page
-"YAML formats".
+Sources: OpenCV's `samples/cpp/calibration.cpp` and `stereo_calib.cpp`; ROS' `sensor_msgs/CameraInfo`; Kalibr's wiki
+page "YAML formats".
 """
 
 from __future__ import annotations
@@ -84,17 +84,17 @@ def is_opencv(tree: dict[str, Value]) -> bool:
 
 def has_poses(tree: dict[str, Value]) -> bool:
     """Whether any camera's pose is in it."""
-    return any("RT" in entries or {"R", "T"} <= entries.keys() for entries in _cameras(tree).values())
+    return any("RT" in entries or {"R", "T"} <= entries.keys() for entries in said_of_cameras(tree).values())
 
 
 def has_intrinsics(tree: dict[str, Value]) -> bool:
     """Whether any camera's matrix is in it."""
-    return any(map(_has_matrix, _cameras(tree).values()))
+    return any(map(_has_matrix, said_of_cameras(tree).values()))
 
 
 def read_opencv(path: Path, tree: dict[str, Value]) -> Calibration:
     """Raises CalibrationError, naming the camera and the key."""
-    found = _cameras(tree)
+    found = said_of_cameras(tree)
     shared = found.pop("", {})
     # A matrix without a camera's name is the only camera's: camera_matrix_std and the like are no cameras.
     cameras = {"": shared} if _has_matrix(shared) else {name: one for name, one in found.items() if _has_matrix(one)}
@@ -115,17 +115,17 @@ def _has_matrix(entries: Entries) -> bool:
     return "K" in entries or {"fx", "cx", "cy"} <= entries.keys()
 
 
-def _cameras(tree: dict[str, Value]) -> dict[str, Entries]:
+def said_of_cameras(tree: dict[str, Value]) -> dict[str, Entries]:
     """What is said of each camera, by role; under "" what no camera's name is attached to."""
     cameras: dict[str, Entries] = {}
     for key, value in tree.items():
         if isinstance(value, dict) and not is_matrix(value):
             own = "" if _plain(key) in _GROUPS else key
-            for name, entries in _cameras(value).items():
+            for name, entries in said_of_cameras(value).items():
                 cameras.setdefault(name or own, {}).update(entries)
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             for index, item in enumerate(value):
-                entries = _cameras(item).get("", {})
+                entries = said_of_cameras(item).get("", {})
                 name = entries.get("name")
                 cameras.setdefault(name if isinstance(name, str) else str(index), {}).update(entries)
         else:
@@ -169,12 +169,16 @@ def _camera(path: Path, name: str, entries: Entries, alone: bool) -> CalibratedC
     own = entries.get("name")
     name = name or (own if isinstance(own, str) and own else path.stem)
     where = f"{path.name}, camera “{shown(name)}”"
+    K, size, distortion = read_lens(entries, where)
+    R, t = _pose(entries, where, alone)
+    return make_camera(name, where, K=K + CENTRE_TO_CORNER, R=R, t=t, size=size, distortion=distortion)
+
+
+def read_lens(entries: Entries, where: str) -> tuple[np.ndarray, tuple[int, int] | None, np.ndarray]:
+    """K [3,3] as it is written, (width, height) or None, and the distortion. Raises CalibrationError."""
     _check_model(entries, where)
     K = _matrix(entries, where)
-    R, t = _pose(entries, where, alone)
-    return make_camera(
-        name, where, K=K + CENTRE_TO_CORNER, R=R, t=t, size=_size(entries, where, K), distortion=_lens(entries, where)
-    )
+    return K, _size(entries, where, K), _distortion(entries, where)
 
 
 def _values(entries: Entries, role: str, count: int | None, where: str) -> np.ndarray:
@@ -202,12 +206,14 @@ def _matrix(entries: Entries, where: str) -> np.ndarray:
             raise CalibrationError(f"{where}: its camera matrix must hold 9 numbers, or fx, fy, cx, cy.")
         fx, fy, cx, cy = values
     else:
+        if not _has_matrix(entries):
+            raise CalibrationError(f"{where} has no focal length and principal point.")
         fx, cx, cy = (_values(entries, role, 1, where)[0] for role in ("fx", "cx", "cy"))
         fy = _values(entries, "fy", 1, where)[0] if "fy" in entries else fx
     return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 
-def _lens(entries: Entries, where: str) -> np.ndarray:
+def _distortion(entries: Entries, where: str) -> np.ndarray:
     """OpenCV's coefficients, as a list or one by one."""
     if "D" in entries:
         return _values(entries, "D", None, where)

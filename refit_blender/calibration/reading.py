@@ -17,10 +17,14 @@ from .files import read_text, shown
 from .model import Calibration
 from .opencv import has_intrinsics, has_poses, is_opencv, read_opencv
 from .rig_toml import read_rig_toml
+from .transforms import is_transforms, read_transforms
 from .tree import parse_tree
 
 _TREES = (".yml", ".yaml", ".json", ".xml")
-_KNOWN = "Pose2Sim, Anipose, FreeMoCap or Caliscope TOML, EasyMocap, OpenCV, ROS or Kalibr files, COLMAP text or binary"
+_KNOWN = (
+    "Pose2Sim, Anipose, FreeMoCap or Caliscope TOML, EasyMocap, OpenCV, ROS, Kalibr or nerfstudio files, "
+    "COLMAP text or binary"
+)
 
 
 def read_calibration(paths: Sequence[Path]) -> Calibration:
@@ -79,6 +83,8 @@ def _looks_like_toml(path: Path, text: str) -> bool:
 def _read_tree(path: Path, text: str) -> Calibration:
     tree = parse_tree(path, text)
     partner = _partner(path)
+    if is_transforms(tree):
+        return read_transforms(path, tree)
     if is_easymocap(tree):
         if not partner:
             raise CalibrationError(f"{path.name} is one of EasyMocap's two files; the other is not beside it.")

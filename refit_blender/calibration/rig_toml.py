@@ -40,12 +40,15 @@ from .tree import is_true
 
 _GROUPS = ("cameras", "camera")
 _CAMERAS_KEYS = {"matrix", "rotation", "translation", "distortions", "size"}
+_MAX_CHARACTERS = 1_000_000
 # The library's time grows with the square of a dotted key's parts.
 _MANY_PARTS = re.compile(r"(?<![\w-])[\w-]+(?:\s*\.\s*[\w-]+){20}")
 
 
 def read_rig_toml(path: Path, text: str) -> Calibration:
     """Raises CalibrationError, naming the file and the line or the key."""
+    if len(text) > _MAX_CHARACTERS:
+        raise CalibrationError(f"{path.name} is too large for a calibration file.")
     if _MANY_PARTS.search(text):
         raise CalibrationError(f"{path.name} has keys of more than 20 parts, which no calibration needs.")
     try:

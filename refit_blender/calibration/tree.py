@@ -112,9 +112,10 @@ def number(value: object) -> float | None:
     """The number that a scalar stands for, YAML's .nan and .inf included; None for all else."""
     if isinstance(value, str) and "_" not in value and len(value) < 100:
         try:
-            return float(re.sub(r"^([-+]?)\.(nan|inf)$", r"\1\2", value.strip(), flags=re.IGNORECASE))
+            return float(value)
         except ValueError:
-            return None
+            named = re.fullmatch(r"\s*[-+]?\.(nan|inf)\s*", value, re.IGNORECASE)
+            return float(named[1]) if named else None
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """YAML as OpenCV, ROS, Kalibr and Python write it, read event by event with ruamel.yaml: no object is made of any tag.
 
-What a file may cost is bounded: by its length, the number of its entries, and how deeply they are nested, aliases followed.
+What a file may cost is bounded: by its length, the number of its entries, and how deeply they are nested, which counts
+what aliases stand for.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ SUFFIXES = ".toml;.yml;.yaml;.json;.xml;.txt;.bin"
 
 
 class REFIT_OT_import_calibration(bpy.types.Operator):
-    """Make cameras from a calibration file of Pose2Sim, Anipose, FreeMoCap, EasyMocap, OpenCV, ROS, COLMAP and others"""
+    """Make cameras from a calibration file of Pose2Sim, Anipose, FreeMoCap, EasyMocap, OpenCV, ROS, COLMAP …"""
 
     bl_idname = "refit.import_calibration"
     bl_label = "Import Calibration"

@@ -117,7 +117,9 @@ def test_nerfstudio_has_pictures_one_level_further_up(tmp_path):
     assert [picture and picture.path.parent for picture in found] == [tmp_path / "images"] * 2
 
 
-@pytest.mark.parametrize("name", ["{outside}/a.jpg", "../../secret/a.jpg", "images/../../secret/a.jpg", "C:\\\\x\\a.jpg"])
+@pytest.mark.parametrize(
+    "name", ["{outside}/a.jpg", "../../secret/a.jpg", "images/../../secret/a.jpg", "C:\\\\x\\a.jpg"]
+)
 def test_pictures_outside_the_searched_folders_are_not_opened(tmp_path, name):
     make(tmp_path, "secret/a.jpg")
     path = colmap_with_pictures(tmp_path / "project" / "sparse" / "0", name.format(outside=tmp_path / "secret"))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Calibrations in OpenCV's words as OpenCV, ROS, Kalibr and Python programs write them: YAML, JSON and XML."""
 
+import json
 import re
 from pathlib import Path
 
@@ -50,8 +51,9 @@ def test_deviations_beside_the_matrix_are_no_cameras(tmp_path):
 def test_lists_in_lists_as_pyyaml_writes_them(tmp_path):
     text = (
         "camera_matrix:\n- - 1000.0\n  - 0.0\n  - 640.0\n- - 0.0\n  - 1000.0\n  - 360.0\n- - 0.0\n  - 0.0\n  - 1.0\n"
-        "dist_coeffs: &id001\n- - -0.1\n  - 0.05\n  - 0.0\n  - 0.0\n  - 0.0\nagain: *id001\nrms: !!python/object/apply:n.f\n"
-        "- 1\nimage_size: !!python/tuple\n- 1280\n- 720\nnote: a long text that\n  goes on\n"
+        "dist_coeffs: &id001\n- - -0.1\n  - 0.05\n  - 0.0\n  - 0.0\n  - 0.0\nagain: *id001\n"
+        "rms: !!python/object/apply:n.f\n- 1\nimage_size: !!python/tuple\n- 1280\n- 720\n"
+        "note: a long text that\n  goes on\n"
         "rvec:\n- - 0.0\n- - 0.0\n- - 0.0\ntvec:\n- - 0.0\n- - 0.0\n- - 3.0\n"
     )
     camera = only_camera(tmp_path, text)
@@ -87,7 +89,7 @@ def test_ros_message_as_it_is_printed(tmp_path):
 def test_kalibr_chains_its_cameras(tmp_path):
     lens = "  camera_model: pinhole\n  distortion_model: {}\n  distortion_coeffs: [0.1, 0.2, 0.01, 0.02]\n"
     lens += "  intrinsics: [500.0, 510.0, 320.0, 240.0]\n  resolution: [640, 480]\n  rostopic: /cam/image\n"
-    step = "  T_cn_cnm1:\n  - [0.0, 0.0, 1.0, 0.5]\n  - [0.0, 1.0, 0.0, 0.0]\n  - [-1.0, 0.0, 0.0, 0.0]\n  - [0.0, 0.0, 0.0, 1.0]\n"
+    step = "  T_cn_cnm1:\n  - [0.0, 0.0, 1.0, 0.5]\n  - [0.0, 1.0, 0.0, 0.0]\n  - [-1, 0, 0, 0]\n  - [0, 0, 0, 1]\n"
     text = "cam0:\n  cam_overlaps: [1]\n" + lens + "cam1:\n" + step + lens + "cam2:\n" + step + lens
     cameras = read_calibration([write(tmp_path, "camchain.yaml", text.format(*["radtan"] * 3))]).cameras
     assert [camera.name for camera in cameras] == ["cam0", "cam1", "cam2"]
@@ -98,6 +100,30 @@ def test_kalibr_chains_its_cameras(tmp_path):
     np.testing.assert_allclose(cameras[2].t, [0.5, 0, -0.5], atol=1e-12)
     with pytest.raises(CalibrationError, match="camera “cam1”: fisheye"):
         read_calibration([write(tmp_path, "camchain.yaml", text.format("radtan", "equi", "radtan"))])
+
+
+def test_nerfstudio(tmp_path):
+    frames = []
+    for sample in RIG:
+        turn = np.array(sample.rotation).T @ np.diag([1.0, -1.0, -1.0])
+        pose = np.vstack([np.column_stack([turn, sample.place]), [0, 0, 0, 1]])
+        lens = {"fl_x": sample.focal[0], "fl_y": sample.focal[1], "w": sample.size[0], "h": sample.size[1]}
+        lens |= {"cx": sample.centre[0] + 0.5, "cy": sample.centre[1] + 0.5}
+        lens |= dict(zip(("k1", "k2", "p1", "p2"), sample.distortion, strict=False))
+        frames.append({"file_path": f"./images/{sample.name}.png", "transform_matrix": pose.tolist(), **lens})
+    content = {"camera_model": "OPENCV", "applied_transform": np.eye(4)[:3].tolist(), "frames": frames}
+    calibration = read_calibration([write(tmp_path, "transforms.json", json.dumps(content))])
+    assert names(calibration) == ["images/left", "images/middle", "images/right"]
+    assert_is_the_rig(calibration)
+    assert not calibration.metric
+    for change, says in (
+        ({"camera_model": "OPENCV_FISHEYE"}, "fisheye lenses"),
+        ({"frames": [{"file_path": "a.png", "transform_matrix": np.eye(4).tolist()}]}, "frame 0 “a.png” has no focal"),
+        ({"frames": [{"transform_matrix": np.eye(4).tolist()}]}, "frame 0 has no file_path"),
+        ({"frames": [frames[0] | {"transform_matrix": [1]}]}, "transform_matrix must hold 16 numbers"),
+    ):
+        with pytest.raises(CalibrationError, match=says):
+            read_calibration([write(tmp_path, "transforms.json", json.dumps(content | change))])
 
 
 def test_numbers_one_by_one_in_nested_json(tmp_path):

@@ -62,8 +62,14 @@ def test_toml_without_cameras(tmp_path):
         (("data: [ 6", "data: [ x6"), "K_left must hold numbers only"),
         (("   dt: d", "   dt"), r"intri.yml, line 11 is no proper YAML"),
         (("---\n", "---\n\tK: 1\n"), r"line 3 is no proper YAML: found character .* that cannot start any token"),
-        (("1.0000000000000000e+00 ]", "1.0000000000000000e+00"), r"intri.yml, line 14 is no proper YAML: expected ',' or ']'"),
-        (("data: [ 6.1000000000000000e+02,", "data: [ 6.1000000000000000e+02 [ 1 ],"), r"intri.yml, line 11 is no proper YAML: expected ',' or ']'"),
+        (
+            ("1.0000000000000000e+00 ]", "1.0000000000000000e+00"),
+            r"intri.yml, line 14 is no proper YAML: expected ',' or ']'",
+        ),
+        (
+            ("data: [ 6.1000000000000000e+02,", "data: [ 6.1000000000000000e+02 [ 1 ],"),
+            r"intri.yml, line 11 is no proper YAML: expected ',' or ']'",
+        ),
     ],
 )
 def test_wrong_yaml_is_named_with_its_key_or_line(tmp_path, change, says):
@@ -284,7 +290,9 @@ def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
             case 2:
                 del data[start : min(end, start + 40)]
             case 3:
-                data[start:start] = rng.choice([b"9" * 400, b"[" * 60, b"-1e308", b"nan", b".inf", b"&a *a", b"\xef\xbb\xbf"])
+                data[start:start] = rng.choice(
+                    [b"9" * 400, b"[" * 60, b"-1e308", b"nan", b".inf", b"&a *a", b"\xef\xbb\xbf"]
+                )
             case _:
                 for place in rng.integers(0, max(1, len(data)), 3):
                     data[place : place + 1] = bytes([rng.choice(MARKS)])
@@ -294,7 +302,8 @@ def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "kind", ["toml", "intri", "extri", "opencv", "json", "xml", "cameras.txt", "images.txt", "cameras.bin", "images.bin"]
+    "kind",
+    ["toml", "intri", "extri", "opencv", "json", "xml", "cameras.txt", "images.txt", "cameras.bin", "images.bin"],
 )
 def test_damaged_files_are_read_or_refused_with_a_sentence(tmp_path, kind):
     write_easymocap(tmp_path, RIG[:1])

@@ -172,6 +172,22 @@ def test_camera_that_is_no_pinhole_is_named(engine_for_cameras, four_cameras, ki
     assert not bpy.ops.refit.fit_cameras.poll()
 
 
+def test_cameras_that_are_only_instances_are_refused(engine_for_cameras, four_cameras):
+    """A collection instance shows them elsewhere than where its objects are."""
+    rig = bpy.data.collections.new("rig")
+    for camera in four_cameras:
+        bpy.context.scene.collection.objects.unlink(camera)
+        rig.objects.link(camera)
+    empty = bpy.data.objects.new("set", None)
+    empty.instance_type, empty.instance_collection, empty.location = "COLLECTION", rig, (5, 0, 0)
+    bpy.context.scene.collection.objects.link(empty)
+    bpy.context.view_layer.update()
+    with pytest.raises(SourceError, match="“cam_1” is not in the scene itself.*Make Instances Real"):
+        api.fit_cameras(collection="rig")
+    bpy.context.scene.collection.children.link(rig)
+    assert api.fit_cameras(collection="rig").outcome.bodies
+
+
 def test_region_render_is_refused(engine_for_cameras):
     bpy.context.scene.render.use_border = True
     assert "Render Region" in refusal() and "“cam_1”" in refusal()
