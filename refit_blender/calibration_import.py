@@ -16,7 +16,7 @@ from .scene.calibrated import Rig, build_rig
 
 _LONGEST_UNIT = 1e6  # metres
 _NO_SCALE = (
-    "The file's world has no scale, but bodies are fitted in metres: measure something that is known, or see what factor "
+    "The file's world has no scale, but bodies are fitted in metres: measure something known, or see what factor "
     "Fit from Cameras names, and import the file again with the length of its unit (Unit: Other)."
 )
 

@@ -20,7 +20,7 @@ from ..errors import CalibrationError
 from .colmap_binary import binary_cameras, binary_images
 from .colmap_models import PARAMETER_COUNTS, ImageRecord, LensRecord
 from .colmap_text import text_cameras, text_images
-from .files import check_file, shown
+from .files import check_file, is_file, shown
 from .model import CalibratedCamera, Calibration, make_camera, rotation_from_quaternion
 
 _STEMS = ("cameras", "images", "points3d", "rigs", "frames")
@@ -45,7 +45,7 @@ def read_colmap(path: Path) -> Calibration:
     """
     cameras, images = (path.with_name(f"{stem}{path.suffix}") for stem in ("cameras", "images"))
     for file in (cameras, images):
-        if not file.is_file():
+        if not is_file(file):
             raise CalibrationError(f"{file.name} is not beside {path.name}: COLMAP's model needs both.")
         check_file(file)
     binary = path.suffix.lower() == ".bin"

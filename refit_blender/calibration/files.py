@@ -39,6 +39,14 @@ def check_file(path: Path, most_bytes: int = _MAX_MODEL_BYTES) -> None:
         raise CalibrationError(f"{path.name} is too large for a calibration file.")
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file that may be looked at, whatever the name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: Path) -> str:
     """What a text file says, lines ending in \\n: UTF-8, or what its byte order mark says, else Latin-1.
 

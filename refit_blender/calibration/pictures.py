@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .files import is_file
 from .model import CalibratedCamera
 
 STILLS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
@@ -94,16 +95,9 @@ def _named(camera: CalibratedCamera, folders: Sequence[_Folder]) -> Picture | No
     for start in range(len(parts) if outside else min(1, len(parts))):
         for folder in folders:
             path = folder.path.joinpath(*parts[start:])
-            if path.suffix.lower() in STILLS | VIDEOS and _is_file(path):
+            if path.suffix.lower() in STILLS | VIDEOS and is_file(path):
                 return _picture(path)
     return None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that the system cannot have
-        return False
 
 
 def _find(camera: CalibratedCamera, folders: Sequence[_Folder]) -> Picture | None:

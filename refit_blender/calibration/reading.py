@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import CalibrationError
 from .colmap import is_colmap, read_colmap
 from .easymocap import is_easymocap, read_easymocap
-from .files import read_text, shown
+from .files import is_file, read_text, shown
 from .model import Calibration
 from .opencv import has_intrinsics, has_poses, is_opencv, read_opencv
 from .rig_toml import read_rig_toml
@@ -106,4 +106,4 @@ def _partner(path: Path) -> Path | None:
         flags=re.IGNORECASE,
     )
     partner = path.with_name(other)
-    return partner if partner != path and path.suffix.lower() in _TREES and partner.is_file() else None
+    return partner if partner != path and path.suffix.lower() in _TREES and is_file(partner) else None

@@ -218,3 +218,16 @@ def write_colmap(folder: Path, rig=RIG, *, binary: bool) -> Path:
     (folder / "cameras.txt").write_text(cameras)
     (folder / "images.txt").write_text(images)
     return folder / "cameras.txt"
+
+
+def nerfstudio_frames(rig=RIG) -> dict[str, object]:
+    """What transforms.json says: cameras look along -Z, Y up, and pixels are counted from the corner."""
+    frames = []
+    for sample in rig:
+        turn = np.array(sample.rotation).T @ np.diag([1.0, -1.0, -1.0])
+        pose = np.vstack([np.column_stack([turn, sample.place]), [0, 0, 0, 1]])
+        lens = {"fl_x": sample.focal[0], "fl_y": sample.focal[1], "w": sample.size[0], "h": sample.size[1]}
+        lens |= {"cx": sample.centre[0] + 0.5, "cy": sample.centre[1] + 0.5}
+        lens |= dict(zip(("k1", "k2", "p1", "p2"), sample.distortion, strict=False))
+        frames.append({"file_path": f"./images/{sample.name}.png", "transform_matrix": pose.tolist(), **lens})
+    return {"camera_model": "OPENCV", "applied_transform": np.eye(4)[:3].tolist(), "frames": frames}

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 import pytest
 from blender_helpers import scene_state
+from calibration_damage import damaged
 from calibration_samples import POINTS, RIG, Sample, rig_toml, write_colmap
 from lens_maps import coordinate_clip, undistorted_map
 
@@ -222,6 +223,27 @@ def test_cameras_that_blender_cannot_hold_change_nothing(project, old, new):
     with pytest.raises(CalibrationError):
         api.import_calibration(project)
     assert scene_state() == before
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_damaged_files_make_whole_rigs_or_change_nothing(tmp_path, binary):
+    path = tmp_path / "c.toml"
+    path.write_text(rig_toml())
+    if binary:
+        path = write_colmap(tmp_path, binary=True).with_stem("images")
+    whole, rng, before, made = path.read_bytes(), np.random.default_rng(1), scene_state(), 0
+    for _ in range(60):
+        path.write_bytes(damaged(whole, rng, binary=binary))
+        try:
+            rig = api.import_calibration(path)
+        except CalibrationError:
+            assert scene_state() == before
+            continue
+        made += 1
+        for camera in rig.cameras:
+            assert np.isfinite(np.array(camera.matrix_world)).all() and np.isfinite(camera.data.lens)
+        bpy.ops.wm.read_homefile(use_empty=True)
+    assert 0 < made < 60
 
 
 def test_principal_point_far_away_gives_no_size(tmp_path):

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calibration_samples import RIG, opencv_camera, opencv_json, opencv_matrix, opencv_xml, rig_toml, write_easymocap
+from calibration_samples import (
+    RIG,
+    nerfstudio_frames,
+    opencv_camera,
+    opencv_json,
+    opencv_matrix,
+    opencv_xml,
+    rig_toml,
+    write_easymocap,
+)
 from test_calibration_files import assert_is_the_rig, names, write
 
 from refit_blender.calibration import read_calibration
@@ -103,15 +112,8 @@ def test_kalibr_chains_its_cameras(tmp_path):
 
 
 def test_nerfstudio(tmp_path):
-    frames = []
-    for sample in RIG:
-        turn = np.array(sample.rotation).T @ np.diag([1.0, -1.0, -1.0])
-        pose = np.vstack([np.column_stack([turn, sample.place]), [0, 0, 0, 1]])
-        lens = {"fl_x": sample.focal[0], "fl_y": sample.focal[1], "w": sample.size[0], "h": sample.size[1]}
-        lens |= {"cx": sample.centre[0] + 0.5, "cy": sample.centre[1] + 0.5}
-        lens |= dict(zip(("k1", "k2", "p1", "p2"), sample.distortion, strict=False))
-        frames.append({"file_path": f"./images/{sample.name}.png", "transform_matrix": pose.tolist(), **lens})
-    content = {"camera_model": "OPENCV", "applied_transform": np.eye(4)[:3].tolist(), "frames": frames}
+    content = nerfstudio_frames()
+    frames = content["frames"]
     calibration = read_calibration([write(tmp_path, "transforms.json", json.dumps(content))])
     assert names(calibration) == ["images/left", "images/middle", "images/right"]
     assert_is_the_rig(calibration)

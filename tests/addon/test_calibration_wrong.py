@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calibration_damage import damaged
 from calibration_samples import (
     RIG,
+    nerfstudio_frames,
     opencv_camera,
     opencv_json,
     opencv_matrix,
@@ -273,37 +275,21 @@ def test_special_files_are_not_opened(tmp_path):
         read_calibration([tmp_path / "cameras.txt"])
 
 
-# Bytes that mean something in one of the formats.
-MARKS = np.frombuffer(b"\0\t\n \"#%&'*,-./0159:<>=?[]{}_eE\\|~!\x80\xff", np.uint8)
-
-
-def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
-    """A file that was cut off, overwritten, or in which a part stands twice or not at all."""
-    data = bytearray(whole)
-    for _ in range(rng.integers(1, 4)):
-        start, end = sorted(rng.integers(0, len(data) + 1, 2))
-        match rng.integers(6):
-            case 0:
-                data = data[:end]
-            case 1:
-                data[start:start] = data[start : min(end, start + 200)]
-            case 2:
-                del data[start : min(end, start + 40)]
-            case 3:
-                data[start:start] = rng.choice(
-                    [b"9" * 400, b"[" * 60, b"-1e308", b"nan", b".inf", b"&a *a", b"\xef\xbb\xbf"]
-                )
-            case _:
-                for place in rng.integers(0, max(1, len(data)), 3):
-                    data[place : place + 1] = bytes([rng.choice(MARKS)])
-        if not data:
-            break
-    return bytes(data)
-
-
 @pytest.mark.parametrize(
     "kind",
-    ["toml", "intri", "extri", "opencv", "json", "xml", "cameras.txt", "images.txt", "cameras.bin", "images.bin"],
+    [
+        "toml",
+        "intri",
+        "extri",
+        "opencv",
+        "json",
+        "xml",
+        "frames",
+        "cameras.txt",
+        "images.txt",
+        "cameras.bin",
+        "images.bin",
+    ],
 )
 def test_damaged_files_are_read_or_refused_with_a_sentence(tmp_path, kind):
     write_easymocap(tmp_path, RIG[:1])
@@ -314,12 +300,13 @@ def test_damaged_files_are_read_or_refused_with_a_sentence(tmp_path, kind):
         "opencv": lambda: write(tmp_path, "left.yml", opencv_camera(RIG[0])),
         "json": lambda: write(tmp_path, "left.json", opencv_json(RIG[0])),
         "xml": lambda: write(tmp_path, "left.xml", opencv_xml(RIG[0])),
+        "frames": lambda: write(tmp_path, "transforms.json", json.dumps(nerfstudio_frames(), indent=4)),
     }.get(kind, lambda: write_colmap(tmp_path, binary=kind.endswith("bin")).with_name(kind))()
     rng = np.random.default_rng(sum(kind.encode()))
     whole = path.read_bytes()
     read = 0
     for _ in range(200):
-        path.write_bytes(damaged(whole, rng))
+        path.write_bytes(damaged(whole, rng, binary=path.suffix == ".bin"))
         try:
             calibration = read_calibration([path])
         except CalibrationError as error:

@@ -55,3 +55,10 @@ def test_button_opens_the_file_browser_and_the_file_becomes_cameras(window, job)
     wait_until(lambda: job.content() == before, "one undo took everything away", 60)
     window.input("key", "ctrl+shift+z")
     wait_until(lambda: len(cameras(window)) == 4, "redo brought it back", 60)
+
+
+def test_yaml_is_read_by_the_library_that_the_extension_brings(window, tmp_path):
+    lens = tmp_path / "lens.yml"
+    lens.write_text("camera_matrix:\n- - 500.0\n  - 0.0\n  - 320.0\n- [0.0, 500.0, 240.0]\n- [0.0, 0.0, 1.0]\n")
+    window.ask(f"bpy.ops.refit.import_calibration(filepath={str(lens)!r})")
+    assert "lens" in cameras(window)
