@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,11 @@ def read_calibration(paths: Sequence[Path]) -> Calibration:
     paths = [Path(path) for path in paths]
     # Numbers that are too large are refused where they have become infinite.
     with np.errstate(all="ignore"):
-        read = [_read_one(path) for path in _without_partners(paths)]
+        files = _without_partners(paths)
+        read = [_read_one(path) for path in files]
     if not read:
         raise CalibrationError("No calibration file is chosen.")
+    read = _named_after_folders(files, read)
     cameras = tuple(camera for calibration in read for camera in calibration.cameras)
     name, count = Counter(camera.name for camera in cameras).most_common(1)[0]
     if count > 1:
@@ -56,6 +59,20 @@ def _without_partners(paths: Sequence[Path]) -> list[Path]:
         if path not in partners and not model:
             kept.append(path)
     return kept
+
+
+def _named_after_folders(files: Sequence[Path], read: Sequence[Calibration]) -> list[Calibration]:
+    """Cameras that are called after their files, which have the same name in several folders, after the folders."""
+    stems = Counter(path.stem for path in files)
+
+    def named(path: Path, calibration: Calibration) -> Calibration:
+        (camera, *others) = calibration.cameras
+        folder = path.absolute().parent.name
+        if stems[path.stem] == 1 or others or camera.name != path.stem or not folder:
+            return calibration
+        return replace(calibration, cameras=(replace(camera, name=folder),))
+
+    return list(map(named, files, read))
 
 
 def _read_one(path: Path) -> Calibration:

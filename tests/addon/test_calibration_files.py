@@ -97,6 +97,16 @@ def test_opencv_files_with_one_camera_each_are_one_rig(tmp_path):
     assert_is_the_rig(calibration)
 
 
+def test_opencv_files_of_one_name_are_called_after_their_folders(tmp_path):
+    paths = []
+    for sample in RIG:
+        (tmp_path / sample.name).mkdir()
+        paths.append(write(tmp_path / sample.name, "calibration.yml", opencv_camera(sample)))
+    calibration = read_calibration(paths)
+    assert names(calibration) == ["left", "middle", "right"]
+    assert_is_the_rig(calibration)
+
+
 @pytest.mark.parametrize("chosen", ["intrinsics.yml", "extrinsics.yml"])
 def test_opencv_stereo_pair_in_two_files(tmp_path, chosen):
     first, second = RIG[0], RIG[1]

@@ -201,6 +201,16 @@ def test_failure_in_the_middle_changes_nothing(project, monkeypatch):
     assert not bpy.data.movieclips
 
 
+@pytest.mark.parametrize("focal", [(305.0, 610.0), (610.0, 305.0)])
+def test_squeezed_pixels_of_anamorphic_lenses(tmp_path, focal):
+    size = (640 if focal[0] > focal[1] else 320, 240 if focal[0] > focal[1] else 480)
+    sample = Sample("a", size, focal, (size[0] / 2 + 3, size[1] / 2 - 7), (0.3, -4.0, 1.2))
+    save_picture(tmp_path / "a.png", *size)
+    (tmp_path / "c.toml").write_text(rig_toml((sample,)))
+    (camera,) = api.import_calibration(tmp_path / "c.toml").cameras
+    assert_shows(camera, sample)
+
+
 def test_world_without_scale_is_mentioned(tmp_path):
     path = write_colmap(tmp_path / "sparse" / "0", binary=False)
     assert any("has no scale" in message for message in api.import_calibration(path).messages)
