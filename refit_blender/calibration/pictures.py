@@ -13,7 +13,7 @@ from typing import Literal
 from .files import is_file
 from .model import CalibratedCamera
 
-STILLS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
+STILLS = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff .jp2 .tga .exr .dpx .cin .hdr".split())
 VIDEOS = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".wmv"))
 # Such as images, videos-raw, synchronized_videos.
 _MEDIA = re.compile(
