@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import bpy
 
-from . import engine_install
 from .errors import EngineMissing
+from .install import folder
 from .jobs import EngineInfo, EngineProcess, Limits, worker_command
 
 PYTHON_VARIABLE = "REFIT_ENGINE_PYTHON"
@@ -44,8 +45,13 @@ def selected_python() -> EnginePython | None:
         return EnginePython(Path(bpy.path.abspath(addon.preferences.engine_python)), "preferences")
     if variable := os.environ.get(PYTHON_VARIABLE):
         return EnginePython(Path(variable), "environment variable")
-    managed = engine_install.managed_python(managed_root())
+    managed = folder.managed_python(managed_root())
     return EnginePython(managed, "installed") if managed else None
+
+
+def tidy_managed_root() -> None:
+    """Delete what interrupted installations left, without anybody waiting for it."""
+    threading.Thread(target=folder.tidy, args=(managed_root(),), name="refit-tidy", daemon=True).start()
 
 
 def resident() -> EngineProcess:
@@ -60,6 +66,11 @@ def resident() -> EngineProcess:
     if _process is None:
         _process = EngineProcess(command, _limits)
     return _process
+
+
+def uses(process: EngineProcess) -> bool:
+    """Whether this is the session's engine, and not one that was stopped or replaced."""
+    return process is _process
 
 
 def running() -> bool:

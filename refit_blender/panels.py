@@ -9,7 +9,7 @@ from . import engine
 from .errors import SourceError
 from .panels_base import RefitPanel
 from .panels_cameras import draw_cameras
-from .preferences import draw_engine_status, draw_text
+from .preferences import draw_engine_status, draw_install, draw_network_hint, draw_text
 from .results import BETAS
 from .scene import body as bodies
 from .scene import images
@@ -202,10 +202,12 @@ class REFIT_PT_engine(RefitPanel, bpy.types.Panel):
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
         if state.install:
-            progress = state.install.progress
-            layout.progress(factor=progress.fraction, text=progress.message)
-            layout.operator("refit.cancel_install", icon="X")
-        elif not draw_engine_status(layout):
+            draw_install(layout)
+            return
+        if not draw_engine_status(layout):
+            draw_network_hint(layout)
             layout.operator("refit.show_preferences", icon="PREFERENCES")
-        elif not engine.running():
+        elif engine.running():
+            layout.operator("refit.stop_engine", icon="SNAP_FACE")
+        else:
             layout.operator("refit.start_engine", icon="PLAY")

@@ -6,15 +6,15 @@ from __future__ import annotations
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-from . import engine, engine_install, session
+from . import engine, session
 from .errors import InstallError
+from .install import plan as install_plans
+from .install.interpreters import find_interpreter
 
-_plan_cache: dict[tuple[str, str, bool], engine_install.Plan | InstallError] = {}
 
-
-def install_plan(preferences: RefitPreferences) -> engine_install.Plan:
+def install_plan(preferences: RefitPreferences) -> install_plans.Plan:
     """What Install Engine would do now. Raises InstallError with what is in the way."""
-    return engine_install.make_plan(
+    return install_plans.make_plan(
         engine.managed_root(),
         engine.WHEELS,
         preferences.accelerator,
@@ -23,8 +23,14 @@ def install_plan(preferences: RefitPreferences) -> engine_install.Plan:
     )
 
 
-def _forget_plans(_self, _context) -> None:
-    _plan_cache.clear()
+def forget_what_was_said() -> None:
+    """Drop sentences about the engine, and what was found out about interpreters: something has changed."""
+    find_interpreter.cache_clear()
+    session.state.error = session.state.install_error = ""
+
+
+def _changed(_self, _context) -> None:
+    forget_what_was_said()
 
 
 class RefitPreferences(bpy.types.AddonPreferences):
@@ -34,6 +40,7 @@ class RefitPreferences(bpy.types.AddonPreferences):
         name="Engine's Python",
         description="Python of an environment that holds refit_engine. Empty: the engine installed below",
         subtype="FILE_PATH",
+        update=_changed,
     )
     accelerator: EnumProperty(
         name="Build",
@@ -43,54 +50,47 @@ class RefitPreferences(bpy.types.AddonPreferences):
             ("CPU", "CPU", "Runs everywhere; the smallest download"),
             ("CUDA", "CUDA", "For NVIDIA GPUs; a download of several gigabytes"),
         ),
-        update=_forget_plans,
+        update=_changed,
     )
     torch_index: StringProperty(
         name="PyTorch Index",
         description="Where the builds of PyTorch come from that PyPI does not have",
-        default=engine_install.PYTORCH_INDEX,
-        update=_forget_plans,
+        default=install_plans.PYTORCH_INDEX,
+        update=_changed,
     )
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
-        draw_engine_status(layout.box())
+        box = layout.box()
+        draw_engine_status(box)
+        row = box.row()
+        row.operator("refit.start_engine", icon="PLAY")
+        row.operator("refit.stop_engine", icon="SNAP_FACE")
         layout.prop(self, "engine_python")
         column = layout.column()
         column.prop(self, "accelerator", expand=False)
         column.prop(self, "torch_index")
-        self._draw_install(layout)
+        if session.state.install:
+            draw_install(layout)
+        else:
+            self._draw_plan(layout, context)
 
-    def _draw_install(self, layout: bpy.types.UILayout) -> None:
-        job = session.state.install
-        if job:
-            layout.progress(factor=job.progress.fraction, text=job.progress.message)
-            layout.operator("refit.cancel_install", icon="X")
-            return
+    def _draw_plan(self, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+        """What Install Engine would do, and how the last time ended."""
         try:
-            summary = self._cached_plan().summary()
+            summary = install_plan(self).summary()
         except InstallError as error:
             draw_text(layout, str(error), icon="ERROR")
         else:
             draw_text(layout, f"Will install: {summary}", icon="INFO")
+        if _blocked_offline() and not bpy.app.online_access_override:
+            layout.prop(context.preferences.system, "use_online_access")
         row = layout.row()
         row.operator("refit.install_engine", icon="IMPORT")
+        row.operator("refit.remove_engine", icon="TRASH")
         if session.state.install_error:
             draw_text(layout, session.state.install_error, icon="ERROR")
-
-    def _cached_plan(self) -> engine_install.Plan:
-        """Making a plan looks for interpreters, which is too slow for each redraw."""
-        key = (self.accelerator, self.torch_index, bpy.app.online_access)
-        if key not in _plan_cache:
-            try:
-                _plan_cache[key] = install_plan(self)
-            except InstallError as error:
-                _plan_cache[key] = error
-        plan = _plan_cache[key]
-        if isinstance(plan, InstallError):
-            raise plan
-        return plan
 
 
 def preferences_of(context: bpy.types.Context) -> RefitPreferences:
@@ -113,9 +113,33 @@ def draw_engine_status(layout: bpy.types.UILayout) -> bool:
     elif engine.running():
         layout.label(text="Engine starting", icon="SORTTIME")
     else:
-        layout.label(text="Engine installed, not started yet", icon="CHECKMARK")
+        layout.label(text="Engine installed, not running", icon="CHECKMARK")
     layout.label(text=f"Python ({python.chosen_by}): {python.path}")
     return True
+
+
+def draw_install(layout: bpy.types.UILayout) -> None:
+    """How far the installation is, or what it asks."""
+    job = session.state.install
+    if job.question:
+        draw_text(layout, f"{job.question}.", icon="QUESTION")
+        row = layout.row()
+        row.operator("refit.confirm_install", icon="IMPORT")
+        row.operator("refit.cancel_install", icon="X")
+        return
+    layout.progress(factor=job.progress.fraction, text=job.progress.message)
+    if job.cancellable:
+        layout.operator("refit.cancel_install", icon="X")
+
+
+def draw_network_hint(layout: bpy.types.UILayout) -> None:
+    """How to let the engine be installed where Blender may not use the network."""
+    if _blocked_offline():
+        draw_text(layout, f"To install it, {install_plans.ONLINE_HINT}.", icon="INFO")
+
+
+def _blocked_offline() -> bool:
+    return not bpy.app.online_access and install_plans.needs_network(engine.WHEELS)
 
 
 def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE", width: int = 0) -> None:

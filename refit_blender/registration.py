@@ -25,8 +25,11 @@ CLASSES: tuple[type, ...] = (
     calibration.REFIT_OT_import_calibration,
     calibration.REFIT_FH_calibration,
     engine_operators.REFIT_OT_install_engine,
+    engine_operators.REFIT_OT_confirm_install,
     engine_operators.REFIT_OT_cancel_install,
+    engine_operators.REFIT_OT_remove_engine,
     engine_operators.REFIT_OT_start_engine,
+    engine_operators.REFIT_OT_stop_engine,
     engine_operators.REFIT_OT_show_preferences,
     body.REFIT_OT_joints_to_shape,
     body.REFIT_OT_toggle_correctives,
@@ -53,6 +56,7 @@ def register() -> None:
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
     bpy.types.TOPBAR_MT_file_import.append(calibration.menu_entry)
     _command = bpy.utils.register_cli_command(cli.COMMAND, cli.main)
+    engine.tidy_managed_root()
     # Blender as a Python module does not switch add-ons off at its end, and can hang on what is still registered.
     atexit.register(unregister)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .engine_install import InstallJob
     from .engine_job import EngineJob
+    from .install.job import FolderJob
 
 
 @dataclass
@@ -18,7 +18,7 @@ class State:
     job: EngineJob | None = None
     error: str = ""
     report: str = ""
-    install: InstallJob | None = None
+    install: FolderJob | None = None
     install_error: str = ""
 
 

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installing and starting the engine."""
+"""Installing and removing, starting and stopping the engine."""
 
 from __future__ import annotations
 
 import bpy
 
-from .. import engine, engine_install
+from .. import engine
 from ..errors import Cancelled, RefitError
-from ..preferences import install_plan, preferences_of
+from ..install.folder import current_environment, folder_bytes
+from ..install.job import FolderJob, InstallJob, RemoveJob
+from ..install.plan import size_text
+from ..preferences import forget_what_was_said, install_plan, preferences_of
 from ..session import state
 
 POLL_SECONDS = 0.2
 
 
-class REFIT_OT_install_engine(bpy.types.Operator):
-    """Install the engine into a Python environment of its own; Blender's Python stays as it is"""
+class FolderJobOperator:
+    """An operator that installs or removes: beside the window's work, or blocking where there is none."""
 
-    bl_idname = "refit.install_engine"
-    bl_label = "Install Engine"
+    done = ""
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
@@ -26,26 +28,20 @@ class REFIT_OT_install_engine(bpy.types.Operator):
             return False
         return True
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        try:
-            self._plan = install_plan(preferences_of(context))
-        except RefitError as error:
-            return self._give_up(error)
-        manager = context.window_manager
-        return manager.invoke_props_dialog(self, width=480, title="Install Engine", confirm_text="Install")
-
-    def draw(self, _context: bpy.types.Context) -> None:
-        from ..preferences import draw_text
-
-        draw_text(self.layout, f"{self._plan.summary()}.", width=70)
-        draw_text(self.layout, f"Into {self._plan.root}, with {self._plan.python}.", width=70)
+    def make_job(self, context: bpy.types.Context, *, ask: bool) -> FolderJob:
+        """Start the job. Raises a RefitError with what is in the way."""
+        raise NotImplementedError
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        beside = self.options.is_invoke and context.window and not bpy.app.background
+        forget_what_was_said()
         try:
-            self._start(context)
+            # A running engine keeps files of the installation open.
+            engine.shutdown()
+            state.install = self.make_job(context, ask=bool(beside))
         except RefitError as error:
             return self._give_up(error)
-        if bpy.app.background:
+        if not beside:
             return self._block()
         manager = context.window_manager
         self._timer = manager.event_timer_add(POLL_SECONDS, window=context.window)
@@ -56,23 +52,17 @@ class REFIT_OT_install_engine(bpy.types.Operator):
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
         _redraw(context)
-        if not state.install.ended:
+        if state.install and not state.install.ended:
             return {"PASS_THROUGH"}
         context.window_manager.event_timer_remove(self._timer)
-        return self._end()
+        return self._end() if state.install else {"CANCELLED"}
 
     def cancel(self, context: bpy.types.Context) -> None:
+        """Blender ends the operator: another file is loaded, or the window closes."""
         if state.install:
             state.install.cancel()
             context.window_manager.event_timer_remove(self._timer)
             state.install = None
-
-    def _start(self, context: bpy.types.Context) -> None:
-        state.install_error = ""
-        plan = install_plan(preferences_of(context))
-        # A running engine keeps the files of the old installation open.
-        engine.shutdown()
-        state.install = engine_install.InstallJob(plan)
 
     def _block(self) -> set[str]:
         try:
@@ -89,13 +79,47 @@ class REFIT_OT_install_engine(bpy.types.Operator):
         job, state.install = state.install, None
         if job.error:
             return self._give_up(job.error)
-        self.report({"INFO"}, "The engine is installed")
+        forget_what_was_said()
+        self.report({"INFO"}, self.done)
         return {"FINISHED"}
 
     def _give_up(self, error: RefitError) -> set[str]:
-        state.install_error = str(error)
-        self.report({"INFO"} if isinstance(error, Cancelled) else {"ERROR"}, str(error))
+        if isinstance(error, Cancelled):
+            self.report({"INFO"}, str(error))
+        else:
+            state.install_error = str(error)
+            self.report({"ERROR"}, str(error))
         return {"CANCELLED"}
+
+
+class REFIT_OT_install_engine(FolderJobOperator, bpy.types.Operator):
+    """Install the engine into a Python environment of its own; Blender's Python stays as it is.
+    The size of the download is shown first"""
+
+    bl_idname = "refit.install_engine"
+    bl_label = "Install Engine"
+    done = "The engine is installed"
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        return self.execute(context)
+
+    def make_job(self, context: bpy.types.Context, *, ask: bool) -> FolderJob:
+        return InstallJob(install_plan(preferences_of(context)), ask=ask)
+
+
+class REFIT_OT_confirm_install(bpy.types.Operator):
+    """Load the packages and install them"""
+
+    bl_idname = "refit.confirm_install"
+    bl_label = "Download and Install"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        return state.install is not None and bool(state.install.question)
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        state.install.confirm()
+        return {"FINISHED"}
 
 
 class REFIT_OT_cancel_install(bpy.types.Operator):
@@ -106,11 +130,39 @@ class REFIT_OT_cancel_install(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        return state.install is not None
+        return state.install is not None and state.install.cancellable
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         state.install.cancel()
         return {"FINISHED"}
+
+
+class REFIT_OT_remove_engine(FolderJobOperator, bpy.types.Operator):
+    """Stop the engine and delete what Install Engine has installed; the scene, the add-on and its settings stay"""
+
+    bl_idname = "refit.remove_engine"
+    bl_label = "Remove Engine"
+    done = "The engine is removed"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if current_environment(engine.managed_root()) is None:
+            cls.poll_message_set("Install Engine has installed nothing")
+            return False
+        return super().poll(context)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        root = engine.managed_root()
+        return context.window_manager.invoke_confirm(
+            self,
+            event,
+            title="Remove the engine?",
+            message=f"This frees {size_text(folder_bytes(root) / 1e6)} in {root}",
+            confirm_text="Remove",
+        )
+
+    def make_job(self, _context: bpy.types.Context, *, ask: bool) -> FolderJob:
+        return RemoveJob(engine.managed_root())
 
 
 class REFIT_OT_start_engine(bpy.types.Operator):
@@ -121,7 +173,10 @@ class REFIT_OT_start_engine(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        return state.install is None and not engine.running()
+        if state.install or engine.selected_python() is None:
+            cls.poll_message_set("No engine is installed")
+            return False
+        return not engine.running()
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         state.error = ""
@@ -147,6 +202,8 @@ class REFIT_OT_start_engine(bpy.types.Operator):
             return {"PASS_THROUGH"}
         context.window_manager.event_timer_remove(self._timer)
         _redraw(context)
+        if not engine.uses(self._process):  # the user has stopped it in the meantime
+            return {"CANCELLED"}
         if self._process.failure:
             state.error = str(self._process.failure)
             self.report({"ERROR"}, state.error)
@@ -155,6 +212,25 @@ class REFIT_OT_start_engine(bpy.types.Operator):
 
     def cancel(self, context: bpy.types.Context) -> None:
         context.window_manager.event_timer_remove(self._timer)
+
+
+class REFIT_OT_stop_engine(bpy.types.Operator):
+    """Stop the engine and free its memory; the next reconstruction starts it again"""
+
+    bl_idname = "refit.stop_engine"
+    bl_label = "Stop Engine"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if state.job:
+            cls.poll_message_set("Cancel the running job first")
+            return False
+        return engine.running()
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        engine.shutdown()
+        _redraw(context)
+        return {"FINISHED"}
 
 
 class REFIT_OT_show_preferences(bpy.types.Operator):
