@@ -312,6 +312,9 @@ class EngineProcess:
         try:
             answer = request.result()
         except RefitError as error:
+            if error.kind == "PackageMissing":
+                self._fail(EngineMissing(str(error)))
+                return
             self._fail(EngineVersionError(f"The engine refused this add-on: {error}"))
             return
         version = answer["protocol_version"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import __version__
 from .errors import RefitError
+from .packages import check_packages
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     try:
+        check_packages()
         return options.command(options)
     except RefitError as error:
         print(f"refit-engine: {error}", file=sys.stderr)

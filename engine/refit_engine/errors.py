@@ -35,5 +35,9 @@ class DeviceError(RefitError):
     """The requested device is not there, or ran out of memory."""
 
 
+class PackageMissing(RefitError):
+    """A package that the engine needs is not installed, or cannot be loaded."""
+
+
 class Cancelled(RefitError):
     """The job was cancelled by the user."""

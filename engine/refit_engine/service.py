@@ -15,6 +15,7 @@ import numpy as np
 from . import __version__
 from .errors import ImageError, NoPersonFound, RefitError
 from .job_params import image_requests, reconstruct_params, solve_params, view_requests
+from .packages import check_packages
 from .protocol import PROTOCOL_VERSION, Params, ProtocolMismatch
 
 if TYPE_CHECKING:
@@ -41,13 +42,14 @@ class EngineService:
         }
 
     def initialize(self, params: dict[str, Any], job: Job) -> dict[str, Any]:
-        """Who we are and what we run on. Raises ProtocolMismatch."""
+        """Who we are and what we run on. Raises ProtocolMismatch, PackageMissing."""
         version = params.get("protocol_version")
         if version != PROTOCOL_VERSION:
             raise ProtocolMismatch(
                 f"The add-on speaks version {version} of the protocol and the engine {__version__} version "
                 f"{PROTOCOL_VERSION}: install the engine that came with the add-on."
             )
+        check_packages()
         import torch
 
         from .body import BUNDLED_BODY

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Protocol
 
 from . import protocol
 from .errors import Cancelled, RefitError
+from .packages import IncompleteService
 from .protocol import ProtocolError, Request
 
 log = logging.getLogger(__name__)
@@ -200,10 +201,17 @@ def serve(make_service: Callable[[], Service]) -> None:
     _end_now()
 
 
-def main() -> None:
-    from .service import EngineService
+def _make_service() -> Service:
+    try:
+        from .service import EngineService
+    except (ImportError, OSError):
+        log.exception("The engine is incomplete.")
+        return IncompleteService()
+    return EngineService()
 
-    serve(EngineService)
+
+def main() -> None:
+    serve(_make_service)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from .download import Download, unpacked_bytes
 from .folder import ENVIRONMENT_PREFIX, environment_python, remove_all, remove_leftovers, switch_to
 from .lock import install_lock
 from .meter import FolderMeter
-from .pip_steps import OnLine, Pip
 from .pip_failures import environment_failure, system_failure
+from .pip_steps import OnLine, Pip
 from .plan import Plan, size_text
 from .programs import Program
 

@@ -46,6 +46,10 @@ def initialize(behaviour: str, request: dict) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+    if behaviour == "no_torch":
+        error = {"code": -32000, "message": "The engine's Python lacks torch.", "data": {"kind": "PackageMissing"}}
+        send(id=request["id"], error=error)
+        return
     if behaviour == "refuse":
         send(id=request["id"], error={"code": -32000, "message": "Too old.", "data": {"kind": "ProtocolMismatch"}})
         return

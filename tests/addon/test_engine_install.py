@@ -20,7 +20,8 @@ from small_wheels import serve_index, write_wheel
 
 from refit_blender import engine
 from refit_blender.errors import Cancelled, InstallError
-from refit_blender.install import interpreters, plan as plans
+from refit_blender.install import interpreters
+from refit_blender.install import plan as plans
 from refit_blender.install.folder import managed_python, remove_all, switch_to, tidy
 from refit_blender.install.interpreters import Interpreter
 from refit_blender.install.job import InstallJob, RemoveJob
@@ -392,7 +393,7 @@ def test_a_disk_that_fills_up(quick, root, wheels, monkeypatch):
         return real(job, [sys.executable, "-c", code] if "install" in command else command, explain)
 
     monkeypatch.setattr(InstallJob, "_run", write_to_full_device)
-    with pytest.raises(InstallError, match="^The disk is full: free some space, then try again.$"):
+    with pytest.raises(InstallError, match=r"^The disk is full: free some space, then try again\.$"):
         InstallJob(plan(root, wheels)).wait()
 
 
@@ -405,7 +406,7 @@ def test_a_folder_that_may_not_be_written(root, wheels, monkeypatch):
         InstallJob(plan(root, wheels)).wait()
 
 
-# ---------------------------------------------------------------------------------------------- two at once, killed ones
+# ---------------------------------------------------------------------------------------------- two at once, killed
 
 
 def test_a_second_installation_at_the_same_time_is_refused(quick, root, wheels):

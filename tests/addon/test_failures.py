@@ -20,6 +20,7 @@ SENTENCES = {
     "crash": "The engine stopped unexpectedly (signal 6, last message: “terminate called: out of memory”).",
     "crash_at_start": "The engine stopped while starting (exit code 3, last message: “ImportError: no libtorch”).",
     "no_engine": "has no refit_engine: press Install Engine in the preferences.",
+    "no_torch": "The engine's Python lacks torch.",
     "garbage": "The engine sent something that is not its protocol: “Segmentation fault is not JSON”.",
     "not_an_object": "The engine sent something that is not its protocol: “[1, 2]”.",
     "binary": "The engine sent something that is not its protocol",

@@ -33,7 +33,8 @@ def unread(reason: str) -> str:
             "found",
         ),
         (
-            "connection error: Failed to resolve 'packages.example.org' ([Errno -3] Temporary failure in name resolution)",
+            "connection error: Failed to resolve 'packages.example.org' ([Errno -3] Temporary failure in name "
+            "resolution)",
             "found",
         ),
         (f"connection error: {POOL} (Caused by NewConnectionError('{OLD} [Errno 11001] getaddrinfo failed'))", "found"),
@@ -59,8 +60,8 @@ def unread(reason: str) -> str:
         ),
         ("proxy connection error: OSError('Tunnel connection failed: 403 Forbidden')", "proxy"),
         (
-            f"connection error: {POOL} (Caused by ProxyError('Cannot connect to proxy.', OSError('Tunnel connection failed: "
-            "407 Proxy Authentication Required')))",
+            f"connection error: {POOL} (Caused by ProxyError('Cannot connect to proxy.', OSError('Tunnel "
+            "connection failed: 407 Proxy Authentication Required')))",
             "password",
         ),
         ("proxy connection error: OSError('Tunnel connection failed: 407 Proxy Authentication Required')", "password"),
@@ -77,7 +78,7 @@ def unread(reason: str) -> str:
 def test_a_page_that_could_not_be_read_is_the_reason(reason, expected):
     sentences = {
         "found": "The server packages.example.org was not found: check the network connection, then try again.",
-        "answer": "The server packages.example.org does not answer: check the network connection and any firewall, then",
+        "answer": "The server packages.example.org does not answer: check the network connection and any",
         "proxy": "The proxy refuses or does not answer: correct the proxy settings",
         "password": "The proxy wants a user name and a password: set HTTPS_PROXY",
         "certificate": "The certificate of packages.example.org is not trusted: where a proxy or a virus scanner",
