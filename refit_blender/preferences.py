@@ -123,9 +123,9 @@ def draw_install(layout: bpy.types.UILayout) -> None:
     job = session.state.install
     if job.question:
         draw_text(layout, f"{job.question}.", icon="QUESTION")
-        row = layout.row()
-        row.operator("refit.confirm_install", icon="IMPORT")
-        row.operator("refit.cancel_install", icon="X")
+        column = layout.column(align=True)
+        column.operator("refit.confirm_install", icon="IMPORT")
+        column.operator("refit.cancel_install", icon="X")
         return
     layout.progress(factor=job.progress.fraction, text=job.progress.message)
     if job.cancellable:

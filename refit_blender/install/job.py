@@ -211,8 +211,8 @@ class InstallJob(FolderJob):
             self._meter.close()
             self._meter = None
 
-    def _run(self, command: Sequence[str], explain: Callable[[str], str], on_line: OnLine = log.debug) -> list[str]:
-        """Run a program to its end and return its last lines. Raises Cancelled, or InstallError with `explain` of them."""
+    def _run(self, command: Sequence[str], explain: Callable[[str], str], on_line: OnLine = log.debug) -> None:
+        """Run a program to its end. Raises Cancelled, or InstallError with `explain` of its last lines."""
         self._program = program = Program(self.plan.python.path, command, self._environment())
         if self._cancelled.is_set():  # meanwhile, when there was nothing to end yet
             program.end()
@@ -230,7 +230,6 @@ class InstallJob(FolderJob):
             raise Cancelled("Cancelled.")
         if code:
             raise InstallError(explain("\n".join(tail) or f"exit code {code}"))
-        return list(tail)
 
     def _environment(self) -> dict[str, str]:
         scratch = self._scratch

@@ -22,7 +22,7 @@ _DISK_AND_FILES = (
     ),
     (
         r"Could not find a suitable TLS CA certificate bundle, invalid path: (?P<path>\S+)",
-        "The file of certificates {path}, which pip's settings name, is missing: correct the setting (pip config list).",
+        "The file of certificates {path}, which pip's settings name, is missing: correct them (pip config list).",
     ),
     (
         r"DO NOT MATCH THE HASHES|IncompleteRead|IncompleteDownloadError|download incomplete|BadZipFile",
@@ -32,8 +32,8 @@ _DISK_AND_FILES = (
 _NETWORK = (
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLCertVerificationError",
-        "The certificate of {where} is not trusted: where a proxy or a virus scanner reads the connection, give pip its "
-        "certificate (pip config set global.cert FILE), then try again.",
+        "The certificate of {where} is not trusted: where a proxy or a virus scanner reads the connection, give pip "
+        "its certificate (pip config set global.cert FILE), then try again.",
     ),
     (
         r"\b407\b.*Proxy|Proxy.*\b407\b",
@@ -41,11 +41,14 @@ _NETWORK = (
         "Blender again.",
     ),
     (
-        r"ProxyError|[Pp]roxy connection error|connect to proxy|Tunnel connection failed|InvalidProxyURL|ProxySchemeUnknown",
-        "The proxy refuses or does not answer: correct the proxy settings (HTTPS_PROXY, or pip config list), then try again.",
+        r"ProxyError|[Pp]roxy connection error|connect to proxy|Tunnel connection failed|InvalidProxyURL"
+        r"|ProxySchemeUnknown",
+        "The proxy refuses or does not answer: correct the proxy settings (HTTPS_PROXY, or pip config list), then try "
+        "again.",
     ),
     (
-        r"NameResolutionError|Name or service not known|Temporary failure in name|getaddrinfo failed|nodename nor servname",
+        r"NameResolutionError|Failed to resolve|Name or service not known|Temporary failure in name|getaddrinfo failed"
+        r"|nodename nor servname",
         "The server {where} was not found: check the network connection, then try again.",
     ),
     (
@@ -58,25 +61,28 @@ _NETWORK = (
     ),
     (
         r"\b401\b|\b403\b",
-        "The server {where} refuses access: check the package index and its password (pip config list), then try again.",
+        "The server {where} refuses access: check the package index and its password (pip config list), then try "
+        "again.",
     ),
     (
-        r"NewConnectionError|ConnectTimeout|ConnectionError|Connection refused|connection error|ConnectionReset|RemoteDisconnected"
-        r"|Connection aborted|Read ?Timeout|timed out|ProtocolError|Network is unreachable|Max retries exceeded",
+        r"NewConnectionError|ConnectTimeout|ConnectionError|Connection refused|connection error|ConnectionReset"
+        r"|RemoteDisconnected|Connection aborted|Read ?Timeout|timed out|ProtocolError|Network is unreachable"
+        r"|Max retries exceeded",
         "The server {where} does not answer: check the network connection and any firewall, then try again.",
     ),
 )
+# As most versions of pip say it, and as new ones do where a constraint names the package as well.
+_NO_PACKAGE = r"(?i:no matching distribution(?:s available for your environment:\s+| found for ))([A-Za-z0-9._-]+)"
 
 
 def failure_sentence(printed: str, log: str, python_version: str, versions: str) -> str:
     """The sentence for a pip that failed.
 
-    printed: its last lines; log: the file of `--log`; python_version: of the environment; versions: those that are wanted.
+    printed: its last lines; log: the file of `--log`; python_version: of the environment; versions: what is wanted.
     """
     if sentence := _first_match(_DISK_AND_FILES, printed):
         return sentence
-    missing = re.search(r"No matching distribution found for ([A-Za-z0-9._-]+)", printed)
-    if missing:
+    if missing := re.search(_NO_PACKAGE, printed):
         return _nothing_found(missing[1], log, python_version, versions)
     if sentence := _first_match(_NETWORK, printed):
         return sentence

@@ -4,7 +4,8 @@
 Usage: pip_sizes.py ANSWER [arguments of `pip install`]. ANSWER: a file that gets a list of {name, version, url, size}.
 pip itself chooses the versions and asks the servers, with the user's settings: indexes, proxies, certificates and
 passwords. Its own dry run would load the files before version 25.3, so this ends it when the versions are chosen.
-Where pip fails it prints why, as always; where its inside is not as expected there is no answer.
+Where pip fails it prints why, as always; where its inside is not as expected there is no answer. Tried with
+pip 22.3 to 26.3.
 """
 
 import json
@@ -13,6 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 try:
+    from pip._internal.cli.cmdoptions import use_new_feature
     from pip._internal.commands import create_command
     from pip._internal.models.wheel import Wheel
     from pip._internal.operations.prepare import RequirementPreparer
@@ -23,6 +25,12 @@ except ImportError as error:
 
 command = create_command("install")
 choose_versions = Resolver.resolve
+
+
+def lazy_metadata():
+    """The option by which pip loads only a part of a wheel to see what it needs, where pip has it."""
+    known = "fast-deps" in getattr(use_new_feature, "keywords", {}).get("choices", ())
+    return ["--use-feature=fast-deps"] if known else []
 
 
 def size(session, link):
@@ -64,4 +72,4 @@ def choose_and_end(self, *arguments, **more):
 if __name__ == "__main__":
     Resolver.resolve = choose_and_end
     RequirementPreparer.prepare_linked_requirements_more = lambda *arguments, **more: None
-    sys.exit(command.main(["--dry-run", "--ignore-installed", *sys.argv[2:]]))
+    sys.exit(command.main(["--dry-run", "--ignore-installed", *lazy_metadata(), *sys.argv[2:]]))

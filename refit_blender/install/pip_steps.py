@@ -19,15 +19,13 @@ from .plan import TORCH_PYTHONS, Plan, versions_text
 log = logging.getLogger(__name__)
 
 SIZES_SCRIPT = Path(__file__).with_name("pip_sizes.py")
-# From this one on pip finds out what a package needs without fetching it (PEP 658 as indexes serve it).
-PIP_WITH_METADATA = (23, 2)
 OPTIONS = ("--disable-pip-version-check", "--no-input", "--no-cache-dir", "--progress-bar=off")
-# Where a question loads a file of this size, pip needs the file to find out what the package needs.
+# Where a question loads a file of this many megabytes, the server tells nothing about the package but the whole file.
 BIG_FILE_MB = 20.0
 
 OnLine = Callable[[str], None]
-# Runs a program and gives what it printed; the sentence for a failure is made of that.
-Run = Callable[[Sequence[str], Callable[[str], str], OnLine], list[str]]
+# Runs a program; the sentence for a failure is made of what it printed.
+Run = Callable[[Sequence[str], Callable[[str], str], OnLine], None]
 
 
 class BigFile(Exception):
@@ -48,7 +46,6 @@ class Pip:
 
     def ask_sizes(self, on_line: OnLine) -> Download | None:
         """What would be fetched, with the user's settings of pip; None where that cannot be found out."""
-        self._renew(on_line)
         try:
             return read_download(self._chosen_files(on_line))
         except BigFile:
@@ -73,14 +70,6 @@ class Pip:
         command = ["install", "--only-binary=:all:", "--no-index", "--find-links", str(source)]
         self._pip([*command, str(self._plan.engine_wheel)], on_line)
         shutil.rmtree(self.scratch)
-
-    def _renew(self, on_line: OnLine) -> None:
-        """Replace a pip that is too old to tell what it would fetch."""
-        for path in self.scratch.parent.glob("**/site-packages/pip-*.dist-info"):
-            numbers = re.findall(r"\d+", path.name)
-            if tuple(map(int, numbers[:2])) >= PIP_WITH_METADATA:
-                return
-        self._pip(["install", "--upgrade", "pip"], on_line)
 
     def _chosen_files(self, on_line: OnLine) -> list[dict[str, Any]]:
         """All files that would be fetched, from `pip_sizes.py`. Raises BigFile, OSError, ValueError."""

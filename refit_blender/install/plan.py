@@ -122,7 +122,7 @@ def _choose_python(supported: set[tuple[int, int]]) -> Interpreter:
     if python is None:
         raise InstallError(
             f"The engine needs Python {versions_text(supported)}, and none was found (Blender's own is "
-            f"{sys.version_info[0]}.{sys.version_info[1]}): install one, or give the Python of an existing engine above."
+            f"{sys.version_info[0]}.{sys.version_info[1]}): install one, or give an existing engine's Python above."
         )
     if not python.makes_environments:
         package = f"python{python.version_text}-venv"

@@ -88,7 +88,10 @@ class Index:
 def serve_index(
     folder: Path, *, status: int = 200, big: str = "", tls: ssl.SSLContext | None = None
 ) -> Iterator[Index]:
-    """Serve the wheels of a folder; with another status than 200, every answer is that. big: how the name ends that `go` holds back."""
+    """Serve the wheels of a folder; with another status than 200, every answer is that.
+
+    big: how the name of the file ends that `go` holds back.
+    """
     index = Index(folder, status, big, tls)
     thread = threading.Thread(target=index.server.serve_forever, daemon=True)
     thread.start()

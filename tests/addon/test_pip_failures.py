@@ -101,6 +101,14 @@ def test_an_index_that_is_not_there_is_told_from_a_python_that_is_too_new():
     assert sentence(NOTHING, not_there + skipped) == expected
 
 
+def test_a_constraint_in_the_users_settings_hides_no_reason():
+    printed = "ERROR: Cannot install torch because these package versions have conflicting dependencies.\n"
+    printed += "Additionally, some packages in these conflicts have no matching distributions available for your "
+    printed += "environment:\n    torch\nERROR: ResolutionImpossible: for help visit https://example.org/"
+    unresolved = unread("connection error: Failed to resolve IP address for 'packages.example.org' ([Errno -2])")
+    assert "The server packages.example.org was not found" in sentence(printed, unresolved)
+
+
 def test_another_package_that_an_index_lacks_is_no_reason():
     log = unread("403 Client Error: Forbidden").replace("/torch/", "/numpy/") + unread("404 Client Error: Not Found")
     assert "has no torch" in sentence(NOTHING, log)

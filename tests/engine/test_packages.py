@@ -34,7 +34,9 @@ def hello(code: str) -> dict:
         return client.call("initialize", protocol_version=1, client="test")["error"]
 
 
-@pytest.mark.parametrize(("module", "package"), [("torch", "torch"), ("numpy", "numpy"), ("cv2", "opencv-python-headless")])
+@pytest.mark.parametrize(
+    ("module", "package"), [("torch", "torch"), ("numpy", "numpy"), ("cv2", "opencv-python-headless")]
+)
 def test_the_worker_names_the_package_that_is_missing(module, package):
     error = hello(script(absent=(module,)))
     assert error["data"]["kind"] == "PackageMissing"
@@ -44,7 +46,9 @@ def test_the_worker_names_the_package_that_is_missing(module, package):
 def test_the_worker_names_the_package_that_is_broken():
     error = hello(script(broken=("torch",)))
     assert error["data"]["kind"] == "PackageMissing"
-    assert error["message"].startswith(f"torch in the engine's Python ({sys.executable}) cannot be loaded ([WinError 126]")
+    assert error["message"].startswith(
+        f"torch in the engine's Python ({sys.executable}) cannot be loaded ([WinError 126]"
+    )
     assert error["message"].endswith("press Install Engine in the add-on's preferences to install it again.")
 
 
