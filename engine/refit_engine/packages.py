@@ -36,8 +36,8 @@ def check_packages(needed: Mapping[str, str] = NEEDED) -> None:
         except (ImportError, OSError) as error:
             reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
             raise PackageMissing(
-                f"{package} in the engine's Python ({sys.executable}) cannot be loaded ({reason}): press Install Engine "
-                "in the add-on's preferences to install it again."
+                f"{package} in the engine's Python ({sys.executable}) cannot be loaded ({reason}): press Install "
+                "Engine in the add-on's preferences to install it again."
             ) from error
 
 

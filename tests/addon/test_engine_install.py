@@ -60,8 +60,8 @@ def quick(fresh_environment, monkeypatch):
 def wheels(tmp_path, monkeypatch):
     """A folder with all that an engine needs, small and made up."""
     monkeypatch.setattr(plans, "_DISK_MB", {"CPU": 50, "CUDA": 50})
-    folder = tmp_path / "wheels-engine"
-    folder.mkdir()
+    folder = tmp_path / "application support" / "wheels-engine"
+    folder.mkdir(parents=True)
     write_wheel(folder, "torch", "2.4.0", {"torch.py": "", "cv2.py": ""}, tag=PYTHON_TAG)
     modules = {"refit_engine/__init__.py": "", "refit_engine/worker.py": "print('works')"}
     write_wheel(folder, "refit_engine", "0.1.0", modules, needs="torch>=2.4")
@@ -70,7 +70,7 @@ def wheels(tmp_path, monkeypatch):
 
 @pytest.fixture
 def root(tmp_path):
-    return tmp_path / "user" / "engine"
+    return tmp_path / "a user's folder" / "engine"
 
 
 @pytest.fixture
@@ -486,6 +486,14 @@ def test_operators_install_and_remove_the_engine(quick, managed, root):
     assert bpy.ops.refit.remove_engine() == {"FINISHED"}
     assert engine.selected_python() is None and not root.exists()
     assert not bpy.ops.refit.remove_engine.poll()
+
+
+def test_leftovers_of_a_killed_installation_go_at_the_next_start(managed, root):
+    for name in ("env-whole", "env-killed"):
+        (root / name / "bin").mkdir(parents=True)
+    (root / "current.json").write_text(json.dumps({"folder": "env-whole"}))
+    engine.tidy_managed_root()
+    wait_for(lambda: names_in(root) == ["current.json", "env-whole"])
 
 
 def test_operator_reports_what_is_in_the_way(managed, root, wheels):
