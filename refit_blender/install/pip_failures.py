@@ -17,7 +17,7 @@ _DISK_AND_FILES = (
         "The disk is full: free some space, then try again.",
     ),
     (
-        r"(?:PermissionError|OSError)\b.*\[(?:Errno (?:1|13|30)|WinError 5)\][^\n']*(?:'(?P<path>[^']+)')?",
+        r"(?:PermissionError|OSError)\b.*\[(?:Errno (?:1|13|30)|WinError 5)\](?:[^\n]*?: (['\"])(?P<path>[^\n]+?)\1)?",
         "There is no permission to write {path}: change that, or ask who looks after this computer.",
     ),
     (
