@@ -16,13 +16,14 @@ from ..detect import Detection
 from ..device import is_out_of_memory
 from ..distortion import Distortion
 from ..errors import NoPersonFound, RefitError
+from ..gravity import LEVEL
 from ..images import Photo, read_photo
 from ..network import CropCamera, Encoding, Estimate
 from ..results import ConfidenceKind, ImageResult
 from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
-from .ground import level_ground
+from .ground import ground_under
 from .job import MAX_BATCH, FitJob
 from .looks import Sight
 from .undistort import without_distortion
@@ -106,7 +107,8 @@ class Fitter(FitJob):
         kept = self._usable(people, request.image.name)
         people, boxes, scores = people[kept], boxes[kept], scores[kept]
         subject = self.subject()
-        ground = level_ground(people.vertices)
+        up = LEVEL
+        ground = ground_under(people.vertices, up)
         result = ImageResult(
             image=str(request.image),
             image_size=np.array([width, height]),
@@ -123,10 +125,10 @@ class Fitter(FitJob):
             joint_std_mm=people.joint_std_mm,
             joint_std_deg=people.joint_std_deg,
             confidence=self.confidence_kind(),
-            up_cam=ground.up_cam,
-            up_source=ground.source,
-            up_std_deg=ground.std_deg,
-            up_sure=ground.sure,
+            up_cam=up.direction,
+            up_source=up.source,
+            up_std_deg=up.std_deg,
+            up_sure=up.sure,
             camera_height=ground.camera_height,
             on_floor=ground.on_floor,
             joint_names=tuple(SMPL_JOINT_NAMES),
