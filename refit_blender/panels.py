@@ -19,6 +19,7 @@ FOCAL_SOURCES = {
     "scene": "the scene's camera",
     "exif": "the photo's EXIF data",
     "user": "given",
+    "lines": "found from straight lines in the photo",
     "default": "assumed, the photo says nothing",
 }
 

@@ -81,6 +81,9 @@ def image_parameters(source: Source, options: Options) -> dict[str, Any]:
         "focal": source.focal,
         "focal_mm": source.focal_mm,
     }
+    if source.camera_to_world is not None:
+        # The world's Z axis in the camera's frame.
+        image["up"] = floats(source.camera_to_world[2, :3])
     if source.distortion:
         image["distortion"] = source.distortion.parameters()
     return image

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import roma
 import torch
@@ -22,6 +23,7 @@ from .camera import Intrinsics, choose_intrinsics
 from .device import choose_device, describe_device
 from .fitting import FitOptions, Fitter, Models
 from .fitting.models import Network
+from .gravity import find_lines, find_up, with_found_focal
 from .images import Photo
 from .network import COMPACT, CropCamera, Estimate, ReFit, ReFitConfig
 from .network.backbones.blazepose import load_blazepose
@@ -71,6 +73,7 @@ def bench(device_name: str = "auto", hrnet: bool = False) -> dict[str, Any]:
         "worker_ready_s": round(statistics.median(_worker_start() for _ in range(3)), 2),
         "detect_ms": detect,
         "crop_to_body_ms": crop_to_body,
+        "up_of_12_megapixels_ms": _up(),
         "stages_ms": {
             stage: round(1000 * fitter.seconds[stage] / REPEATS, 1) for stage in ("crop", "network", "body")
         },
@@ -94,6 +97,23 @@ def _picture(intrinsics: Intrinsics) -> np.ndarray:
     room = np.full((HEIGHT, WIDTH, 3), (150, 160, 165), np.uint8)
     room[2 * HEIGHT // 3 :] = (110, 100, 90)
     return draw_overlay(room, posed.vertices.numpy(), body.faces, intrinsics.K)
+
+
+def _up() -> float:
+    """Lines, focal length and up of a photo of 4000x3000 with more lines than are looked at; the longest way through."""
+    rng = np.random.default_rng(0)
+    picture = np.full((3000, 4000, 3), 200, np.uint8)
+    for start, end in rng.integers(0, (4000, 3000), (300, 2, 2)):
+        cv2.line(picture, start.tolist(), end.tolist(), (40, 40, 40), 8, cv2.LINE_AA)
+    intrinsics = choose_intrinsics(4000, 3000)
+    standing, joints = np.eye(3)[None, None].repeat(24, axis=1), np.zeros((1, 24, 3))
+
+    def work() -> None:
+        lines = find_lines(picture, np.zeros((0, 4)), intrinsics)
+        with_found_focal(intrinsics, lines, (4000, 3000))
+        find_up(lines, standing, joints)
+
+    return _median(work)
 
 
 def _confidence(

@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import ImageError
 
-FocalSource = Literal["scene", "exif", "default", "user"]
+FocalSource = Literal["scene", "exif", "default", "user", "lines"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Intrinsics:
     """Camera matrix of an image.
 
     K: [3,3] float64, pixels, origin at the corner of the first pixel, no skew.
-    source: who said so: the scene's camera, the photo's EXIF, the user, or nobody (the default focal length).
+    source: who said so: the scene's camera, the photo's EXIF, the user, straight lines in the picture, or nobody (the default
+    focal length).
     """
 
     K: np.ndarray

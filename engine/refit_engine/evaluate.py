@@ -27,6 +27,7 @@ from .fitting.annotated import annotated_joints
 from .fitting.boxes import checked_boxes
 from .fitting.job import FitJob
 from .fitting.multiview import View, fit_person
+from .gravity import find_up, given_up
 from .images import Photo, read_photo
 
 JOINTS = tuple(
@@ -90,7 +91,13 @@ class _Picture:
     box: np.ndarray
     intrinsics: Intrinsics
     lens: Distortion | None
-    roll: float
+    quarter_turns: int
+    up_sensor: np.ndarray | None
+
+    @property
+    def roll(self) -> float:
+        """The turn in radians that makes the picture upright."""
+        return self.quarter_turns * np.pi / 2
 
 
 def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[dict[str, Any], _Picture | None]:
@@ -99,12 +106,12 @@ def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[dict
     picture = None
     try:
         picture = _read_picture(record, folder)
-        joints, pixels = _fit_alone(picture, fitter)
+        joints, pixels, up = _fit_alone(picture, fitter)
     except RefitError as error:
         return {"id": record["id"], "error": str(error)}, picture
     seconds = time.perf_counter() - start
-    prediction = {"id": record["id"], "joints3d_cam": _named(joints), "keypoints2d": _named(pixels), "seconds": seconds}
-    return prediction, picture
+    prediction = {"id": record["id"], "joints3d_cam": _named(joints), "keypoints2d": _named(pixels), "up_cam": up.tolist()}
+    return {**prediction, "seconds": seconds}, picture
 
 
 def _named(joints: np.ndarray) -> dict[str, list[float]]:
@@ -124,19 +131,22 @@ def _read_picture(record: dict[str, Any], folder: Path) -> _Picture:
     lens = Distortion.opencv(dist) if K is not None and dist is not None else None
     if lens:
         (pixels, _), box = undistort_image(pixels, K, lens), undistort_box(box, K, lens)
-    return _Picture(pixels, box, intrinsics, lens, photo.quarter_turns * np.pi / 2)
+    return _Picture(pixels, box, intrinsics, lens, photo.quarter_turns, photo.up_sensor)
 
 
-def _fit_alone(picture: _Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarray]:
-    """Joints [12,3] in the camera's frame (metres), and as people mark them in the picture's own pixels [12,2]."""
-    people = fitter.fit(picture.pixels, picture.box[None], picture.intrinsics, roll=picture.roll)
-    joints, K = people.joints[0, _INDICES], picture.intrinsics.K
+def _fit_alone(picture: _Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Joints [12,3] in the camera's frame (metres), as people mark them in the picture's own pixels [12,2], and up [3]."""
+    boxes = picture.box[None]
+    intrinsics, lines = fitter.look_for_lines(picture.pixels, boxes, picture.intrinsics, picture.quarter_turns)
+    people = fitter.fit(picture.pixels, boxes, intrinsics, roll=picture.roll)
+    joints, K = people.joints[0, _INDICES], intrinsics.K
     data = fitter.subject().result_body.data
     marked = annotated_joints(data, JOINTS, people.betas, people.rotmats, people.transl)[0]
     projected = project(marked, K)
     if not np.isfinite(projected).all():
         raise RefitError("The network gave no usable body.")
-    return joints, distort_points(projected, K, picture.lens) if picture.lens else projected
+    up = given_up(None, picture.up_sensor) or find_up(lines, people.rotmats, people.joints)
+    return joints, distort_points(projected, K, picture.lens) if picture.lens else projected, up.direction
 
 
 def _world_joints(

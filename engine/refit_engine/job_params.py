@@ -40,6 +40,7 @@ def image_requests(values: Params) -> list[ImageRequest]:
         boxes = item.optional_rows("bboxes_xywh", columns=4)
         K = item.optional_rows("K", columns=3, rows=3)
         focal, focal_mm = item.optional_number("focal"), item.optional_number("focal_mm")
+        up = item.optional_numbers("up", 3)
         distortion = _distortion(item)
         item.done()
         requests.append(
@@ -50,6 +51,7 @@ def image_requests(values: Params) -> list[ImageRequest]:
                 focal=focal,
                 focal_mm=focal_mm,
                 distortion=distortion,
+                up=np.array(up) if up is not None else None,
             )
         )
     return requests

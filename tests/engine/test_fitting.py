@@ -141,7 +141,7 @@ def test_result_of_a_picture_is_complete_and_consistent(fitter, photo_file):
     assert (result.vertices_cam[..., 2] > 0).all()
     np.testing.assert_allclose(project(result.joints_cam, result.K), result.joints2d)
     assert result.body_file.endswith("body.npz") and result.weights_name == "untrained"
-    stages = {"detect", "crop", "network", "confidence", "body"}
+    stages = {"detect", "lines", "crop", "network", "confidence", "body"}
     assert {stage for stage, seconds in fitter.seconds.items() if seconds > 0} == stages
 
 

@@ -75,7 +75,7 @@ def test_reconstruct_writes_what_it_answers(service, job, photo_file, request_fo
     result = read_result(Path(entry["npz"]))
     assert result.iterations == 3 and result.body_file == answer["body_file"]
     assert Path(entry["overlay"]).is_file() and tmp_path / "job" in Path(entry["overlay"]).parents
-    assert set(answer["seconds"]) == {"detect", "crop", "network", "confidence", "body", "total"}
+    assert set(answer["seconds"]) == {"detect", "lines", "crop", "network", "confidence", "body", "total"}
     assert answer["device"] == "cpu" and answer["messages"] == []
 
 

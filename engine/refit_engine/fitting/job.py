@@ -49,7 +49,7 @@ class FitJob:
     """Models, options and bookkeeping of one job.
 
     Models stay in `models` for the next job. `messages` collects what the user should know (each once),
-    `seconds` the time spent per stage: detect, crop, network, confidence, body.
+    `seconds` the time spent per stage: detect, lines, crop, network, confidence, body.
     """
 
     def __init__(self, models: Models, options: FitOptions, device: str = "auto", step: Step = lambda _: None) -> None:
@@ -58,7 +58,7 @@ class FitJob:
         self.step = step
         self.device = choose_device(device)
         self.messages: list[str] = []
-        self.seconds: Counter[str] = Counter(detect=0.0, crop=0.0, network=0.0, confidence=0.0, body=0.0)
+        self.seconds: Counter[str] = Counter(detect=0.0, lines=0.0, crop=0.0, network=0.0, confidence=0.0, body=0.0)
         self._subject: Subject | None = None
 
     def subject(self) -> Subject:

@@ -16,7 +16,7 @@ from ..detect import Detection
 from ..device import is_out_of_memory
 from ..distortion import Distortion
 from ..errors import NoPersonFound, RefitError
-from ..gravity import LEVEL
+from ..gravity import LineEvidence, find_lines, find_up, given_up, with_found_focal
 from ..images import Photo, read_photo
 from ..network import CropCamera, Encoding, Estimate
 from ..results import ConfidenceKind, ImageResult
@@ -38,7 +38,8 @@ class ImageRequest:
 
     boxes_xywh: [N,4] people in pixels of the result's frame (see `Fitter.reconstruct`), None to detect them.
     K: [3,3] the scene camera's matrix for the stored pixels; focal: given by the user, in pixels, or focal_mm on a sensor
-    whose longer side is 36 mm. distortion: the lens's, None for none.
+    whose longer side is 36 mm. distortion: the lens's, None for none. up: [3] the scene camera's, the world's up in its
+    frame, None where nobody knows.
     """
 
     image: Path
@@ -47,6 +48,7 @@ class ImageRequest:
     focal: float | None = None
     focal_mm: float | None = None
     distortion: Distortion | None = None
+    up: np.ndarray | None = None
 
     def focal_for(self, size: tuple[int, int]) -> float | None:
         """The user's focal length in pixels of a picture of this size."""
@@ -103,11 +105,13 @@ class Fitter(FitJob):
             boxes, scores = self._found_boxes(photo, intrinsics)
         else:
             scores = np.ones(len(boxes))
+        known_up = given_up(request.up, photo.up_sensor)
+        intrinsics, lines = self.look_for_lines(photo.pixels, boxes, intrinsics, photo.quarter_turns)
         people = self.fit(photo.pixels, boxes, intrinsics, roll=photo.quarter_turns * np.pi / 2)
         kept = self._usable(people, request.image.name)
         people, boxes, scores = people[kept], boxes[kept], scores[kept]
         subject = self.subject()
-        up = LEVEL
+        up = known_up or find_up(lines, people.rotmats, people.joints)
         ground = ground_under(people.vertices, up)
         result = ImageResult(
             image=str(request.image),
@@ -139,6 +143,14 @@ class Fitter(FitJob):
             iterations=self.options.iterations,
         )
         return result, photo
+
+    def look_for_lines(
+        self, pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, quarter_turns: int
+    ) -> tuple[Intrinsics, LineEvidence]:
+        """The camera, with the focal length that lines outside the boxes [N,4] tell where nobody knew it, and the lines."""
+        with self.timed("lines"):
+            lines = find_lines(pixels, boxes_xywh, intrinsics, quarter_turns)
+            return with_found_focal(intrinsics, lines, pixels.shape[1::-1]), lines
 
     def fit(self, pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, roll: float = 0.0) -> People:
         """Bodies of the people in given boxes.

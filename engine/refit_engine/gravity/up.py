@@ -18,7 +18,3 @@ class Up:
     source: UpSource
     std_deg: float
     sure: bool
-
-
-LEVEL = Up(np.array([0.0, -1.0, 0.0]), "level", 20.0, False)
-"""What is assumed of a picture about which nothing is known: its camera was held level."""
