@@ -20,9 +20,14 @@ class Beliefs:
     """What is expected before anything is measured, and when to be sure.
 
     pitch, roll: middle and scale of those of photos, Student's t with `freedom`; body_pitch, body_roll: scales of what a body
-    tells about them; degrees. An up is sure where at least `sure_mass` of the probability lies within `near` degrees of it and the
-    segments follow its axes better than none by `sure_gain` (a logarithm). So is a focal length, if its logarithm's standard
-    deviation is at most `sure_focal_std`. Measured with `training.measure_up`.
+    tells about them; degrees.
+
+    An up is sure where the segments follow its axes better than none by `sure_gain` (a logarithm) and its certainty is at least
+    `sure`: the probability within `near` degrees of it, less its standard deviation over `costly_std`, less its angle to what
+    the bodies say over `costly_angle`. A focal length is sure where the segments gain as much, its logarithm's standard deviation
+    is at most `focal_std`, and modes with `focal_mass` of the probability agree on it.
+
+    All chosen with `training.measure_up --part choose`.
     """
 
     pitch: tuple[float, float] = (8.0, 20.0)
@@ -31,9 +36,12 @@ class Beliefs:
     body_roll: float = 5.0
     freedom: float = 3.0
     near: float = 7.0
-    sure_mass: float = 0.8
-    sure_gain: float = 40.0
-    sure_focal_std: float = 0.12
+    sure_gain: float = 50.0
+    sure: float = 0.45
+    costly_std: float = 20.0
+    costly_angle: float = 50.0
+    focal_std: float = 0.12
+    focal_mass: float = 0.8
 
 
 BELIEFS = Beliefs()
@@ -103,11 +111,11 @@ class LineEvidence:
         Which of the axes is up does not matter for it: modes that agree on the focal length count together.
         """
         modes = self.modes(self.posterior()) if self.free_focal else []
-        if not modes or modes[0].gain < BELIEFS.sure_gain or modes[0].refined.log_focal_std > BELIEFS.sure_focal_std:
+        if not modes or modes[0].gain < BELIEFS.sure_gain or modes[0].refined.log_focal_std > BELIEFS.focal_std:
             return None
         focal = modes[0].refined.focal
-        agreeing = sum(mode.mass for mode in modes if abs(np.log(mode.refined.focal / focal)) < BELIEFS.sure_focal_std)
-        return focal if agreeing >= BELIEFS.sure_mass else None
+        agreeing = sum(mode.mass for mode in modes if abs(np.log(mode.refined.focal / focal)) < BELIEFS.focal_std)
+        return focal if agreeing >= BELIEFS.focal_mass else None
 
     def _refine(self, row: int) -> Refined:
         if row not in self._refined:
@@ -146,22 +154,26 @@ def given_up(camera: np.ndarray | None, sensor: np.ndarray | None) -> Up | None:
 
 def find_up(lines: LineEvidence, rotmats: np.ndarray, joints: np.ndarray) -> Up:
     """Up from lines and bodies: rotmats [N,24,3,3], the first in the camera's frame, and joints [N,24,3] there, metres."""
-    ups, concentrations = body_ups(rotmats, joints)
     upright = _turn(lines.quarter_turns)
-    probabilities = lines.posterior(log_bodies(ups @ upright.T, concentrations))
+    ups, concentrations = body_ups(rotmats, joints)
+    ups = ups @ upright.T
+    probabilities = lines.posterior(log_bodies(ups, concentrations))
     modes = lines.modes(probabilities)
-    if modes and _sure(modes[0]):
-        alone = angle_deg(up_grid().ups, modes[0].refined.up) < BELIEFS.near
-        source = "lines" if lines.posterior()[alone].sum() >= BELIEFS.sure_mass else "lines and bodies"
-        return Up(upright.T @ modes[0].refined.up, source, max(modes[0].refined.std_deg, 0.5), True)
+    if modes and _sure(modes[0], ups):
+        near = angle_deg(up_grid().ups, modes[0].refined.up) < BELIEFS.near
+        source = "lines" if lines.posterior()[near].sum() > 0.5 else "lines and bodies"
+        return Up(upright.T @ modes[0].refined.up, source, modes[0].refined.std_deg, True)
     mean = _unit(probabilities @ up_grid().ups)
     std = np.sqrt(probabilities @ angle_deg(up_grid().ups, mean) ** 2)
     source = "lines and bodies" if modes and modes[0].gain >= BELIEFS.sure_gain else "bodies"
     return Up(upright.T @ mean, source, float(std), False)
 
 
-def _sure(mode: Mode) -> bool:
-    return mode.mass >= BELIEFS.sure_mass and mode.gain >= BELIEFS.sure_gain
+def _sure(mode: Mode, ups: np.ndarray) -> bool:
+    """Whether a mode is to be taken as known, in the light of what the bodies [N,3] say."""
+    apart = angle_deg(mode.refined.up, ups).min() if len(ups) else 0.0
+    certainty = mode.mass - mode.refined.std_deg / BELIEFS.costly_std - apart / BELIEFS.costly_angle
+    return certainty >= BELIEFS.sure and mode.gain >= BELIEFS.sure_gain
 
 
 def log_prior() -> np.ndarray:

@@ -31,13 +31,13 @@ class LineModel:
     none: float = 0.45
     vertical: float = 0.27
     level: float = 0.14
-    spread_deg: float = 1.8
-    end_error: float = 0.004
+    spread_deg: float = 1.4
+    end_error: float = 0.003
     unit: float = 0.05
     full: float = 0.15
     focals: tuple[float, ...] = (0.6, 0.78, 1.0, 1.25)
     log_focal: tuple[float, float] = (float(np.log(0.85)), 0.3)
-    temper: float = 0.35
+    temper: float = 0.25
 
 
 MODEL = LineModel()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-WORKING_SIDE = 1024
+WORKING_SIDE = 640
 """Longest side, pixels, of the picture that segments are looked for in."""
 LONGEST = 110
 SHORTEST = 0.018
