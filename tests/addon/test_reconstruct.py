@@ -164,6 +164,7 @@ def test_body_goes_into_the_world_of_the_scenes_camera(photo, install_fake):
     assert rig["refit_camera"] == camera
     sent = np.array(request(fake)["images"][0]["K"])
     assert sent.shape == (3, 3)
+    np.testing.assert_allclose(request(fake)["images"][0]["up"], R @ [0, 0, 1], atol=1e-6)
 
 
 def test_image_empty_is_a_source(photo, install_fake):

@@ -28,10 +28,10 @@ FEET = (_JOINT("left_foot"), _JOINT("right_foot"))
 ANKLES = (_JOINT("left_ankle"), _JOINT("right_ankle"))
 AGREES = np.cos(np.radians(20))
 """Feet and balance are heard within 20 degrees of the network's up."""
-# Share of the body's mass at the joints (Winter 2009, table 4.1: a segment's mass, half to each end).
+# Each joint's share of the body's mass, roughly: half of the segments that meet there.
 _MASSES = {
-    "pelvis": 0.14, "spine1": 0.07, "spine2": 0.07, "spine3": 0.11, "neck": 0.05, "head": 0.08, "hip": 0.05, "knee": 0.0735,
-    "ankle": 0.0305, "foot": 0.0075, "shoulder": 0.039, "elbow": 0.022, "wrist": 0.01, "hand": 0.004,
+    "pelvis": 0.14, "spine1": 0.07, "spine2": 0.07, "spine3": 0.11, "neck": 0.05, "head": 0.08, "hip": 0.05,
+    "knee": 0.073, "ankle": 0.03, "foot": 0.008, "shoulder": 0.04, "elbow": 0.02, "wrist": 0.01, "hand": 0.004,
 }  # fmt: skip
 
 
@@ -85,7 +85,12 @@ def load_network(path: Path = DATA_FILE) -> BalanceNetwork:
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BalanceFileError(f"{Path(path).name} cannot be read: {error}.") from error
     for weight, bias, shape in zip(weights, biases, LAYERS, strict=True):
-        if weight.shape != shape or bias.shape != shape[1:] or not np.isfinite(weight).all() or not np.isfinite(bias).all():
+        if (
+            weight.shape != shape
+            or bias.shape != shape[1:]
+            or not np.isfinite(weight).all()
+            or not np.isfinite(bias).all()
+        ):
             raise BalanceFileError(f"{Path(path).name} does not hold the layers that it should.")
     return BalanceNetwork(weights, biases)
 

@@ -19,13 +19,13 @@ from .up import Up
 class Beliefs:
     """What is expected before anything is measured, and when to be sure.
 
-    pitch, roll: middle and scale of those of photos, Student's t with `freedom`; body_pitch, body_roll: scales of what a body
-    tells about them; degrees.
+    pitch, roll: middle and scale of those of photos, Student's t with `freedom`; body_pitch, body_roll: scales of what
+    a body tells about them; degrees.
 
-    An up is sure where the segments follow its axes better than none by `sure_gain` (a logarithm) and its certainty is at least
-    `sure`: the probability within `near` degrees of it, less its standard deviation over `costly_std`, less its angle to what
-    the bodies say over `costly_angle`. A focal length is sure where the segments gain as much, its logarithm's standard deviation
-    is at most `focal_std`, and modes with `focal_mass` of the probability agree on it.
+    An up is sure where the segments follow its axes better than none by `sure_gain` (a logarithm) and its certainty is
+    at least `sure`: the probability within `near` degrees of it, less its standard deviation over `costly_std`, less
+    its angle to what the bodies say over `costly_angle`. A focal length is sure where the segments gain as much, its
+    logarithm's standard deviation is at most `focal_std`, and modes with `focal_mass` of the probability agree on it.
 
     All chosen with `training.measure_up --part choose`.
     """
@@ -125,8 +125,10 @@ class LineEvidence:
         return self._refined[row]
 
 
-def find_lines(pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, quarter_turns: int = 0) -> LineEvidence:
-    """Look for lines in a picture [H,W,3] RGB outside people's boxes [N,4]; `quarter_turns` clockwise make it upright."""
+def find_lines(
+    pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, quarter_turns: int = 0
+) -> LineEvidence:
+    """What lines say in a picture [H,W,3] RGB outside boxes [N,4]; `quarter_turns` clockwise make it upright."""
     known = None
     if intrinsics.source != "default":
         known = intrinsics.focal[0] / float(np.hypot(*pixels.shape[:2]))
@@ -134,7 +136,7 @@ def find_lines(pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsic
 
 
 def with_found_focal(intrinsics: Intrinsics, lines: LineEvidence, size: tuple[int, int]) -> Intrinsics:
-    """The intrinsics with the focal length that lines found in a picture of (width, height), where they are sure of it."""
+    """The intrinsics with the focal length that lines are sure of, if they are, in a picture of (width, height)."""
     focal = lines.focal()
     if focal is None:
         return intrinsics
@@ -153,7 +155,7 @@ def given_up(camera: np.ndarray | None, sensor: np.ndarray | None) -> Up | None:
 
 
 def find_up(lines: LineEvidence, rotmats: np.ndarray, joints: np.ndarray) -> Up:
-    """Up from lines and bodies: rotmats [N,24,3,3], the first in the camera's frame, and joints [N,24,3] there, metres."""
+    """Up from lines and bodies: rotmats [N,24,3,3], the first in the camera's frame, joints [N,24,3] there, metres."""
     upright = _turn(lines.quarter_turns)
     ups, concentrations = body_ups(rotmats, joints)
     ups = ups @ upright.T

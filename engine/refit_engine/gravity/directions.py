@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Up directions as pitch and roll of a camera, and the grid of those that a photo may have.
 
-Pitch: how far the camera looks down; roll: how far its own right side hangs down. Both in radians, 0 for a level camera.
+Pitch: how far the camera looks down; roll: how far its own right side hangs down. Both in radians, 0 where it is level.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class LineScores:
         return scores
 
     def refine(self, up: np.ndarray, azimuth: float, focal: float, free_focal: bool) -> Refined:
-        """The best axes, and focal length where it is free, near a start: Levenberg-Marquardt on the mixture's shares."""
+        """The best axes near a start, and focal length where it is free: Levenberg-Marquardt, the mixture's shares fixed."""
         start = np.stack([up, *level_pair(up, np.asarray(azimuth))])
         axes, log_focal, damping = start, np.log(focal), 1e-3
         best = self._value(axes, log_focal, free_focal)
@@ -139,8 +139,8 @@ class LineScores:
         return axes @ normals.T / np.sqrt(np.maximum(_products(axes) @ squares.T, 1e-9)) / self.sigma
 
     def _forms(self, focal: float) -> tuple[np.ndarray, np.ndarray]:
-        """Of the way (f dx - dz mx, f dy - dz my) from a middle m to the vanishing point of d: its cross product with the
-        tangent is `normals @ d`, its square `squares @ products(d)`."""
+        """Of the way (f dx - dz mx, f dy - dz my) from a middle m to the vanishing point of d: its cross product with
+        the tangent is `normals @ d`, its square `squares @ products(d)`."""
         m, t = self.segments.middles, self.segments.tangents
         normals = np.stack([focal * t[:, 1], -focal * t[:, 0], m[:, 1] * t[:, 0] - m[:, 0] * t[:, 1]], axis=-1)
         focals = np.full(len(m), focal**2)

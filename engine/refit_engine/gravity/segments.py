@@ -40,7 +40,9 @@ def find_segments(pixels: np.ndarray, boxes_xywh: np.ndarray, K: np.ndarray) -> 
     height, width = pixels.shape[:2]
     scale = WORKING_SIDE / max(width, height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    grey = cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(
+        cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), cv2.COLOR_RGB2GRAY
+    )
     lines = cv2.createLineSegmentDetector().detect(grey)[0]
     ends = np.zeros((0, 2, 2)) if lines is None else lines.reshape(-1, 2, 2).astype(np.float64) + 0.5
     ends = ends[~_at_border(ends, size)] * (width / size[0], height / size[1])

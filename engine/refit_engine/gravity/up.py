@@ -12,7 +12,10 @@ from ..results import UpSource
 
 @dataclass(frozen=True)
 class Up:
-    """direction [3] unit vector in the camera's frame (X right, Y down, Z forward); source, std_deg, sure: as in `results.ImageResult`."""
+    """direction [3]: unit vector in the camera's frame (X right, Y down, Z forward).
+
+    source, std_deg, sure: as in `results.ImageResult`.
+    """
 
     direction: np.ndarray
     source: UpSource

@@ -3,16 +3,16 @@
 
     python -m refit_engine.training.measure_up --recordings DEMO [DEMO …] --pack pack.npz --poses poses.npz
 
-DEMO: folders of calibrated recordings as Pose2Sim has them (`Demo_SinglePerson`, `Demo_MultiPerson` of the Python package
-pose2sim 0.10.49), frames of all cameras, truth from the calibration. With an asset pack and a pose library: people whom
-training never saw, rendered by cameras that look 10 degrees up to 40 down and are rolled by up to 15, before panoramas of
-built places, of nature, and plain walls. Thresholds were chosen with `--part choose` (every other panorama and frame, from the
-first); the numbers of the documentation are those of `--part report`, all others.
+DEMO: folders of calibrated recordings as Pose2Sim has them (`Demo_SinglePerson`, `Demo_MultiPerson` of the Python
+package pose2sim 0.10.49), frames of all cameras, truth from the calibration. With an asset pack and a pose library:
+people whom training never saw, rendered by cameras that look 10 degrees up to 40 down and are rolled by up to 15, before
+panoramas of built places, of nature, and plain walls. Thresholds were chosen with `--part choose` (every other panorama
+and frame, from the first); the numbers of the documentation are those of `--part report`, all others.
 
-Prints a JSON object for each kind of picture: degrees between found and true up, median and 90 %: of a level camera, by bodies
-alone, lines alone, both, and both where the focal length is given; the share that is sure, and how far those are off; the share
-of them beyond 10 degrees; the focal length's error where lines were sure of it (share, median and 90 % of the factor less 1);
-milliseconds for a picture enlarged to 12 megapixels.
+Prints a JSON object for each kind of picture: degrees between found and true up, median and 90 %, of a level camera, by
+bodies alone, lines alone, both, and both where the focal length is given; the share that is sure, how far those are off
+and how far the others; the share of the sure beyond 10 degrees; where lines were sure of the focal length: the share,
+and median and 90 % of its error as a factor less 1; milliseconds for a picture enlarged to 12 megapixels.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Measure:
 
 
 def rendered(camera: TiltedCamera, count: int, part: slice) -> Iterator[Tilted]:
-    """`count` pictures before every panorama of a part, half as many of nature's, and as many before plain walls as of nature."""
+    """`count` pictures before each built panorama of a part, half as many before each of nature, and plain walls."""
     for kind, panoramas, share in (
         ("built", camera.panoramas(built=True)[part], 1),
         ("nature", camera.panoramas(built=False)[part], 2),
@@ -151,7 +151,9 @@ def main(arguments: list[str] | None = None) -> None:
     part = slice(int(options.part == "report"), None, 2)
     measure = Measure()
     for folder in options.recordings:
-        for picture in tqdm(recorded(folder, 2 * options.every, first=part.start * options.every), unit="picture", disable=None):
+        for picture in tqdm(
+            recorded(folder, 2 * options.every, first=part.start * options.every), unit="picture", disable=None
+        ):
             measure.add(picture)
     if options.pack and options.poses:
         camera = TiltedCamera(AssetPack.load(options.pack), PoseLibrary.load(options.poses).part(held_out=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures with a known up: people rendered before panoramas by tilted and rolled cameras, and frames of calibrated videos."""
+"""Pictures with a known up: people rendered by tilted and rolled cameras, and frames of calibrated videos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .render import AssetPack, PeopleRenderer, PosedPerson, random_appearance, r
 BUILT = ("adams_place_bridge", "empty_warehouse", "lebombo", "potsdamer", "st_fagans", "studio_small", "venice_sunset")
 """What the names of panoramas of built places begin with; all others show nature."""
 SIDE = 1024
-QTM_FLIP = np.diag([1.0, -1.0, -1.0])
+FLIP = np.diag([1.0, -1.0, -1.0])
 QTM_UNITS = 64.0
 
 
@@ -38,13 +38,13 @@ class Tilted:
 def recorded(folder: Path, every: int, first: int = 5) -> Iterator[Tilted]:
     """Frames of a Pose2Sim demo: `calibration/*.qca.txt` and `videos/NAME.mp4`. Raises OSError for a missing video.
 
-    Qualisys' XML has the rows of the rotation from the world (Z up) to a camera with Y up that looks along -Z, and lengths
-    in 64ths of a pixel (Qualisys Track Manager's manual, "Calibration file").
+    Qualisys' XML has the rows of the rotation from the world (Z up) to a camera with Y up that looks along -Z, and
+    lengths in 64ths of a pixel (as Pose2Sim reads it, `calibration.py`).
     """
     (file,) = sorted((folder / "calibration").glob("*.qca.txt"))
     for camera in ElementTree.parse(file).getroot().findall("cameras/camera"):
         turn, lens = _numbers(camera.find("transform")), _numbers(camera.find("intrinsic"))
-        up = QTM_FLIP @ np.array([turn["r13"], turn["r23"], turn["r33"]])
+        up = FLIP @ np.array([turn["r13"], turn["r23"], turn["r33"]])
         K = np.diag([lens["focalLengthU"], lens["focalLengthV"], QTM_UNITS]) / QTM_UNITS
         K[:2, 2] = lens["centerPointU"] / QTM_UNITS, lens["centerPointV"] / QTM_UNITS
         path = folder / "videos" / f"{camera.attrib['serial']}.mp4"
@@ -78,8 +78,7 @@ class TiltedCamera:
 
     def picture(self, rng: np.random.Generator, kind: str, panorama: str | None) -> Tilted:
         """One picture; without a panorama the backdrop is a plain wall."""
-        pitch, roll = np.radians(rng.uniform(-10, 40)), np.radians(rng.uniform(-15, 15))
-        camera_from_world = _turn_z(roll) @ _turn_x(pitch) @ QTM_FLIP
+        camera_from_world = tilted_rotation(rng.uniform(-10, 40), rng.uniform(-15, 15))
         width, height = (SIDE, SIDE * 3 // 4) if rng.random() < 0.5 else (SIDE * 3 // 4, SIDE)
         focal = float(np.clip(np.exp(rng.normal(np.log(0.85), 0.25)), 0.55, 1.5)) * np.hypot(width, height)
         vertices = self._person(rng, camera_from_world, focal, height)
@@ -92,7 +91,9 @@ class TiltedCamera:
         left, top = (SIDE - width) // 2, (SIDE - height) // 2
         pixels = np.ascontiguousarray(square[top : top + height, left : left + width])
         up = camera_from_world @ np.array([0.0, 1.0, 0.0])
-        return Tilted(kind, Path(panorama).name if panorama else "plain", pixels, camera_matrix(focal, width, height), up)
+        return Tilted(
+            kind, Path(panorama).name if panorama else "plain", pixels, camera_matrix(focal, width, height), up
+        )
 
     def _person(self, rng: np.random.Generator, camera_from_world: np.ndarray, focal: float, height: int) -> np.ndarray:
         """Vertices [V,3] of a captured pose whose body fills a third to four fifths of the picture's height."""
@@ -107,6 +108,11 @@ class TiltedCamera:
         side = np.array([rng.uniform(-0.2, 0.2), rng.uniform(-0.05, 0.05), 1.0])
         side[:2] *= height / focal
         return vertices - vertices.mean(axis=0) + side * depth
+
+
+def tilted_rotation(pitch_deg: float, roll_deg: float) -> np.ndarray:
+    """Rotation [3,3] from a world with Y up to a camera that looks down by pitch, its right side lower by roll."""
+    return _turn_z(np.radians(roll_deg)) @ _turn_x(np.radians(pitch_deg)) @ FLIP
 
 
 def _plain(rng: np.random.Generator) -> np.ndarray:

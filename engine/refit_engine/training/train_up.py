@@ -39,7 +39,9 @@ class Recipe:
 RECIPE = Recipe()
 
 
-def examples(rotmats: Tensor, weights: Tensor, count: int, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def examples(
+    rotmats: Tensor, weights: Tensor, count: int, recipe: Recipe, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Noisy poses [count,24,3,3] and the world's up in their pelvis' frame [count,3]."""
     drawn = rotmats[torch.multinomial(weights, count, replacement=True, generator=generator)]
     up = drawn[:, 0, 1, :]
@@ -76,14 +78,17 @@ def train(library: PoseLibrary, recipe: Recipe = RECIPE, seed: int = 0) -> Balan
         if step % 500 == 499:
             log.info("step %d: %.3f", step + 1, loss.item())
     return BalanceNetwork(
-        tuple(layer.weight.detach().numpy().T.copy() for layer in layers), tuple(layer.bias.detach().numpy() for layer in layers)
+        tuple(layer.weight.detach().numpy().T.copy() for layer in layers),
+        tuple(layer.bias.detach().numpy() for layer in layers),
     )
 
 
 def angles(network: BalanceNetwork, library: PoseLibrary, recipe: Recipe = RECIPE) -> np.ndarray:
     """Degrees between the network's up and the true one for noisy poses of a library."""
     generator = torch.Generator().manual_seed(1)
-    poses, up = examples(torch.from_numpy(library.rotmats()), torch.from_numpy(library.weights), 4000, recipe, generator)
+    poses, up = examples(
+        torch.from_numpy(library.rotmats()), torch.from_numpy(library.weights), 4000, recipe, generator
+    )
     found = network(poses.numpy())
     cosine = (found * up.numpy()).sum(-1) / np.linalg.norm(found, axis=-1)
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
