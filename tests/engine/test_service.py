@@ -81,9 +81,12 @@ def test_reconstruct_writes_what_it_answers(service, job, photo_file, request_fo
 
 def test_scene_camera_boxes_and_shape_are_passed_on(service, job, photo_file, request_for):
     request = request_for(photo_file, betas=[0.5] * 10)
-    request["images"][0] |= {"K": [[350, 0, 160], [0, 350, 120], [0, 0, 1]], "bboxes_xywh": [[5, 5, 100, 200]]}
+    request["images"][0] |= {"K": [[350, 0, 160], [0, 350, 120], [0, 0, 1]], "up": [0, -4, -3]}
+    request["images"][0] |= {"bboxes_xywh": [[5, 5, 100, 200]]}
     result = read_result(Path(service.reconstruct(request, job)["results"][0]["npz"]))
     assert result.K[0, 0] == 350 and result.focal_source == "scene"
+    assert result.up_source == "camera" and result.up_sure
+    np.testing.assert_allclose(result.up_cam, (0, -0.8, -0.6))
     np.testing.assert_allclose(result.boxes_xywh, [[5, 5, 100, 200]])
     np.testing.assert_allclose(result.betas, [[0.5] * 10])
 

@@ -46,7 +46,7 @@ def angle_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 class UpGrid:
     """ups [U,3]; log_area [U], of their cells; azimuths [A].
 
-    table [D,3]: half a sphere of directions; upright [U], level [U,A,2]: rows of it for each up and its level pairs.
+    table [D,3]: all directions that are needed, to half a table's step; upright [U], level [U,A,2]: rows of it for each up and its level pairs.
     """
 
     ups: np.ndarray
@@ -65,10 +65,12 @@ def up_grid() -> UpGrid:
     ups = up_of(pitch, roll)
     azimuths = np.radians(np.arange(0, 90, STEP_DEG))
     level = np.stack([_table_rows(one) for one in level_pair(ups[:, None], azimuths[None])], axis=-1)
-    return UpGrid(ups, np.log(np.cos(pitch)), azimuths, _table(), _table_rows(ups), level)
+    needed, rows = np.unique(np.concatenate([_table_rows(ups), level.ravel()]), return_inverse=True)
+    upright, level = rows[: len(ups)], rows[len(ups) :].reshape(level.shape)
+    return UpGrid(ups, np.log(np.cos(pitch)), azimuths, _half_sphere()[needed], upright, level)
 
 
-def _table() -> np.ndarray:
+def _half_sphere() -> np.ndarray:
     steps = round(180 / TABLE_STEP_DEG) + 1
     height, turn = np.meshgrid(np.linspace(-np.pi / 2, np.pi / 2, steps), np.linspace(0, np.pi, steps), indexing="ij")
     columns = [np.cos(height) * np.cos(turn), np.sin(height), np.cos(height) * np.sin(turn)]
@@ -76,7 +78,7 @@ def _table() -> np.ndarray:
 
 
 def _table_rows(directions: np.ndarray) -> np.ndarray:
-    """Rows [...] of `_table` that are nearest to directions [...,3] or their opposites."""
+    """Rows [...] of `_half_sphere` that are nearest to directions [...,3] or their opposites."""
     forward = np.where(directions[..., 2:] < 0, -directions, directions)
     steps = round(180 / TABLE_STEP_DEG)
     height = np.degrees(np.arcsin(np.clip(forward[..., 1], -1, 1))) + 90

@@ -94,7 +94,7 @@ class LineScores:
         return scores
 
     def refine(self, up: np.ndarray, azimuth: float, focal: float, free_focal: bool) -> Refined:
-        """The best axes near a start, and focal length where it is free: Levenberg-Marquardt, the mixture's shares fixed."""
+        """The best axes near a start, and focal length where it is free (Levenberg-Marquardt, the shares fixed)."""
         start = np.stack([up, *level_pair(up, np.asarray(azimuth))])
         axes, log_focal, damping = start, np.log(focal), 1e-3
         best = self._value(axes, log_focal, free_focal)

@@ -5,14 +5,15 @@
 
 DEMO: folders of calibrated recordings as Pose2Sim has them (`Demo_SinglePerson`, `Demo_MultiPerson` of the Python
 package pose2sim 0.10.49), frames of all cameras, truth from the calibration. With an asset pack and a pose library:
-people whom training never saw, rendered by cameras that look 10 degrees up to 40 down and are rolled by up to 15, before
+people whom training never saw, rendered by cameras that look 10 degrees up to 40 down and roll by up to 15, before
 panoramas of built places, of nature, and plain walls. Thresholds were chosen with `--part choose` (every other panorama
 and frame, from the first); the numbers of the documentation are those of `--part report`, all others.
 
 Prints a JSON object for each kind of picture: degrees between found and true up, median and 90 %, of a level camera, by
 bodies alone, lines alone, both, and both where the focal length is given; the share that is sure, how far those are off
 and how far the others; the share of the sure beyond 10 degrees; where lines were sure of the focal length: the share,
-and median and 90 % of its error as a factor less 1; milliseconds for a picture enlarged to 12 megapixels.
+and median and 90 % of its error as a factor less 1; milliseconds of processor time for a picture enlarged to
+12 megapixels.
 """
 
 from __future__ import annotations
@@ -120,10 +121,10 @@ class Measure:
         size = LARGE if width > height else LARGE[::-1]
         large = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_CUBIC)
         scale = np.array([size[0] / width, size[1] / height])
-        start = time.perf_counter()
+        start = time.process_time()
         _, lines = self.fitter.look_for_lines(large, boxes * np.tile(scale, 2), choose_intrinsics(*size), 0)
         find_up(lines, *bodies)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
 
 def rendered(camera: TiltedCamera, count: int, part: slice) -> Iterator[Tilted]:
