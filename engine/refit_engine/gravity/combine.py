@@ -36,8 +36,8 @@ class Beliefs:
     body_roll: float = 5.0
     freedom: float = 3.0
     near: float = 7.0
-    sure_gain: float = 50.0
-    sure: float = 0.45
+    sure_gain: float = 45.0
+    sure: float = 0.35
     costly_std: float = 20.0
     costly_angle: float = 50.0
     focal_std: float = 0.12
@@ -164,7 +164,7 @@ def find_up(lines: LineEvidence, rotmats: np.ndarray, joints: np.ndarray) -> Up:
     if modes and _sure(modes[0], ups):
         near = angle_deg(up_grid().ups, modes[0].refined.up) < BELIEFS.near
         source = "lines" if lines.posterior()[near].sum() > 0.5 else "lines and bodies"
-        return Up(upright.T @ modes[0].refined.up, source, modes[0].refined.std_deg, True)
+        return Up(upright.T @ _with_bodies(modes[0].refined, ups), source, modes[0].refined.std_deg, True)
     mean = _unit(probabilities @ up_grid().ups)
     std = np.sqrt(probabilities @ angle_deg(up_grid().ups, mean) ** 2)
     source = "lines and bodies" if modes and modes[0].gain >= BELIEFS.sure_gain else "bodies"
@@ -176,6 +176,12 @@ def _sure(mode: Mode, ups: np.ndarray) -> bool:
     apart = angle_deg(mode.refined.up, ups).min() if len(ups) else 0.0
     certainty = mode.mass - mode.refined.std_deg / BELIEFS.costly_std - apart / BELIEFS.costly_angle
     return certainty >= BELIEFS.sure and mode.gain >= BELIEFS.sure_gain
+
+
+def _with_bodies(refined: Refined, ups: np.ndarray) -> np.ndarray:
+    """The up [3] that lines found, drawn towards what bodies [N,3] say as far as lines leave it open."""
+    pull = (refined.std_deg / BELIEFS.body_pitch) ** 2
+    return _unit(refined.up + pull * ups.mean(axis=0)) if len(ups) else refined.up
 
 
 def log_prior() -> np.ndarray:
