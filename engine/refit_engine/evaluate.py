@@ -135,7 +135,7 @@ def _read_picture(record: dict[str, Any], folder: Path) -> _Picture:
 
 
 def _fit_alone(picture: _Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joints [12,3] in the camera's frame (metres), as people mark them in the picture's own pixels [12,2], and up [3]."""
+    """Joints [12,3] in the camera's frame (metres), as people mark them in the picture's pixels [12,2], and up [3]."""
     boxes = picture.box[None]
     intrinsics, lines = fitter.look_for_lines(picture.pixels, boxes, picture.intrinsics, picture.quarter_turns)
     people = fitter.fit(picture.pixels, boxes, intrinsics, roll=picture.roll)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ViewsError
-from .protocol import Params, ProtocolError
+from .protocol import INVALID_PARAMS, Params, ProtocolError
 
 if TYPE_CHECKING:
     from .distortion import Distortion
@@ -41,6 +41,8 @@ def image_requests(values: Params) -> list[ImageRequest]:
         K = item.optional_rows("K", columns=3, rows=3)
         focal, focal_mm = item.optional_number("focal"), item.optional_number("focal_mm")
         up = item.optional_numbers("up", 3)
+        if up is not None and not any(up):
+            raise ProtocolError(INVALID_PARAMS, "The direction up must not be zero.")
         distortion = _distortion(item)
         item.done()
         requests.append(

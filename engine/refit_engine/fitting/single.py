@@ -147,7 +147,7 @@ class Fitter(FitJob):
     def look_for_lines(
         self, pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, quarter_turns: int
     ) -> tuple[Intrinsics, LineEvidence]:
-        """The camera, with the focal length that lines outside the boxes [N,4] tell where nobody knew it, and the lines."""
+        """The camera, and what lines outside the boxes [N,4] say, with their focal length where nobody knew it."""
         with self.timed("lines"):
             lines = find_lines(pixels, boxes_xywh, intrinsics, quarter_turns)
             return with_found_focal(intrinsics, lines, pixels.shape[1::-1]), lines

@@ -46,7 +46,8 @@ def angle_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 class UpGrid:
     """ups [U,3]; log_area [U], of their cells; azimuths [A].
 
-    table [D,3]: all directions that are needed, to half a table's step; upright [U], level [U,A,2]: rows of it for each up and its level pairs.
+    table [D,3]: all directions that are needed, to half a table's step; upright [U], level [U,A,2]: rows of it for each
+    up and its level pairs.
     """
 
     ups: np.ndarray
