@@ -24,9 +24,9 @@ class Beliefs:
 
     An up is sure where the segments follow its axes better than none by `sure_gain` (a logarithm), each by `each_gain`
     on average (110 segments of noise reach 55, but 0.85 each), and its certainty is at least `sure`: the probability
-    within `near` degrees of it, less its standard deviation over `costly_std`, less its angle to what the bodies say over
-    `costly_angle`. A focal length is sure where the segments gain as much, its logarithm's standard deviation is at most
-    `focal_std`, and modes with `focal_mass` of the probability agree on it.
+    within `near` degrees of it, less its standard deviation over `costly_std`, less its angle to what the bodies say
+    over `costly_angle`. A focal length is sure where the segments gain as much, its logarithm's standard deviation is
+    at most `focal_std`, and modes with `focal_mass` of the probability agree on it.
 
     All chosen with `training.measure_up --part choose`.
     """
