@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .device import is_out_of_memory
 from .errors import WeightsFileError
 
 __all__ = ["JOINT_NAMES", "Detection", "MoveNet", "PersonDetector"]
@@ -237,6 +238,8 @@ class PersonDetector:
                 state = {name: file.get_tensor(name).float() for name in file.keys()}
             self.network.load_state_dict(state)
         except (OSError, RuntimeError, SafetensorError) as error:
+            if is_out_of_memory(error):
+                raise
             raise WeightsFileError(f"{weights.name} does not hold the weights of the person detector.") from error
         self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
 
