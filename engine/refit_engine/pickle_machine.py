@@ -121,6 +121,8 @@ class PickleMachine:
         self.stack.append(self.stack[-1])
 
     def _op_put(self, number: Any) -> None:
+        if not 0 <= int(number) < MAX_INSTRUCTIONS:
+            raise PickleError("it counts too far")
         self.memo[int(number)] = self.stack[-1]
 
     _op_binput = _op_long_binput = _op_put
