@@ -41,6 +41,7 @@ LIMB_ENDS = 1.08
 """Hands, feet and the top of the head lie this much further from the hips than the joints do."""
 SEEN_JOINT = 0.127
 """The published graph rates a person by the joints above this score (the number is its own)."""
+BOX_STEP = 1 / 16  # pixels
 OVERLAP = 0.5
 """Intersection over union above which two boxes are one person."""
 
@@ -268,9 +269,15 @@ class PersonDetector:
         joints = joints * (*to_image, 1)
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), THRESHOLD, OVERLAP) if len(boxes) else []
         return [
-            Detection(tuple(map(float, boxes[i])), float(scores[i]), joints[i].astype(np.float32))
+            Detection(_rounded(boxes[i]), float(scores[i]), joints[i].astype(np.float32))
             for i in np.array(kept, dtype=int).reshape(-1)
         ]
+
+
+def _rounded(box: np.ndarray) -> tuple[float, float, float, float]:
+    """A box [4] in whole BOX_STEPs: its last digits differ with the number of threads, and nobody needs them."""
+    x, y, w, h = (round(float(value) / BOX_STEP) * BOX_STEP for value in box)
+    return x, y, w, h
 
 
 def _share_inside(one: Detection, other: Detection) -> float:
