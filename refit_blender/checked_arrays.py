@@ -98,7 +98,7 @@ class CheckedArrays:
             raise self.damaged(name, "is missing")
         if array.dtype.kind not in kinds:
             raise self.damaged(name, "holds the wrong kind of values")
-        fits = [side in (None, found) for side, found in zip(shape, array.shape)]
-        if array.ndim != len(shape) or not all(fits):
+        fits = len(shape) == array.ndim
+        if not fits or any(side not in (None, found) for side, found in zip(shape, array.shape, strict=True)):
             raise self.damaged(name, f"has the shape {array.shape}")
         return array

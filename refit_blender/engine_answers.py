@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a job's answer says, taken out with everything checked: no part of the scene changes before all of it is sound."""
+"""What a job's answer says, taken out with everything checked, before any part of the scene changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_MESSAGES, MAX_MESSAGE = 200, 1000
 
 
 class AnswerReader:
-    """Named values of an answer. Each method raises EngineProtocolError where the value is missing or is not what it should be.
+    """Named values of an answer. Each method raises EngineProtocolError where its value is not what it should be.
 
     folder: the job's, the only place from which files are taken.
     """

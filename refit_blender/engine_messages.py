@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine may say: lines of JSON-RPC 2.0, checked to the last field before anything is done with them. Imports no bpy."""
+"""What the engine may say: lines of JSON-RPC 2.0, checked to the last field before they count. Imports no bpy."""
 
 from __future__ import annotations
 

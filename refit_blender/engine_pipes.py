@@ -45,7 +45,7 @@ class LineWriter:
 
 
 class LineReader:
-    """Reads lines of up to MAX_LINE bytes ahead, until WAITING_BYTES wait to be taken: then the other side has to wait."""
+    """Reads lines of up to MAX_LINE bytes ahead; while WAITING_BYTES wait to be taken, the other side has to wait."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

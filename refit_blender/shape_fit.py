@@ -66,9 +66,8 @@ class ShapeFit(EngineJob):
         if np.abs(betas).max() > MAX_BETA:
             raise EngineProtocolError("The engine's shape is that of no body.")
         frames = answer.objects("frames", len(self.names))
-        left_out = tuple(
-            (name, frame.text("reason")) for name, frame in zip(self.names, frames, strict=True) if not frame.flag("used")
-        )
+        named = zip(self.names, frames, strict=True)
+        left_out = tuple((name, frame.text("reason")) for name, frame in named if not frame.flag("used"))
         seconds, messages = answer.seconds(), answer.messages()
         made = assemble_shape(context, read_body(body_file), betas, body_file, self.kind)
         # What the shape is for: the next jobs keep it.

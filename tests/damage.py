@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 
 COUNT = 200
-_INTERESTING = (b"\0", b"\xff", b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\x7f\xff\xff\xff", b"(" * 300, b"PK\3\4", b"9" * 400)
+_INTERESTING = (
+    b"\0",
+    b"\xff",
+    b"\xff\xff\xff\xff",
+    b"\0\0\0\x80",
+    b"\x7f\xff\xff\xff",
+    b"(" * 300,
+    b"PK\3\4",
+    b"9" * 400,
+)
 _ODD_VALUES: tuple[Any, ...] = (
     None, True, "", "x", "\0", "\ud800", "../../etc/passwd", 0, -1, 0.5, 1e308, 10**400, float("nan"), float("inf"), [], {},
     [[]], [1], {"a": 1}, "9" * 5000, 2**31, 2**63,
@@ -23,7 +32,7 @@ _ODD_VALUES: tuple[Any, ...] = (
 
 
 def damaged(content: bytes, seed: int = 0, count: int = COUNT) -> Iterator[bytes]:
-    """The content with bytes changed, cut out, put in, or missing at the end; beginnings and ends more often than middles."""
+    """The content with bytes changed, cut out, put in, or missing at the end; more often at its beginning and end."""
     chance = random.Random(seed)
     for _ in range(count):
         data = bytearray(content)
@@ -49,7 +58,8 @@ def damaged(content: bytes, seed: int = 0, count: int = COUNT) -> Iterator[bytes
 
 def _place(chance: random.Random, length: int) -> int:
     edge = min(length, 400)
-    return chance.choice((chance.randrange(edge + 1), length - chance.randrange(edge + 1), chance.randrange(length + 1)))
+    near = chance.randrange(edge + 1)
+    return chance.choice((near, length - near, chance.randrange(length + 1)))
 
 
 def damaged_json(value: Any, seed: int = 0, count: int = COUNT) -> Iterator[bytes]:

@@ -60,13 +60,14 @@ def upright_crop(first: Crop, intrinsics: Intrinsics, hip: np.ndarray, top: np.n
         return first
     # Rot(roll) shall bring `up` to (0, -1).
     roll = float(np.arctan2(-up[0], -up[1]))
-    return rounded_crop(Crop(hip, 2 * ROI_PADDING * radius, roll))
+    return Crop(hip, 2 * ROI_PADDING * radius, roll)
 
 
 def rounded_crop(crop: Crop) -> Crop:
-    """The crop in whole STEPS: what a network said in floats, which differ with the number of threads, changes no pixel."""
+    """The crop in whole STEPS: a network's last digits, which depend on the number of threads, change no pixel."""
     step = 2.0 ** np.round(np.log2(crop.side / STEPS))
-    return Crop(np.round(crop.center / step) * step, float(np.round(crop.side / step) * step), round(crop.roll * STEPS) / STEPS)
+    center, side = np.round(crop.center / step) * step, float(np.round(crop.side / step) * step)
+    return Crop(center, side, round(crop.roll * STEPS) / STEPS)
 
 
 def rotation_2d(angle: float) -> np.ndarray:

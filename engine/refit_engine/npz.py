@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Arrays of an npz file from anywhere: sizes are checked before memory is taken, and nothing is unpickled or evaluated.
 
-An npz is a zip archive of npy files: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+Add-on and engine have the same module each, since neither can import the other. An npz is a zip archive of npy files: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Announced:
 
 
 def read_npz(path: Path, names: Collection[str] | None = None, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]:
-    """The arrays of an npz file by name: numbers and text only; those that are not in `names`, where given, are left out.
+    """The arrays of an npz file by name, numbers and text only; of those in `names` where it is given.
 
     Raises NpzError, also for files that would take more than `max_bytes` of memory.
     """

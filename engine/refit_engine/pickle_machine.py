@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs a pickle's instructions without making anything but plain values, records of what it asks for, and no calls.
 
-Python's own unpickler, a restricted one too, can be made to take any amount of memory or time by a few bytes: memo numbers
-without a limit, keys whose hash never ends. Here keys are names or numbers, and work is linear in the file's length.
+A few bytes make Python's own unpickler, a restricted one too, take any amount of memory or time: memo numbers without a
+limit, keys whose hash never ends. Here keys are names or numbers, and work is linear in the file's length.
 The instructions are those of https://github.com/python/cpython/blob/main/Lib/pickletools.py
 """
 

@@ -124,8 +124,16 @@ def test_damaged_files(install_fake, tmp_path):
 
 LINES = (
     {"jsonrpc": "2.0", "id": 2, "result": {"device": "cpu"}},
-    {"jsonrpc": "2.0", "id": 2, "error": {"code": -32000, "message": "Nobody was found.", "data": {"kind": "NoPersonFound"}}},
-    {"jsonrpc": "2.0", "method": "$/progress", "params": {"id": 2, "stage": "fit", "done": 1, "total": 3, "message": ""}},
+    {
+        "jsonrpc": "2.0",
+        "id": 2,
+        "error": {"code": -32000, "message": "Nobody was found.", "data": {"kind": "NoPersonFound"}},
+    },
+    {
+        "jsonrpc": "2.0",
+        "method": "$/progress",
+        "params": {"id": 2, "stage": "fit", "done": 1, "total": 3, "message": ""},
+    },
 )
 
 

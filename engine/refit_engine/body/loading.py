@@ -113,7 +113,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _from_smpl(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """The arrays of an SMPL file under our names, float32; of the shapes no more is checked than what is needed for that."""
+    """The arrays of an SMPL file under our names, float32; most shapes are still to be checked."""
     for name in ("v_template", "shapedirs", "weights", "J_regressor", "kintree_table", "f"):
         if name not in arrays:
             raise BodyFileError(f"{source} is no SMPL body: it has no {name}.")
@@ -184,7 +184,7 @@ def _check(arrays: dict[str, np.ndarray], source: str) -> None:
         raise BodyFileError(f"{source} is of an unknown kind.")
     points_to = {"faces": vertices, "marker_ids": vertices, "landmark_ids": vertices, "uv_faces": count("uv")}
     for name, end in points_to.items():
-        if name in arrays and not (arrays[name].size and 0 <= arrays[name].min() and arrays[name].max() < end):
+        if name in arrays and not (arrays[name].size and arrays[name].min() >= 0 and arrays[name].max() < end):
             raise BodyFileError(f"{source} is damaged: {name} points to vertices that it does not have.")
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads SMPL's official pickles without running anything that is in them.
 
-They were written by Python 2 and hold numpy arrays, scipy sparse matrices and chumpy arrays. `pickle_machine` says what a
-pickle wants to make; here only the arrays of a body are made of it, from checked pieces.
+They were written by Python 2 and hold numpy arrays, scipy sparse matrices and chumpy arrays. `pickle_machine` says
+what a pickle wants to make; here only the arrays of a body are made of it, from checked pieces.
 """
 
 from __future__ import annotations
@@ -102,12 +102,12 @@ def _numbers(value: Any) -> np.ndarray | None:
 def _dense(state: dict[str, Any]) -> np.ndarray:
     """scipy's csc_matrix, written out. By hand, since scipy's own code writes wherever damaged indices point."""
     rows, columns = state["_shape"]
-    if not (0 < rows and 0 < columns and rows * columns <= MAX_DENSE):
+    if not (rows > 0 and columns > 0 and rows * columns <= MAX_DENSE):
         raise ValueError("no size of a joint regressor")
     values, indices, ends = (_numbers(state[name]) for name in ("data", "indices", "indptr"))
     counts = np.diff(ends.astype(np.int64))
-    sound = len(ends) == columns + 1 and ends[0] == 0 and (counts >= 0).all() and counts.sum() == len(indices) == len(values)
-    if not sound or not ((indices >= 0) & (indices < rows)).all():
+    complete = len(ends) == columns + 1 and ends[0] == 0 and counts.sum() == len(indices) == len(values)
+    if not complete or (counts < 0).any() or not ((indices >= 0) & (indices < rows)).all():
         raise ValueError("the indices are damaged")
     dense = np.zeros((rows, columns))
     np.add.at(dense, (indices.astype(np.int64), np.repeat(np.arange(columns), counts)), values)

@@ -88,7 +88,8 @@ def _variance_model(values: dict[str, list[float]], joints: int, predictors: int
     """Raises KeyError, TypeError, ValueError, where it is none of so many joints and predictors."""
     lengths = {"joints": joints, "weights": predictors, "means": predictors, "deviations": predictors}
     for name, length in lengths.items():
-        if len(values[name]) != length or not all(isinstance(v, float | int) and abs(v) < LARGEST for v in values[name]):
+        sound = all(isinstance(value, float | int) and abs(value) < LARGEST for value in values[name])
+        if len(values[name]) != length or not sound:
             raise ValueError(f"{name} is not made of {length} numbers")
     if min(values["deviations"]) <= 0:
         raise ValueError("deviations are not positive")

@@ -203,14 +203,15 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
 def _check_memory(file: BinaryIO, size: int) -> None:
     """Raises where torch would take more memory than the file has bytes for, or never come to an end.
 
-    A file of torch is an archive with a pickle that names the numbers' places in the other members, or, of old versions,
-    five pickles with the numbers behind them.
+    A file of torch is an archive with a pickle that names the numbers' places in the other members; of old versions, it
+    is five pickles with the numbers behind them.
     """
     file.seek(0)
     if file.read(2) == b"PK":
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            if any(one.compress_type != zipfile.ZIP_STORED for one in members) or sum(m.file_size for m in members) > size:
+            compressed = any(one.compress_type != zipfile.ZIP_STORED for one in members)
+            if compressed or sum(one.file_size for one in members) > size:
                 raise PickleError("it is compressed, which torch never does")
             (pickle,) = (one for one in members if one.filename.endswith("/data.pkl"))
             content, count = archive.read(pickle), 1
