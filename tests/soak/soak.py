@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Thousands of jobs, and engines that are killed or hang in the middle of them: nothing may be lost, stuck or left behind.
+"""A thousand jobs, and engines that are killed or hang in the middle: nothing may be lost, stuck or left behind.
 
     python build.py soak [--jobs 1000] [--kills 100] [--hangs 100] [--real 20]
 
-Runs in Blender as a Python module, through the add-on's own classes: jobs are polled as a window's timer does. The engine is
-a script that answers at once with a prepared result; afterwards the real one does `--real` jobs, of which every fourth is
-killed and every fourth stopped.
+Runs in Blender as a Python module, through the add-on's own classes: jobs are polled as a window's timer does. The
+engine is a script that answers at once with a prepared result; afterwards the real one does `--real` jobs, of which one
+in five is killed, one cancelled, and one stopped.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ from refit_blender.scene.sources import file_source
 SAMPLE = Path(__file__).parents[2] / "docs" / "samples" / "balance.jpg"
 STUCK_SECONDS = 60.0
 PATIENT, IMPATIENT = Limits(start=STUCK_SECONDS, silence=STUCK_SECONDS), Limits(start=STUCK_SECONDS, silence=0.3)
+BLOCKED_SECONDS = 5.0
+"""A timer tick that takes longer freezes the window, also where the machine has other work."""
+REAL = Limits(start=600.0, silence=600.0)
 MAX_GROWTH_MB = 20.0
 CLEAN_EVERY = 10
 
@@ -78,7 +81,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Event:
-    """A job and what befalls it. behaviour: of the played engine; strike: what is done to it once it works on the job."""
+    """A job and what befalls it. behaviour: of the played engine; strike: what is done once it works on the job."""
 
     name: str
     behaviour: str
@@ -86,6 +89,7 @@ class Event:
     limits: Limits = PATIENT
     strike: Callable[[Reconstruction], None] | None = None
     fresh: bool = False
+    stuck_after: float = STUCK_SECONDS
 
 
 def kill(_job: Reconstruction) -> None:
@@ -94,6 +98,12 @@ def kill(_job: Reconstruction) -> None:
 
 def stop(_job: Reconstruction) -> None:
     os.kill(engine.resident().pid, signal.SIGSTOP)
+
+
+def stop_impatiently(job: Reconstruction) -> None:
+    """From now on the engine counts as hung after a second."""
+    engine.resident()._limits = Limits(start=REAL.start, silence=1.0)
+    stop(job)
 
 
 def cancel(job: Reconstruction) -> None:
@@ -123,7 +133,7 @@ def run(event: Event, photo: Path, findings: Findings) -> None:
     folder = JobFolder()
     title = f"{event.name} ({event.behaviour})"
     try:
-        job = Reconstruction(file_source(photo), Options(), folder.path)
+        job = Reconstruction(file_source(photo, folder.path), Options(), folder.path)
         _poll(job, event)
         finished = job.finish(bpy.context)
         if event.expected or len(finished.outcome.bodies) < 1:
@@ -147,7 +157,7 @@ def run(event: Event, photo: Path, findings: Findings) -> None:
 
 
 def _poll(job: Reconstruction, event: Event) -> None:
-    until, struck = time.monotonic() + STUCK_SECONDS, event.strike is None
+    until, struck = time.monotonic() + event.stuck_after, event.strike is None
     while True:
         begin = time.monotonic()
         if job.poll():
@@ -156,7 +166,7 @@ def _poll(job: Reconstruction, event: Event) -> None:
             struck = True
             event.strike(job)
         now = time.monotonic()
-        if now > until or now - begin > STUCK_SECONDS / 10:
+        if now > until or now - begin > BLOCKED_SECONDS:
             raise Stuck
         time.sleep(POLL_SECONDS / 20)
 
@@ -202,13 +212,15 @@ def play(options: argparse.Namespace, folder: Path, findings: Findings) -> None:
 
 
 def real(count: int, python: str, findings: Findings) -> None:
-    """Some jobs with the real engine, of which every fourth is killed and every fourth stopped."""
+    """Some jobs with the real engine, of which every fifth is killed, cancelled, or stopped."""
     os.environ[engine.PYTHON_VARIABLE] = python
+    slow = {"limits": REAL, "stuck_after": REAL.start}
     events = (
-        Event("real jobs", "good", None),
-        Event("real kills", "killed", EngineCrashed, strike=kill),
-        Event("real jobs", "good", None),
-        Event("real hangs", "stopped", EngineHung, Limits(start=STUCK_SECONDS, silence=10.0), stop, fresh=True),
+        Event("real jobs", "good", None, **slow),
+        Event("real kills", "killed", EngineCrashed, strike=kill, **slow),
+        Event("real jobs", "good", None, **slow),
+        Event("real cancels", "cancelled", Cancelled, strike=cancel, **slow),
+        Event("real hangs", "stopped", EngineHung, strike=stop_impatiently, **slow),
     )
     for number in range(count):
         run(events[number % len(events)], SAMPLE, findings)
