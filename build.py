@@ -43,6 +43,7 @@ SAMPLE_CALIBRATION = ROOT / "docs" / "samples" / "multiview" / "calibration.toml
 
 RUN_BLENDER = "4.5.15"
 TEST_BLENDERS = ("4.2.23", RUN_BLENDER, "5.0.1")
+SOAK = {"jobs": 1000, "kills": 100, "hangs": 100, "real": 20}
 SETUPTOOLS = "setuptools==84.2.1"
 # Blender as a Python module links these even where no window is ever opened.
 BPY_LIBRARIES = (
@@ -509,12 +510,23 @@ def test(only: str | None, keyword: str | None) -> int:
     return 1 if tally.failed else 0
 
 
+def soak(counts: dict[str, int]) -> int:
+    """Set up and run tests/soak in Blender as a Python module."""
+    with cache_lock():
+        engine, blender = engine_environment(for_tests=False), bpy_environment(RUN_BLENDER)
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "addon")))
+    settings = {**os.environ, "REFIT_ENGINE_PYTHON": str(engine.python), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    arguments = [word for name, count in counts.items() for word in (f"--{name}", count)]
+    command = [blender.python, ROOT / "tests" / "soak" / "soak.py", *arguments]
+    return subprocess.run([str(word) for word in command], env=settings, check=False).returncode
+
+
 # ---------------------------------------------------------------------------------------------- command line
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,test,zip,wheels,bench}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,test,soak,zip,wheels,bench}")
     at_work = commands.add_parser("run", help="set up and reconstruct a photo in Blender, without a window")
     at_work.add_argument("source", nargs="?", type=Path, metavar="IMAGE", help="default: the sample photo")
     at_work.add_argument(
@@ -526,6 +538,9 @@ def main() -> int:
     tests = commands.add_parser("test", help="set up and run the whole test suite")
     tests.add_argument("--only", choices=["engine", "addon", "gui"], help="run one part of it")
     tests.add_argument("-k", dest="keyword", help="run the tests that match, as pytest's -k")
+    soaking = commands.add_parser("soak", help="do a thousand jobs with an engine that is killed or hangs now and then")
+    for name, count in SOAK.items():
+        soaking.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"default: {count}")
     packing = commands.add_parser("zip", help="make the installable extension in dist/")
     packing.add_argument("--platform", choices=list(WHEEL_TAGS), help="mark the zip as made for one platform")
     packing.add_argument("--with-wheels", action="store_true", help="put wheels/ in, for machines without a network")
@@ -546,6 +561,8 @@ def main() -> int:
                 return run(options.source or sample, options.out, multiview=options.multiview)
             case "test":
                 return test(options.only, options.keyword)
+            case "soak":
+                return soak({name: getattr(options, name) for name in SOAK})
             case "zip":
                 with cache_lock():
                     target = build_zip(platform_name=options.platform, with_wheels=options.with_wheels)

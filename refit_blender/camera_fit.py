@@ -11,10 +11,10 @@ from typing import Any
 
 import bpy
 
-from .engine_job import EngineJob, Options, Summary, counted, floats, messages_of
+from .engine_job import EngineJob, Options, Summary, counted, floats
 from .errors import EngineProtocolError, SourceError
 from .multiview_results import MultiViewResult, read_multiview_result
-from .results import read_body
+from .results import check_body, read_body
 from .scene.assemble_views import ViewsOutcome, assemble_views
 from .scene.camera_choice import Candidate, obstacle
 from .scene.views import CameraView, camera_view
@@ -69,26 +69,25 @@ class CameraFit(EngineJob):
         super().__init__("fit_views", parameters, folder)
 
     def finish(self, context: bpy.types.Context) -> FinishedFit:
-        answer = self._request.result()
+        answer = self._answer()
         building = time.perf_counter()
-        try:
-            npz = Path(answer["npz"])
-            overlays = tuple(Path(view["overlay"]) if view.get("overlay") else None for view in answer["views"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise EngineProtocolError("The engine's answer does not name its result.") from error
+        npz = answer.file("npz")
+        overlays = tuple(view.optional_file("overlay") for view in answer.objects("views", len(self.views)))
+        device, seconds, messages = answer.text("device"), answer.seconds(), answer.messages()
         result = read_multiview_result(npz)
         if [view.name for view in result.views] != [view.name for view in self.views] or not result.people:
             raise EngineProtocolError("The engine's result is not about these cameras.")
         body = read_body(result.body_file)
+        check_body(result.people[0].vertices, body)
         outcome = assemble_views(context, self.name, self.views, result, body)
         return FinishedFit(
             outcome=outcome,
             result=result,
             npz=npz,
             overlays=overlays,
-            device=str(answer.get("device", "")),
-            seconds=self._seconds(answer, building),
-            messages=messages_of(answer),
+            device=device,
+            seconds={**seconds, **self._times(building)},
+            messages=messages,
         )
 
 

@@ -61,6 +61,8 @@ def resident() -> EngineProcess:
     if python is None:
         raise EngineMissing("No engine is installed: press Install Engine in the add-on's preferences.")
     command = worker_command(python.path)
+    if _process:
+        _process.pump()  # it may have died, or not have ended a cancelled job, while nobody looked
     if _process and (_process.command != command or not _process.alive):
         shutdown()
     if _process is None:

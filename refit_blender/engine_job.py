@@ -6,7 +6,6 @@ The operators poll a job from a timer, scripts and the command line wait for it:
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -19,10 +18,9 @@ import bpy
 import numpy as np
 
 from . import engine
+from .engine_answers import AnswerReader
 from .jobs import Request
 from .progress import Progress
-
-log = logging.getLogger(__name__)
 
 People = Literal["all", "largest"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -122,19 +120,14 @@ class EngineJob(ABC):
     def finish(self, context: bpy.types.Context) -> Summary:
         """Build what the engine has found. Raises a RefitError, and leaves the scene as it was then."""
 
-    def _seconds(self, answer: Mapping[str, Any], building: float) -> dict[str, float]:
-        """Times per stage; `building`: the clock's time at which the engine's part was over."""
+    def _answer(self) -> AnswerReader:
+        """The engine's answer. Raises what the job ended with."""
+        return AnswerReader(self._request.result(), self._folder)
+
+    def _times(self, building: float) -> dict[str, float]:
+        """Times on this side; `building`: the clock's time at which the engine's part was over."""
         now = time.perf_counter()
-        seconds = {f"engine: {name}": float(value) for name, value in (answer.get("seconds") or {}).items()}
-        return {**seconds, "building the bodies": now - building, "click to body": now - self._started}
-
-
-def messages_of(answer: Mapping[str, Any]) -> tuple[str, ...]:
-    """The engine's remarks."""
-    messages = tuple(str(message) for message in answer.get("messages") or ())
-    for message in messages:
-        log.info("%s", message)
-    return messages
+        return {"building the bodies": now - building, "click to body": now - self._started}
 
 
 def floats(values: Any) -> list | None:

@@ -8,20 +8,20 @@ is left of it; the next job starts a fresh one. This module does not import bpy.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
-import queue
 import subprocess
 import tempfile
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from .engine_messages import Answer, EngineInfo, ErrorAnswer, InvalidMessage, ProgressNote, parse_info, parse_line
+from .engine_pipes import LineReader, LineWriter, StderrTail
 from .errors import (
     Cancelled,
     EngineCrashed,
@@ -39,8 +39,10 @@ log = logging.getLogger(__name__)
 PROTOCOL_VERSION = 1
 CLIENT_NAME = "refit_blender"
 CANCELLED_CODE = -32800
-MAX_LINE = 16 * 1024 * 1024
-STDERR_LINES = 40
+PUMP_SECONDS = 0.01
+"""How long one `pump` takes lines in: an engine that talks without end must not stop the window."""
+END_SECONDS = 1.0
+"""How long an engine that has closed its output, or was killed, may take to end and to say why."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,6 @@ class Limits:
     start: float = 90.0
     silence: float = 300.0
     cancel: float = 5.0
-
-
-@dataclass(frozen=True)
-class EngineInfo:
-    """What an engine says of itself in `initialize`."""
-
-    engine_version: str
-    python: str
-    torch: str
-    device: str
-    device_name: str
-    devices: tuple[str, ...]
 
 
 class Request:
@@ -135,8 +125,7 @@ class EngineProcess:
         self.failure: RefitError | None = None
         self._limits = limits
         self._started_at = time.monotonic()
-        self._lines: queue.Queue[bytes | None] = queue.Queue()
-        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._ends_since: float | None = None
         self._requests: dict[int, Request] = {}
         self._held: list[tuple[Request, dict[str, Any]]] = []
         self._next_id = 0
@@ -154,9 +143,9 @@ class EngineProcess:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise EngineMissing(f"The engine's Python {self.command[0]} cannot be started: {reason}.") from error
-        threading.Thread(target=self._read_stdout, args=(self._process.stdout,), daemon=True).start()
-        self._stderr_reader = threading.Thread(target=self._read_stderr, args=(self._process.stderr,), daemon=True)
-        self._stderr_reader.start()
+        self._input = LineWriter(self._process.stdin)
+        self._output = LineReader(self._process.stdout)
+        self._stderr = StderrTail(self._process.stderr)
         self._handshake = self._send_new("initialize", {"protocol_version": PROTOCOL_VERSION, "client": CLIENT_NAME})
 
     @property
@@ -188,15 +177,22 @@ class EngineProcess:
             self._write({"method": "$/cancelRequest", "params": {"id": request.id}})
 
     def pump(self, timeout: float = 0.0) -> None:
-        """Take in what has arrived; wait at most `timeout` seconds for the first line. Checks the time limits."""
+        """Take in what has arrived, for PUMP_SECONDS at most, and check the time limits.
+
+        timeout: seconds to wait for the first line.
+        """
         if self.failure:
             return
-        try:
-            line = self._lines.get(timeout=timeout) if timeout else self._lines.get_nowait()
-            while self.failure is None:
-                self._receive(line)
-                line = self._lines.get_nowait()
-        except queue.Empty:
+        line = self._output.take(timeout)
+        until = time.monotonic() + PUMP_SECONDS
+        while line is not None:
+            self._receive(line)
+            if self.failure:
+                return
+            line = self._output.take() if time.monotonic() < until else None
+        if self._output.ended or self._process.poll() is not None:
+            self._check_end(timeout)
+        if not self.failure:
             self._check_limits()
 
     def wait_ready(self) -> EngineInfo:
@@ -211,7 +207,7 @@ class EngineProcess:
         """End the process: politely, then by force after `patience` seconds."""
         if self._process.poll() is None:
             self._write({"id": self._new_id(), "method": "shutdown", "params": {}})
-            self._close_input()
+            self._input.close()
             try:
                 self._process.wait(patience)
             except subprocess.TimeoutExpired:
@@ -236,88 +232,42 @@ class EngineProcess:
 
     def _write(self, message: dict[str, Any]) -> None:
         line = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False).encode("ascii") + b"\n"
-        try:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-        except (OSError, ValueError):
-            # The end of its output tells the same, with the reason on stderr.
-            log.debug("The engine does not read any more.")
-
-    def _close_input(self) -> None:
-        try:
-            self._process.stdin.close()
-        except OSError:
-            log.debug("The engine's input was already closed.")
+        self._input.write(line)
 
     # -- incoming ----------------------------------------------------------------------------------------------
 
-    def _read_stdout(self, stream: BinaryIO) -> None:
-        with stream:
-            while line := stream.readline(MAX_LINE):
-                self._lines.put(line)
-        self._lines.put(None)
-
-    def _read_stderr(self, stream: BinaryIO) -> None:
-        with stream:
-            while line := stream.readline():
-                text = line.decode("utf-8", "replace").rstrip()
-                self._stderr.append(text)
-                log.debug("engine: %s", text)
-
-    def _receive(self, line: bytes | None) -> None:
-        if line is None:
-            self._fail(self._why_it_ended())
-            return
+    def _receive(self, line: bytes) -> None:
+        """Act on a line; nothing is acted on before all of it is checked."""
         try:
-            message = json.loads(line)
-            if not isinstance(message, dict):
-                raise ValueError("not an object")
-            if "method" in message:
-                self._notified(message["method"], message.get("params") or {})
-            else:
-                self._answered(message)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            message = parse_line(line)
+            if isinstance(message, Answer) and message.id == self._handshake.id and not self.info:
+                self._settle_handshake(parse_info(message.result))
+        except InvalidMessage as error:
+            log.info("The engine's line is invalid: %s.", error)
             shown = line[:80].decode("utf-8", "replace").strip()
             self._fail(EngineProtocolError(f"The engine sent something that is not its protocol: “{shown}”."))
-
-    def _notified(self, method: str, params: dict[str, Any]) -> None:
-        request = self._requests.get(params.get("id"))
-        if method == "$/progress" and request:
-            request.last_sign = time.monotonic()
-            request.progress = Progress(
-                str(params["stage"]),
-                int(params.get("done", 0)),
-                int(params.get("total", 0)),
-                str(params.get("message", "")),
-            )
-
-    def _answered(self, message: dict[str, Any]) -> None:
-        error = message.get("error")
-        if message["id"] is None and error:
-            raise ValueError("the engine did not understand a request")
-        request = self._requests.pop(message["id"], None)
-        if request is None:
             return
-        if error:
-            kind = str((error.get("data") or {}).get("kind", "EngineFailure"))
-            text = str(error["message"])
-            cancelled = error["code"] == CANCELLED_CODE
-            request.end(error=Cancelled("Cancelled.") if cancelled else EngineFailure(text, kind))
-        else:
-            request.end(message["result"])
-        if request is self._handshake:
-            self._settle_handshake(request)
+        if isinstance(message, ProgressNote):
+            if request := self._requests.get(message.id):
+                request.last_sign = time.monotonic()
+                request.progress = message.progress
+        elif isinstance(message, Answer):
+            if request := self._requests.pop(message.id, None):
+                request.end(message.result)
+        elif isinstance(message, ErrorAnswer):
+            self._refused(message)
 
-    def _settle_handshake(self, request: Request) -> None:
-        try:
-            answer = request.result()
-        except RefitError as error:
-            if error.kind == "PackageMissing":
-                self._fail(EngineMissing(str(error)))
-                return
-            self._fail(EngineVersionError(f"The engine refused this add-on: {error}"))
-            return
-        version = answer["protocol_version"]
+    def _refused(self, message: ErrorAnswer) -> None:
+        if message.id == self._handshake.id and not self.info:
+            missing = message.kind == "PackageMissing"
+            refused = EngineVersionError(f"The engine refused this add-on: {message.text}")
+            self._fail(EngineMissing(message.text) if missing else refused)
+        elif request := self._requests.pop(message.id, None):
+            cancelled = message.code == CANCELLED_CODE
+            request.end(error=Cancelled("Cancelled.") if cancelled else EngineFailure(message.text, message.kind))
+
+    def _settle_handshake(self, info: EngineInfo) -> None:
+        version = info.protocol_version
         if version != PROTOCOL_VERSION:
             self._fail(
                 EngineVersionError(
@@ -326,14 +276,7 @@ class EngineProcess:
                 )
             )
             return
-        self.info = EngineInfo(
-            engine_version=str(answer["engine_version"]),
-            python=str(answer.get("python", "")),
-            torch=str(answer.get("torch", "")),
-            device=str(answer.get("device", "")),
-            device_name=str(answer.get("device_name", "")),
-            devices=tuple(str(name) for name in answer.get("devices", ())),
-        )
+        self.info = info
         log.info("Engine %s ready on %s.", self.info.engine_version, self.info.device)
         held, self._held = self._held, []
         for waiting, params in held:
@@ -358,13 +301,23 @@ class EngineProcess:
                 self._fail(EngineHung(f"The engine gave no sign of life for {silence} and was stopped."))
                 return
 
+    def _check_end(self, timeout: float) -> None:
+        """Process or output are at their end: give it a moment to end altogether, and to say why."""
+        if self._ends_since is None:
+            self._ends_since = time.monotonic()
+        if timeout:
+            self._stderr.join(timeout)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
+        over = self._output.ended and self._stderr.ended and self._process.poll() is not None
+        if over or time.monotonic() - self._ends_since > END_SECONDS:
+            self._fail(self._why_it_ended())
+
     def _why_it_ended(self) -> RefitError:
-        try:
-            code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
+        code = self._process.poll()
+        if code is None:
             return EngineCrashed("The engine closed its output without ending.")
-        self._stderr_reader.join(1.0)
-        last_words = next((line for line in reversed(self._stderr) if line.strip()), "")
+        last_words = next((line for line in reversed(self._stderr.lines()) if line.strip()), "")
         if self.info is None and "No module named" in last_words and "refit_engine" in last_words:
             return EngineMissing(
                 f"Python {self.command[0]} has no refit_engine: press Install Engine in the preferences."
@@ -381,9 +334,11 @@ class EngineProcess:
         self.failure = error
         if self._process.poll() is None:
             self._process.kill()
-            self._process.wait()
-        self._close_input()
-        for line in self._stderr:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # the system is busy with it and will end it
+                self._process.wait(END_SECONDS)
+        self._input.close()
+        self._output.close()
+        for line in self._stderr.lines():
             log.info("engine: %s", line)
         waiting = [*self._requests.values(), *(request for request, _ in self._held), self._handshake]
         self._requests.clear()

@@ -9,11 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from .checked_arrays import CheckedArrays
 from .confidence import JointConfidence, read_confidence
 from .errors import ResultFileError
-from .results import read_arrays
+from .results import BETAS, JOINT_NAMES, MAX_BETA, MAX_COUNT, deviations_of
 
 RESULT_FORMAT, RESULT_VERSION = "refit-multiview-result", 1
+_ARRAYS = frozenset(
+    "format version view_names images K R_world2cam t_world2cam betas rotmats transl vertices_world used weights reasons "
+    "reprojection_errors boxes_xywh joint_std_mm joint_std_deg confidence body_file body_kind weights_name engine_version "
+    "iterations".split()
+)
 
 
 @dataclass(frozen=True)
@@ -73,53 +79,67 @@ class MultiViewResult:
 
 
 def read_multiview_result(path: Path) -> MultiViewResult:
-    """Read the engine's file. Raises ResultFileError."""
-    data = read_arrays(path)
-    try:
-        if str(data["format"]) != RESULT_FORMAT or int(data["version"]) != RESULT_VERSION:
-            raise ResultFileError(f"{path.name} is not a ReFit result for several cameras of version {RESULT_VERSION}.")
-        names = [str(name) for name in data["view_names"]]
-        views = tuple(
-            ResultView(
-                name=name,
-                image=Path(str(data["images"][index])),
-                K=data["K"][index].astype(np.float64),
-                R=data["R_world2cam"][index].astype(np.float64),
-                t=data["t_world2cam"][index].astype(np.float64),
-            )
-            for index, name in enumerate(names)
-        )
-        people = tuple(
-            WorldPerson(
-                betas=data["betas"][index].astype(np.float64),
-                rotmats=data["rotmats"][index].astype(np.float64),
-                transl=data["transl"][index].astype(np.float64),
-                vertices=data["vertices_world"][index],
-                views=tuple(_person_in_view(data, index, view) for view in range(len(names))),
-                confidence=read_confidence(data, index),
-            )
-            for index in range(len(data["betas"]))
-        )
-        return MultiViewResult(
-            views=views,
-            people=people,
-            body_file=Path(str(data["body_file"])),
-            body_kind=str(data["body_kind"]),
-            weights_name=str(data["weights_name"]),
-            engine_version=str(data["engine_version"]),
-            iterations=int(data["iterations"]),
-        )
-    except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise ResultFileError(f"{path.name} is damaged: {error}.") from error
-
-
-def _person_in_view(data: dict[str, np.ndarray], person: int, view: int) -> PersonInView:
-    error = float(data["reprojection_errors"][person, view])
-    box = data["boxes_xywh"][person, view].astype(np.float64)
-    return PersonInView(
-        used=bool(data["used"][person, view]),
-        reason=str(data["reasons"][person, view]),
-        weight=float(data["weights"][person, view]),
-        error_px=error if math.isfinite(error) else None,
-        box_xywh=box if np.isfinite(box).all() else None,
+    """Read the engine's file. Raises ResultFileError, also where a value is no number or out of any sensible range."""
+    data = CheckedArrays(path, _ARRAYS)
+    if data.text("format") != RESULT_FORMAT or data.integer("version", 0, MAX_COUNT) != RESULT_VERSION:
+        raise ResultFileError(f"{path.name} is not a ReFit result for several cameras of version {RESULT_VERSION}.")
+    views = _views(data)
+    return MultiViewResult(
+        views=views,
+        people=_people(data, len(views)),
+        body_file=Path(data.text("body_file")),
+        body_kind=data.text("body_kind"),
+        weights_name=data.text("weights_name"),
+        engine_version=data.text("engine_version"),
+        iterations=data.integer("iterations", 0, MAX_COUNT),
     )
+
+
+def _views(data: CheckedArrays) -> tuple[ResultView, ...]:
+    names = data.texts("view_names", None)
+    count = len(names)
+    images, cameras = data.texts("images", count), data.cameras("K", count)
+    rotations, places = data.rotations("R_world2cam", count), data.numbers("t_world2cam", count, 3)
+    parts = zip(names, images, cameras, rotations, places, strict=True)
+    return tuple(ResultView(str(name), Path(str(image)), K, R, t) for name, image, K, R, t in parts)
+
+
+def _people(data: CheckedArrays, views: int) -> tuple[WorldPerson, ...]:
+    betas = data.numbers("betas", None, BETAS, limit=MAX_BETA)
+    count = len(betas)
+    rotmats, transl = data.rotations("rotmats", count, len(JOINT_NAMES)), data.numbers("transl", count, 3)
+    vertices, deviations = data.numbers("vertices_world", count, None, 3), deviations_of(data, count)
+    if count and not vertices.size:
+        raise data.damaged("vertices_world", "is empty")
+    seen = _seen(data, count, views)
+    return tuple(
+        WorldPerson(
+            betas=betas[index],
+            rotmats=rotmats[index],
+            transl=transl[index],
+            vertices=vertices[index],
+            views=seen[index],
+            confidence=read_confidence(deviations, index),
+        )
+        for index in range(count)
+    )
+
+
+def _seen(data: CheckedArrays, people: int, views: int) -> list[tuple[PersonInView, ...]]:
+    """What each view had to say about each person."""
+    used, reasons = data.flags("used", people, views), data.texts("reasons", people, views)
+    weights = data.numbers("weights", people, views)
+    errors = data.numbers("reprojection_errors", people, views, limit=None)
+    boxes = data.numbers("boxes_xywh", people, views, 4, limit=None)
+
+    def one(person: int, view: int) -> PersonInView:
+        error, box = float(errors[person, view]), boxes[person, view]
+        return PersonInView(
+            used=bool(used[person, view]),
+            reason=str(reasons[person, view]),
+            weight=float(weights[person, view]),
+            error_px=error if math.isfinite(error) else None,
+            box_xywh=box if np.isfinite(box).all() else None,
+        )
+
+    return [tuple(one(person, view) for view in range(views)) for person in range(people)]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 import bpy
 
-from .engine_job import EngineJob, Options, Summary, counted, floats, messages_of
+from .engine_job import EngineJob, Options, Summary, counted, floats
 from .errors import EngineProtocolError
-from .results import ImageResult, read_body, read_result
+from .results import ImageResult, check_body, read_body, read_result
 from .scene.assemble import Outcome, assemble
 from .scene.sources import Source
 
@@ -50,26 +51,32 @@ class Reconstruction(EngineJob):
         super().__init__("reconstruct", {**options.parameters(), "images": images}, folder)
 
     def finish(self, context: bpy.types.Context) -> Finished:
-        answer = self._request.result()
+        answer = self._answer()
         building = time.perf_counter()
-        try:
-            (entry,) = answer["results"]
-            npz = Path(entry["npz"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise EngineProtocolError("The engine's answer does not name its result.") from error
+        (entry,) = answer.objects("results", 1)
+        npz, overlay = entry.file("npz"), entry.optional_file("overlay")
+        device, seconds, messages = answer.text("device"), answer.seconds(), answer.messages()
         result = read_result(npz)
+        self._check_picture(result)
         body = read_body(result.body_file)
+        check_body(result.people[0].vertices_cam, body)
         outcome = assemble(context, self.source, result, body, self._folder)
         return Finished(
             outcome=outcome,
             picture=self.source.picture,
             result=result,
             npz=npz,
-            overlay=Path(entry["overlay"]) if entry.get("overlay") else None,
-            device=str(answer.get("device", "")),
-            seconds=self._seconds(answer, building),
-            messages=messages_of(answer),
+            overlay=overlay,
+            device=device,
+            seconds={**seconds, **self._times(building)},
+            messages=messages,
         )
+
+    def _check_picture(self, result: ImageResult) -> None:
+        """The result is about the picture that was sent, or about a copy of it in the job's folder."""
+        image = Path(os.path.normpath(result.image))
+        if image != Path(os.path.normpath(self.source.picture)) and not image.is_relative_to(self._folder):
+            raise EngineProtocolError("The engine's result is about another picture.")
 
 
 def image_parameters(source: Source, options: Options) -> dict[str, Any]:

@@ -4,17 +4,27 @@
 from __future__ import annotations
 
 import functools
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from .checked_arrays import CheckedArrays
 from .confidence import JointConfidence, read_confidence
 from .errors import ResultFileError
 
 RESULT_FORMAT, RESULT_VERSION = "refit-result", 2
 BETAS = 10
+MAX_BETA, MAX_COUNT, MAX_SIDE = 1e3, 2**31, 65536
+_RESULT_ARRAYS = frozenset(
+    "format version image image_size K focal_source boxes_xywh scores betas rotmats transl vertices_cam joint_std_mm "
+    "joint_std_deg confidence up_cam up_source up_std_deg up_sure camera_height on_floor body_file body_kind "
+    "weights_name engine_version iterations".split()
+)
+_BODY_ARRAYS = frozenset(
+    "name v_template shapedirs posedirs weights J_regressor joint_template joint_shapedirs parents faces uv "
+    "uv_faces".split()
+)
 
 JOINT_NAMES = (
     "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot "
@@ -92,44 +102,69 @@ class Body:
 
 
 def read_result(path: Path) -> ImageResult:
-    """Read result.npz. Raises ResultFileError."""
-    data = read_arrays(path)
-    try:
-        if str(data["format"]) != RESULT_FORMAT or int(data["version"]) != RESULT_VERSION:
-            raise ResultFileError(f"{path.name} is not a ReFit result of version {RESULT_VERSION}.")
-        people = tuple(
-            Person(
-                betas=data["betas"][index].astype(np.float64),
-                rotmats=data["rotmats"][index].astype(np.float64),
-                transl=data["transl"][index].astype(np.float64),
-                vertices_cam=data["vertices_cam"][index],
-                box_xywh=data["boxes_xywh"][index].astype(np.float64),
-                score=float(data["scores"][index]),
-                confidence=read_confidence(data, index),
-            )
-            for index in range(len(data["betas"]))
+    """Read result.npz. Raises ResultFileError, also where a value is no number or out of any sensible range."""
+    data = CheckedArrays(path, _RESULT_ARRAYS)
+    if data.text("format") != RESULT_FORMAT or data.integer("version", 0, MAX_COUNT) != RESULT_VERSION:
+        raise ResultFileError(f"{path.name} is not a ReFit result of version {RESULT_VERSION}.")
+    betas = data.numbers("betas", None, BETAS, limit=MAX_BETA)
+    people = len(betas)
+    if not people:
+        raise ResultFileError(f"{path.name} is damaged: nobody is in it.")
+    up_cam = data.numbers("up_cam", 3)
+    if abs(np.linalg.norm(up_cam) - 1) > 0.01:
+        raise data.damaged("up_cam", "is no unit vector")
+    width, height = data.integers("image_size", 2, low=1, high=MAX_SIDE)
+    return ImageResult(
+        image=Path(data.text("image")),
+        size=(int(width), int(height)),
+        K=data.cameras("K"),
+        focal_source=data.text("focal_source"),
+        people=_people(data, betas),
+        up_cam=up_cam,
+        up_source=data.text("up_source"),
+        up_std_deg=data.number("up_std_deg"),
+        up_sure=data.flag("up_sure"),
+        camera_height=data.number("camera_height"),
+        on_floor=data.flags("on_floor", people),
+        body_file=Path(data.text("body_file")),
+        body_kind=data.text("body_kind"),
+        weights_name=data.text("weights_name"),
+        engine_version=data.text("engine_version"),
+        iterations=data.integer("iterations", 0, MAX_COUNT),
+    )
+
+
+def _people(data: CheckedArrays, betas: np.ndarray) -> tuple[Person, ...]:
+    count = len(betas)
+    rotmats, transl = data.rotations("rotmats", count, len(JOINT_NAMES)), data.numbers("transl", count, 3)
+    vertices, boxes = data.numbers("vertices_cam", count, None, 3), data.numbers("boxes_xywh", count, 4)
+    scores, deviations = data.numbers("scores", count), deviations_of(data, count)
+    if not vertices.size:
+        raise data.damaged("vertices_cam", "is empty")
+    return tuple(
+        Person(
+            betas=betas[index],
+            rotmats=rotmats[index],
+            transl=transl[index],
+            vertices_cam=vertices[index],
+            box_xywh=boxes[index],
+            score=float(scores[index]),
+            confidence=read_confidence(deviations, index),
         )
-        width, height = (int(side) for side in data["image_size"])
-        return ImageResult(
-            image=Path(str(data["image"])),
-            size=(width, height),
-            K=data["K"].astype(np.float64),
-            focal_source=str(data["focal_source"]),
-            people=people,
-            up_cam=data["up_cam"].astype(np.float64),
-            up_source=str(data["up_source"]),
-            up_std_deg=float(data["up_std_deg"]),
-            up_sure=bool(data["up_sure"]),
-            camera_height=float(data["camera_height"]),
-            on_floor=data["on_floor"].astype(bool),
-            body_file=Path(str(data["body_file"])),
-            body_kind=str(data["body_kind"]),
-            weights_name=str(data["weights_name"]),
-            engine_version=str(data["engine_version"]),
-            iterations=int(data["iterations"]),
-        )
-    except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise ResultFileError(f"{path.name} is damaged: {error}.") from error
+        for index in range(count)
+    )
+
+
+def deviations_of(data: CheckedArrays, people: int) -> dict[str, np.ndarray]:
+    """What `read_confidence` reads, of a result's arrays."""
+    if "joint_std_mm" not in data or "joint_std_deg" not in data:
+        return {}
+    names, shape = ("joint_std_mm", "joint_std_deg"), (people, len(JOINT_NAMES))
+    found = {name: data.numbers(name, *shape, limit=None) for name in names}
+    for name, values in found.items():
+        if (values < 0).any():
+            raise data.damaged(name, "holds negative standard deviations")
+    return {**found, "confidence": data.texts("confidence")} if "confidence" in data else found
 
 
 def read_body(path: Path) -> Body:
@@ -143,42 +178,54 @@ def read_body(path: Path) -> Body:
 
 @functools.lru_cache(maxsize=2)
 def _read_body(path: Path, changed: int) -> Body:
-    data = read_arrays(path)
-    try:
-        v_template = data["v_template"].astype(np.float32)
-        shapedirs = data["shapedirs"].astype(np.float32)[:, :, :BETAS]
-        if "joint_template" in data:
-            joint_template = data["joint_template"].astype(np.float64)
-            joint_shapedirs = data["joint_shapedirs"].astype(np.float64)
-        else:
-            regressor = data["J_regressor"].astype(np.float64)
-            joint_template = regressor @ v_template
-            joint_shapedirs = np.einsum("jv,vcs->jcs", regressor, shapedirs)
-        body = Body(
-            name=str(data["name"]) if "name" in data else path.stem,
-            v_template=v_template,
-            shapedirs=shapedirs,
-            posedirs=data["posedirs"].astype(np.float32) if "posedirs" in data else None,
-            weights=data["weights"].astype(np.float32),
-            joint_template=joint_template,
-            joint_shapedirs=joint_shapedirs,
-            parents=tuple(-1 if index == 0 else int(parent) for index, parent in enumerate(data["parents"])),
-            faces=data["faces"].astype(np.int32),
-            uv=data["uv"].astype(np.float32) if "uv" in data else None,
-            uv_faces=data["uv_faces"].astype(np.int32) if "uv_faces" in data else None,
-        )
-    except (KeyError, ValueError, TypeError) as error:
-        raise ResultFileError(f"The body file {path.name} is damaged: {error}.") from error
-    joints, vertices = len(JOINT_NAMES), len(v_template)
-    if body.weights.shape != (vertices, joints) or len(body.parents) != joints or shapedirs.shape[:2] != (vertices, 3):
-        raise ResultFileError(f"The body file {path.name} does not have SMPL's 24 joints.")
-    return body
+    data = CheckedArrays(path, _BODY_ARRAYS)
+    v_template = data.numbers("v_template", None, 3)
+    vertices, joints = len(v_template), len(JOINT_NAMES)
+    if not vertices:
+        raise data.damaged("v_template", "is empty")
+    shapedirs = data.numbers("shapedirs", vertices, 3, None)[:, :, :BETAS]
+    joint_template, joint_shapedirs = _rest_joints(data, v_template, shapedirs)
+    faces = data.integers("faces", None, 3, low=0, high=vertices - 1)
+    if (faces == np.roll(faces, 1, axis=1)).any():
+        raise data.damaged("faces", "holds triangles with one corner twice")
+    uv, uv_faces = None, None
+    if "uv" in data and "uv_faces" in data:
+        uv = data.numbers("uv", None, 2)
+        uv_faces = data.integers("uv_faces", len(faces), 3, low=0, high=len(uv) - 1)
+    posedirs = data.numbers("posedirs", vertices, 3, 9 * (joints - 1)) if "posedirs" in data else None
+    return Body(
+        name=data.text("name") if "name" in data else path.stem,
+        v_template=v_template.astype(np.float32),
+        shapedirs=shapedirs.astype(np.float32),
+        posedirs=None if posedirs is None else posedirs.astype(np.float32),
+        weights=data.numbers("weights", vertices, joints, limit=2.0).astype(np.float32),
+        joint_template=joint_template,
+        joint_shapedirs=joint_shapedirs,
+        parents=_parents(data),
+        faces=faces.astype(np.int32),
+        uv=None if uv is None else uv.astype(np.float32),
+        uv_faces=None if uv_faces is None else uv_faces.astype(np.int32),
+    )
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file. Raises ResultFileError."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ResultFileError(f"{path.name} cannot be read: {error}.") from error
+def check_body(vertices: np.ndarray, body: Body) -> None:
+    """Raises ResultFileError where a result's vertices [V,3] are not those of the body."""
+    if len(vertices) != len(body.v_template):
+        raise ResultFileError(f"The engine's result is not about the body “{body.name}”.")
+
+
+def _rest_joints(data: CheckedArrays, v_template: np.ndarray, shapedirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [24,3] of the mean body and their change per beta [24,3,B]."""
+    joints = len(JOINT_NAMES)
+    if "joint_template" in data and "joint_shapedirs" in data:
+        return data.numbers("joint_template", joints, 3), data.numbers("joint_shapedirs", joints, 3, BETAS)
+    regressor = data.numbers("J_regressor", joints, len(v_template), limit=2.0)
+    return regressor @ v_template, np.einsum("jv,vcs->jcs", regressor, shapedirs)
+
+
+def _parents(data: CheckedArrays) -> tuple[int, ...]:
+    """Each joint's parent, which comes before it; -1 for the root, whatever the file has there."""
+    found = data.integers("parents", len(JOINT_NAMES), low=-1, high=2**32)[1:].tolist()
+    if not all(0 <= parent <= index for index, parent in enumerate(found)):
+        raise data.damaged("parents", "is no tree of joints")
+    return (-1, *found)

@@ -12,10 +12,10 @@ from typing import Any
 import bpy
 import numpy as np
 
-from .engine_job import EngineJob, Options, Summary, counted, floats, messages_of
+from .engine_job import EngineJob, Options, Summary, counted, floats
 from .errors import EngineProtocolError, SourceError
 from .reconstruction import image_parameters
-from .results import BETAS, read_body
+from .results import BETAS, MAX_BETA, read_body
 from .scene.assemble import assemble_shape
 from .scene.body import BodyObjects, current_betas
 from .scene.sources import Source
@@ -60,20 +60,15 @@ class ShapeFit(EngineJob):
         super().__init__("fit_shape", parameters, folder)
 
     def finish(self, context: bpy.types.Context) -> FinishedShape:
-        answer = self._request.result()
+        answer = self._answer()
         building = time.perf_counter()
-        try:
-            betas = np.array(answer["betas"], dtype=np.float64)
-            left_out = tuple(
-                (name, str(frame["reason"]))
-                for name, frame in zip(self.names, answer["frames"], strict=True)
-                if not frame["used"]
-            )
-            body_file = Path(answer["body_file"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise EngineProtocolError("The engine's answer does not tell the shape.") from error
-        if betas.shape != (BETAS,) or not np.isfinite(betas).all():
-            raise EngineProtocolError(f"The engine's shape is not made of {BETAS} numbers.")
+        betas, body_file = answer.numbers("betas", BETAS), answer.path("body_file")
+        if np.abs(betas).max() > MAX_BETA:
+            raise EngineProtocolError("The engine's shape is that of no body.")
+        frames = answer.objects("frames", len(self.names))
+        named = zip(self.names, frames, strict=True)
+        left_out = tuple((name, frame.text("reason")) for name, frame in named if not frame.flag("used"))
+        seconds, messages = answer.seconds(), answer.messages()
         made = assemble_shape(context, read_body(body_file), betas, body_file, self.kind)
         # What the shape is for: the next jobs keep it.
         context.scene.refit.fixed_shape = made.rig
@@ -83,8 +78,8 @@ class ShapeFit(EngineJob):
             count=len(self.names),
             left_out=left_out,
             what=self.what,
-            seconds=self._seconds(answer, building),
-            messages=messages_of(answer),
+            seconds={**seconds, **self._times(building)},
+            messages=messages,
         )
 
 

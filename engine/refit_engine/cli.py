@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.command(options)
     except RefitError as error:
         print(f"refit-engine: {error}", file=sys.stderr)
+    except MemoryError:
+        print("refit-engine: There is not enough memory for this job.", file=sys.stderr)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         print(f"refit-engine: {error.strerror or error}{where}.", file=sys.stderr)

@@ -22,6 +22,8 @@ from .camera import Intrinsics
 CROP_SIZE = 256
 BOX_PADDING = 1.2  # published: side = 1.2 max(w, h)
 RESERVE = 1.5  # resolution kept before the warp: less blurs, more lets fine texture alias
+STEPS = 4096  # of a side: a sixteenth of a crop's pixel, much less than any landmark's error
+TURN_STEP = np.pi / 2 / 6144  # as much at the rim; quarter turns are whole steps, as pictures lie on their side
 ROI_PADDING = 1.25  # MediaPipe's pose landmark graph: the square is 1.25 times the circle around the body
 
 
@@ -60,6 +62,13 @@ def upright_crop(first: Crop, intrinsics: Intrinsics, hip: np.ndarray, top: np.n
     # Rot(roll) shall bring `up` to (0, -1).
     roll = float(np.arctan2(-up[0], -up[1]))
     return Crop(hip, 2 * ROI_PADDING * radius, roll)
+
+
+def rounded_crop(crop: Crop) -> Crop:
+    """The crop in whole STEPS: a network's last digits, which depend on the number of threads, change no pixel."""
+    step = 2.0 ** np.round(np.log2(crop.side / STEPS))
+    center, side = np.round(crop.center / step) * step, float(np.round(crop.side / step) * step)
+    return Crop(center, side, round(crop.roll / TURN_STEP) * TURN_STEP)
 
 
 def rotation_2d(angle: float) -> np.ndarray:

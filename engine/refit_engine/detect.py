@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .device import is_out_of_memory
 from .errors import WeightsFileError
 
 __all__ = ["JOINT_NAMES", "Detection", "MoveNet", "PersonDetector"]
@@ -40,6 +41,7 @@ LIMB_ENDS = 1.08
 """Hands, feet and the top of the head lie this much further from the hips than the joints do."""
 SEEN_JOINT = 0.127
 """The published graph rates a person by the joints above this score (the number is its own)."""
+BOX_STEP = 1 / 16  # pixels
 OVERLAP = 0.5
 """Intersection over union above which two boxes are one person."""
 
@@ -237,6 +239,8 @@ class PersonDetector:
                 state = {name: file.get_tensor(name).float() for name in file.keys()}
             self.network.load_state_dict(state)
         except (OSError, RuntimeError, SafetensorError) as error:
+            if is_out_of_memory(error):
+                raise
             raise WeightsFileError(f"{weights.name} does not hold the weights of the person detector.") from error
         self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
 
@@ -265,9 +269,15 @@ class PersonDetector:
         joints = joints * (*to_image, 1)
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), THRESHOLD, OVERLAP) if len(boxes) else []
         return [
-            Detection(tuple(map(float, boxes[i])), float(scores[i]), joints[i].astype(np.float32))
+            Detection(_rounded(boxes[i]), float(scores[i]), joints[i].astype(np.float32))
             for i in np.array(kept, dtype=int).reshape(-1)
         ]
+
+
+def _rounded(box: np.ndarray) -> tuple[float, float, float, float]:
+    """A box [4] in whole BOX_STEPs: its last digits differ with the number of threads, and nobody needs them."""
+    x, y, w, h = (round(float(value) / BOX_STEP) * BOX_STEP for value in box)
+    return x, y, w, h
 
 
 def _share_inside(one: Detection, other: Detection) -> float:

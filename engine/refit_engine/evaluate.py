@@ -9,7 +9,7 @@ truth among them, are never read.
 
 from __future__ import annotations
 
-import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ import numpy as np
 
 from .body import SMPL_JOINT_NAMES
 from .camera import Intrinsics, choose_intrinsics, project
+from .device import is_out_of_memory
 from .distortion import Distortion, distort_points, undistort_box, undistort_image
 from .errors import ImageError, RefitError
 from .fitting import Fitter
@@ -29,10 +30,15 @@ from .fitting.job import FitJob
 from .fitting.multiview import View, fit_person
 from .gravity import find_up, given_up
 from .images import Photo, read_photo
+from .job_params import read_json
+
+log = logging.getLogger(__name__)
 
 JOINTS = tuple(
     f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
 )
+MAX_NUMBER = 1e9
+"""Pixels and metres above this are mistakes."""
 _INDICES = [SMPL_JOINT_NAMES.index(name) for name in JOINTS]
 
 
@@ -43,7 +49,7 @@ class DatasetError(RefitError):
 def read_dataset(path: Path) -> list[dict[str, Any]]:
     """The records of a dataset file. Raises DatasetError."""
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = read_json(path)
     except OSError as error:
         raise DatasetError(f"{path} cannot be opened: {error.strerror}.") from error
     except ValueError as error:
@@ -70,7 +76,8 @@ def multiview_predictions(
     groups: dict[object, list[dict[str, Any]]] = {}
     for position, record in enumerate(records):
         name = record.get("group")
-        groups.setdefault(("alone", position) if name is None else ("group", name), []).append(record)
+        shared = isinstance(name, str | int)  # of another kind it is the record's own error
+        groups.setdefault(("group", name) if shared else ("alone", position), []).append(record)
     for (kind, _), members in groups.items():
         done = [_predict(record, folder, fitter) for record in members]
         start = time.perf_counter()
@@ -107,8 +114,8 @@ def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[dict
     try:
         picture = _read_picture(record, folder)
         joints, pixels, up = _fit_alone(picture, fitter)
-    except RefitError as error:
-        return {"id": record["id"], "error": str(error)}, picture
+    except Exception as error:  # a record of numbers beyond all reason can make any of the libraries fail
+        return {"id": record["id"], "error": _sentence(record, error)}, picture
     seconds = time.perf_counter() - start
     prediction = {"id": record["id"], "joints3d_cam": _named(joints), "keypoints2d": _named(pixels), "up_cam": up.tolist()}
     return {**prediction, "seconds": seconds}, picture
@@ -118,11 +125,30 @@ def _named(joints: np.ndarray) -> dict[str, list[float]]:
     return dict(zip(JOINTS, joints.tolist(), strict=True))
 
 
+def _sentence(record: dict[str, Any], error: Exception) -> str:
+    """What went wrong with a record, for its user."""
+    if isinstance(error, RefitError):
+        return str(error)
+    log.warning("Record %s", _short(record["id"]), exc_info=error)
+    reason = "there is not enough memory" if is_out_of_memory(error) else f"{type(error).__name__}, see the log"
+    return f"Record {_short(record['id'])} cannot be predicted: {reason}."
+
+
+def _short(name: object) -> str:
+    """An id or a group in a sentence."""
+    return str(name)[:100]
+
+
 def _read_picture(record: dict[str, Any], folder: Path) -> _Picture:
+    if not isinstance(record.get("group"), str | int | None):
+        raise DatasetError(f"The group of record {_short(record['id'])} is no name.")
     size = None
     if record.get("width") and record.get("height"):
-        size = (int(record["width"]), int(record["height"]))
-    photo = _in_frame(read_photo(folder / _field(record, "image", str)), size)
+        size = (_field(record, "width", int), _field(record, "height", int))
+    image = _field(record, "image", str)
+    if "\0" in image:
+        raise DatasetError(f"The image of record {_short(record['id'])} is no path.")
+    photo = _in_frame(read_photo(folder / image), size)
     (box,) = checked_boxes(_numbers(record, "bbox_xywh", (1, 4)), photo)
     K = _numbers(record, "K", (3, 3)) if record.get("K") is not None else None
     dist = _numbers(record, "dist", (-1,)) if record.get("dist") is not None else None
@@ -164,8 +190,8 @@ def _world_joints(
         joints = fit_person(job, views, np.array(boxes)).joints[0, _INDICES]
         if not np.isfinite(joints).all():
             raise RefitError("The network gave no usable body.")
-    except RefitError as error:
-        job.say(f"Group {records[0]['group']} has no body in the world: {error}")
+    except Exception as error:  # see `_predict`
+        job.say(f"Group {_short(records[0]['group'])} has no body in the world: {_sentence(records[0], error)}")
         return None
     return joints
 
@@ -187,15 +213,16 @@ def _in_frame(photo: Photo, size: tuple[int, int] | None) -> Photo:
 
 def _field(record: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(record.get(name), kind):
-        raise DatasetError(f"Record {record['id']} has no {name}.")
+        proper = "" if record.get(name) is None else "proper "
+        raise DatasetError(f"Record {_short(record['id'])} has no {proper}{name}.")
     return record[name]
 
 
 def _numbers(record: dict[str, Any], name: str, shape: tuple[int, ...]) -> np.ndarray:
     try:
         values = np.array(record[name], dtype=np.float64).reshape(shape)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         values = None
-    if values is None or not np.isfinite(values).all():
-        raise DatasetError(f"Record {record['id']} has no proper {name}.")
+    if values is None or not (np.abs(values) < MAX_NUMBER).all():
+        raise DatasetError(f"Record {_short(record['id'])} has no proper {name}.")
     return values

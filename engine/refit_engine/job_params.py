@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import ViewsError
+from .errors import ImageError, ViewsError
 from .protocol import INVALID_PARAMS, Params, ProtocolError
 
 if TYPE_CHECKING:
@@ -98,10 +98,20 @@ def _distortion(item: Params) -> Distortion | None:
     return distortion
 
 
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises OSError, and ValueError for whatever is no JSON."""
+    if path.exists() and not path.is_file():  # reading a device or a pipe may never end
+        raise ValueError("it is no file")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def read_views(path: Path) -> list[ViewRequest]:
     """The views of a file: a JSON list, or an object with the list under "views". Raises ViewsError."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError as error:
         raise ViewsError(f"{path} cannot be opened: {error.strerror}.") from error
     except ValueError as error:
@@ -110,7 +120,7 @@ def read_views(path: Path) -> list[ViewRequest]:
         values = Params(content if isinstance(content, dict) else {"views": content})
         requests = view_requests(values, path.parent)
         values.done()
-    except ProtocolError as error:
+    except (ProtocolError, ImageError) as error:
         raise ViewsError(f"{path.name}: {error}") from error
     return requests
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
-from .results import ConfidenceKind, read_arrays, write_arrays
+from .results import ConfidenceKind, read_arrays, texts, write_arrays
 
 FORMAT, VERSION = "refit-multiview-result", 1
 
@@ -78,5 +78,5 @@ def read_multiview_result(path: Path) -> MultiViewResult:
     """Read a result. Raises ResultFileError where the file is missing, damaged, or of another format."""
     values = read_arrays(path, MultiViewResult, FORMAT, VERSION)
     for name in _TUPLES:
-        values[name] = tuple(str(value) for value in values[name])
+        values[name] = texts(path, values, name)
     return MultiViewResult(**values)

@@ -91,6 +91,8 @@ def error_line(request_id: Id, error: BaseException) -> bytes:
         code, kind, message = CANCELLED, error.kind, str(error) or "Cancelled."
     elif isinstance(error, RefitError):
         code, kind, message = JOB_FAILED, error.kind, str(error)
+    elif isinstance(error, MemoryError):
+        code, kind, message = JOB_FAILED, "DeviceError", "There is not enough memory for this job."
     elif isinstance(error, OSError):
         name = f" ({error.filename})" if error.filename else ""
         code, kind, message = JOB_FAILED, "FileError", f"{error.strerror or error}{name}."
@@ -107,10 +109,11 @@ class Params:
         self._where = where
 
     def string(self, name: str) -> str:
-        return self._take(name, str)
+        return self._text(name, self._take(name, str))
 
     def optional_string(self, name: str) -> str | None:
-        return self._take(name, str, None)
+        value = self._take(name, str, None)
+        return None if value is None else self._text(name, value)
 
     def choice(self, name: str, options: tuple[str, ...]) -> str:
         value = self._take(name, str, options[0])
@@ -168,6 +171,11 @@ class Params:
             raise self._invalid(name, "is missing")
         if not isinstance(value, kind):
             raise self._invalid(name, "has the wrong type")
+        return value
+
+    def _text(self, name: str, value: str) -> str:
+        if "\0" in value:
+            raise self._invalid(name, "must hold no NUL character")
         return value
 
     def _rows(self, name: str, values: list, columns: int, rows: int | None) -> list[list[float]]:

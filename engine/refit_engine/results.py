@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from . import __version__
 from .camera import FocalSource
 from .errors import RefitError
 from .images import write_atomically
+from .npz import NpzError, read_npz
 
 FORMAT, VERSION = "refit-result", 2
 
@@ -94,7 +94,7 @@ def write_result(path: Path, result: ImageResult) -> None:
 def read_result(path: Path) -> ImageResult:
     """Read a result. Raises ResultFileError where the file is missing, damaged, or of another format."""
     values = read_arrays(path, ImageResult, FORMAT, VERSION)
-    values["joint_names"] = tuple(str(name) for name in values["joint_names"])
+    values["joint_names"] = texts(path, values, "joint_names")
     return ImageResult(**values)
 
 
@@ -111,11 +111,27 @@ def write_arrays(path: Path, record: Any, file_format: str, version: int, exact:
 
 def read_arrays(path: Path, record: type, file_format: str, version: int) -> dict[str, Any]:
     """The fields of a dataclass from its file, those without dimensions as plain values. Raises ResultFileError."""
+    path = Path(path)
+    names = [field.name for field in fields(record)]
     try:
-        with np.load(path, allow_pickle=False) as data:
-            if str(data["format"]) != file_format or int(data["version"]) != version:
-                raise ResultFileError(f"{Path(path).name} is not a ReFit result of version {version}.")
-            values = {field.name: data[field.name] for field in fields(record)}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ResultFileError(f"{Path(path).name} cannot be read as a ReFit result: {error}.") from error
-    return {name: value if value.ndim else value.item() for name, value in values.items()}
+        arrays = read_npz(path, {"format", "version", *names})
+    except NpzError as error:
+        raise ResultFileError(f"{path.name} cannot be read as a ReFit result: {error}.") from error
+    if missing := {"format", "version", *names} - arrays.keys():
+        raise ResultFileError(f"{path.name} cannot be read as a ReFit result: it has no {min(missing)}.")
+    try:
+        values = {name: array if array.ndim else array.item() for name, array in arrays.items()}
+    except ValueError as error:  # text of impossible characters
+        raise ResultFileError(f"{path.name} cannot be read as a ReFit result: it is damaged.") from error
+    found = values.pop("format"), values.pop("version")
+    if not isinstance(found[0], str) or not isinstance(found[1], int) or found != (file_format, version):
+        raise ResultFileError(f"{path.name} is not a ReFit result of version {version}.")
+    return values
+
+
+def texts(path: Path, values: dict[str, Any], name: str) -> tuple[str, ...]:
+    """A field's strings. Raises ResultFileError."""
+    array = values[name]
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != "U":
+        raise ResultFileError(f"{Path(path).name} is damaged: {name} is no list of names.")
+    return tuple(array.tolist())

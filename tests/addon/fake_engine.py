@@ -15,6 +15,12 @@ WRONG_REPLIES = {
     "garbage": b"Segmentation fault is not JSON\n",
     "not_an_object": b"[1, 2]\n",
     "binary": b"\xff\xfe\x00\n",
+    "no_result": b'{"jsonrpc": "2.0", "id": 2}\n',
+    "error_text": b'{"jsonrpc": "2.0", "id": 2, "error": "x"}\n',
+    "error_without_code": b'{"jsonrpc": "2.0", "id": 2, "error": {"message": "m"}}\n',
+    "id_is_text": b'{"jsonrpc": "2.0", "id": "2", "result": {}}\n',
+    "infinite_progress": b'{"method": "$/progress", "params": {"id": 2, "stage": "fit", "done": 1e999}}\n',
+    "deep": b"[" * 100_000 + b"\n",
 }
 
 
@@ -83,7 +89,11 @@ def run_job(behaviour: str, folder: Path, request: dict) -> None:
         return
     answer = ANSWERS[request["method"]](behaviour, folder, request["params"])
     seconds = {"detect": 0.1, "total": 0.2}
-    send(id=request["id"], result={"body_file": "", "device": "cpu", "seconds": seconds, "messages": [], **answer})
+    answer = {"body_file": "", "device": "cpu", "seconds": seconds, "messages": [], **answer}
+    if behaviour.startswith("answer:"):
+        other = behaviour.removeprefix("answer:").replace("JOB_FOLDER", request["params"]["job_folder"])
+        answer |= json.loads(other)
+    send(id=request["id"], result=answer)
 
 
 def reconstruct(behaviour: str, folder: Path, params: dict) -> dict:

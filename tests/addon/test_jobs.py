@@ -2,11 +2,14 @@
 """The engine's process, seen from the side that talks to it."""
 
 import sys
+import threading
+import time
 
 import pytest
 
-from refit_blender.errors import EngineFailure, EngineMissing
-from refit_blender.jobs import EngineProcess, engine_environment, worker_command
+from refit_blender.engine_pipes import STDERR_LINE, STDERR_LINES
+from refit_blender.errors import Cancelled, EngineCrashed, EngineFailure, EngineHung, EngineMissing
+from refit_blender.jobs import EngineProcess, Limits, engine_environment, worker_command
 from refit_blender.progress import Progress
 
 ECHO = """
@@ -64,6 +67,84 @@ def test_polite_shutdown_ends_the_process_and_later_calls_fail(engine):
 def test_closing_twice_does_no_harm(engine):
     engine.close()
     engine.close()
+
+
+GREETING = """
+import json, os, sys, time
+request = json.loads(sys.stdin.readline())
+print(json.dumps({"id": request["id"], "result": {"protocol_version": 1, "engine_version": "x"}}), flush=True)
+"""
+
+
+def started(code: str, **limits: float):
+    process = EngineProcess([sys.executable, "-c", GREETING + code], Limits(**limits))
+    process.wait_ready()
+    return process
+
+
+def test_request_to_an_engine_that_does_not_read_does_not_block_and_ends():
+    process = started("time.sleep(60)", silence=0.5)
+    begin = time.monotonic()
+    request = process.call("fit_shape", {"images": ["x" * 1000] * 5000})
+    assert time.monotonic() - begin < 5
+    with pytest.raises(EngineHung, match="no sign of life"):
+        request.wait()
+
+
+def test_cancel_ends_a_request_that_was_never_read():
+    process = started("time.sleep(60)", cancel=0.2)
+    request = process.call("fit_shape", {"images": ["x" * 1000] * 5000})
+    request.cancel()
+    with pytest.raises(Cancelled):
+        request.wait()
+
+
+FLOOD = """
+sys.stdin.readline()
+lines = b'{"method":"$/progress","params":{"id":2,"stage":"fit","done":1,"total":3}}\\n' * 5000
+while True: os.write(1, lines)
+"""
+
+
+def test_endless_progress_neither_holds_up_the_window_nor_cancel():
+    process = started(FLOOD, cancel=0.3)
+    request = process.call("x", {})
+    time.sleep(0.5)
+    for _ in range(3):
+        begin = time.monotonic()
+        assert not request.poll()
+        assert time.monotonic() - begin < 2
+    assert request.progress == Progress("fit", 1, 3)
+    request.cancel()
+    with pytest.raises(Cancelled):
+        request.wait()
+
+
+def test_flood_on_stderr_is_kept_short():
+    code = "[os.write(2, b'x' * 2**20) for _ in range(30)]; os.write(2, b'\\nlast words\\n'); sys.exit(3)"
+    process = started(code)
+    with pytest.raises(EngineCrashed, match=r"exit code 3, last message: “last words”"):
+        process.call("x", {}).wait()
+    kept = process._stderr.lines()
+    assert len(kept) <= STDERR_LINES and max(map(len, kept)) <= STDERR_LINE
+
+
+def test_output_that_ends_without_the_process_is_told():
+    process = started("os.close(1); time.sleep(60)")
+    with pytest.raises(EngineCrashed, match="closed its output"):
+        process.call("x", {}).wait()
+
+
+def test_no_thread_is_left_of_a_process_that_ended():
+    before = threading.active_count()
+    for code in ("time.sleep(60)", FLOOD, "sys.exit(1)"):
+        process = started(code)
+        process.call("x", {"long": "x" * 200_000})
+        process.close(patience=0.0)
+    until = time.monotonic() + 20
+    while threading.active_count() > before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threading.active_count() == before
 
 
 def test_program_that_does_not_exist():

@@ -109,6 +109,16 @@ def test_a_body_is_converted_once_into_the_cache(official, cache, complete):
     assert again.name == "SMPL_NEUTRAL"
 
 
+@pytest.mark.parametrize("length", [0, 1000, -1000])
+def test_a_converted_body_that_was_cut_off_is_converted_again(tmp_path, smpl, length):
+    path = write_pickle(tmp_path / "body.pkl", smpl)
+    converted = load_body(path).file
+    whole = converted.read_bytes()
+    converted.write_bytes(whole[:length])
+    assert_is_the_fake(load_body(path), smpl)
+    assert len(converted.read_bytes()) == len(whole)
+
+
 def test_a_changed_file_is_converted_anew(tmp_path, smpl):
     before = load_body(write_pickle(tmp_path / "body.pkl", smpl))
     after = load_body(write_pickle(tmp_path / "body.pkl", smpl | {"v_template": smpl["v_template"] + 1}))

@@ -113,6 +113,11 @@ def test_distorted_picture_gives_the_body_of_the_undistorted_one_and_pixels_of_i
         ({"K": [[0, 0, 0]] * 3}, "matrix"),
         ({"K": "yes"}, "proper K"),
         ({"width": 111}, "320x240 pixels, not 111x240"),
+        ({"width": "abc"}, "a/1 has no proper width"),
+        ({"image": "a\0b.jpg"}, "image of record a/1 is no path"),
+        ({"group": ["g"]}, "group of record a/1 is no name"),
+        ({"bbox_xywh": [10**400, 2, 30, 40]}, "a/1 has no proper bbox_xywh"),
+        ({"K": [[1e300, 0, 160], [0, 1e300, 120], [0, 0, 1]]}, "a/1 has no proper K"),
     ],
     ids=str,
 )
@@ -150,7 +155,7 @@ def test_group_that_cannot_be_fitted_leaves_the_single_views(group, tmp_path, fi
     assert len(job.messages) == 1 and job.messages[0].startswith("Group g ") and says in job.messages[0]
 
 
-@pytest.mark.parametrize("text", ["{}", "[1]", '[{"image": "a"}]', "no json"])
+@pytest.mark.parametrize("text", ["{}", "[1]", '[{"image": "a"}]', "no json", "[" * 100_000], ids=range(5))
 def test_foreign_dataset_is_named(tmp_path, text):
     (tmp_path / "set.json").write_text(text)
     with pytest.raises(DatasetError, match="set.json"):

@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ..errors import BodyFileError
+from ..images import write_atomically
+from ..npz import NpzError, read_npz
 from .data import BUNDLED_BODY, BodyData
 from .joints import SMPL_PARENTS
 from .points import SMPL_MARKER_IDS
-from .smpl_pickle import read_smpl_pickle
+from .smpl_pickle import SMPL_ARRAYS, read_smpl_pickle
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,10 @@ _ARRAYS = (
     "marker_ids",
     "landmark_ids",
 )
+MAX_BYTES = 1 << 29
+"""What an SMPL file's arrays may take: ten times as much as the official ones with 300 betas."""
+_INDICES = ("parents", "faces", "uv_faces", "marker_ids", "landmark_ids")
+MAX_NUMBER = 1e4
 # As smplx names them, then as SMPL's own downloads do.
 _SMPL_FILE_NAMES: dict[str, tuple[str, ...]] = {
     "neutral": ("SMPL_NEUTRAL", "basicModel_neutral_lbs_10_207_0_v1.0.0", "basicmodel_neutral_lbs_10_207_0_v1.1.0"),
@@ -73,7 +78,10 @@ def load_body(path: Path | None = None, gender: Gender = "neutral") -> BodyData:
         return _body(arrays, path, path.name)
     converted = _cache_folder() / f"{path.stem}-{_fingerprint(path)}-{_CONVERSION}.npz"
     if converted.exists():
-        return _body(_read_npz(converted), converted, path.name)
+        try:
+            return _body(_read_npz(converted), converted, path.name)
+        except BodyFileError as error:  # cut off by a power cut, say
+            log.warning("Converting %s again: %s", path, error)
     arrays = read_smpl_pickle(path) if arrays is None else arrays
     arrays = {"name": np.array(path.stem), "kind": np.array("smpl"), **_from_smpl(arrays, path.name)}
     body = _body(arrays, converted, path.name)
@@ -87,7 +95,7 @@ def _find(path: Path, gender: Gender) -> Path:
         names = [name + suffix for name in _SMPL_FILE_NAMES[gender] for suffix in (".npz", ".pkl")]
         found = {file.name.lower(): file for file in sorted(path.iterdir())}
         for name in names:
-            if name.lower() in found:
+            if name.lower() in found and found[name.lower()].is_file():
                 return found[name.lower()]
         raise BodyFileError(f"The folder {path} has no {gender} SMPL body, such as {names[1]}.")
     if not path.is_file():
@@ -99,29 +107,34 @@ def _find(path: Path, gender: Gender) -> Path:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise BodyFileError(f"{path.name} is no readable body file ({error}).") from error
+        return read_npz(path, frozenset((*_ARRAYS, *SMPL_ARRAYS, "name", "kind")), MAX_BYTES)
+    except NpzError as error:
+        raise BodyFileError(f"{path.name} is no readable body file: {error}.") from error
 
 
 def _from_smpl(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """The arrays of an SMPL file under our names, float32."""
+    """The arrays of an SMPL file under our names, float32; most shapes are still to be checked."""
     for name in ("v_template", "shapedirs", "weights", "J_regressor", "kintree_table", "f"):
         if name not in arrays:
             raise BodyFileError(f"{source} is no SMPL body: it has no {name}.")
-    parents = np.asarray(arrays["kintree_table"])[0].astype(np.int64)
-    parents[0] = -1  # files hold 2**32 - 1
-    if parents.tolist() != list(SMPL_PARENTS):
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu" or not array.ndim:
+            raise BodyFileError(f"{source} is no SMPL body: {name} holds no numbers.")
+    table = arrays["kintree_table"]
+    parents = table[0].astype(np.int64) if table.ndim == 2 and table.size else np.zeros(0, np.int64)
+    if parents.tolist()[1:] != list(SMPL_PARENTS[1:]):  # the first is -1, or as files hold it, 2**32 - 1
         raise BodyFileError(f"{source} has {len(parents)} joints that are not SMPL's 24; SMPL-H and SMPL-X do not fit.")
     if len(arrays["v_template"]) != SMPL_VERTICES:
         raise BodyFileError(f"{source} has {len(arrays['v_template'])} vertices instead of SMPL's {SMPL_VERTICES}.")
-    body = {name: np.asarray(arrays[name], np.float32) for name in ("v_template", "weights", "J_regressor")}
-    body["shapedirs"] = np.asarray(arrays["shapedirs"], np.float32)[..., :BETAS]
-    if "posedirs" in arrays:
-        body["posedirs"] = np.asarray(arrays["posedirs"], np.float32)
-    body["parents"] = parents
-    body["faces"] = np.asarray(arrays["f"]).astype(np.int64)
+    with np.errstate(over="ignore"):
+        body = {
+            name: arrays[name].astype(np.float32)
+            for name in ("v_template", "weights", "J_regressor", "shapedirs", "posedirs")
+            if name in arrays
+        }
+    body["shapedirs"] = body["shapedirs"][..., :BETAS]
+    body["parents"] = np.array(SMPL_PARENTS)
+    body["faces"] = arrays["f"].astype(np.int64)
     body["marker_ids"] = np.array(SMPL_MARKER_IDS)
     return body
 
@@ -137,8 +150,10 @@ def _body(arrays: dict[str, np.ndarray], file: Path, source: str) -> BodyData:
 
 
 def _check(arrays: dict[str, np.ndarray], source: str) -> None:
-    vertices, joints = len(arrays.get("v_template", ())), len(SMPL_PARENTS)
-    faces = len(arrays.get("faces", ()))
+    def count(name: str) -> int:
+        return len(arrays[name]) if name in arrays and arrays[name].ndim else 0
+
+    vertices, joints, faces = count("v_template"), len(SMPL_PARENTS), count("faces")
     shapes = {
         "name": (),
         "kind": (),
@@ -154,6 +169,7 @@ def _check(arrays: dict[str, np.ndarray], source: str) -> None:
         "posedirs": (vertices, 3, 9 * (joints - 1)),
         "joint_template": (joints, 3),
         "joint_shapedirs": (joints, 3, BETAS),
+        "uv": (count("uv"), 2),
         "uv_faces": (faces, 3),
         "landmark_ids": (33, 4),
     }
@@ -161,18 +177,25 @@ def _check(arrays: dict[str, np.ndarray], source: str) -> None:
     for name, shape in shapes.items():
         if name not in arrays:
             raise BodyFileError(f"{source} is no body file: it has no {name}.")
-        array = arrays[name]
-        if array.shape != shape:
-            raise BodyFileError(f"{source} is no body file: {name} has the shape {array.shape} instead of {shape}.")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise BodyFileError(f"{source} is damaged: {name} holds values that are no numbers.")
+        _check_array(name, arrays[name], shape, source)
     if arrays["parents"].tolist() != list(SMPL_PARENTS):
         raise BodyFileError(f"{source} has other joints than SMPL's 24.")
-    if arrays["kind"] not in ("bundled", "smpl"):
-        raise BodyFileError(f"{source} is of the unknown kind {arrays['kind']}.")
-    for name in ("faces", "marker_ids"):
-        if arrays[name].min() < 0 or arrays[name].max() >= vertices:
+    if str(arrays["kind"]) not in ("bundled", "smpl"):
+        raise BodyFileError(f"{source} is of an unknown kind.")
+    points_to = {"faces": vertices, "marker_ids": vertices, "landmark_ids": vertices, "uv_faces": count("uv")}
+    for name, end in points_to.items():
+        if name in arrays and not (arrays[name].size and arrays[name].min() >= 0 and arrays[name].max() < end):
             raise BodyFileError(f"{source} is damaged: {name} points to vertices that it does not have.")
+
+
+def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...], source: str) -> None:
+    if array.shape != shape:
+        raise BodyFileError(f"{source} is no body file: {name} has the shape {array.shape} instead of {shape}.")
+    kinds = "U" if name in ("name", "kind") else "iu" if name in _INDICES else "f"
+    if array.dtype.kind not in kinds:
+        raise BodyFileError(f"{source} is no body file: {name} holds the wrong kind of values.")
+    if kinds == "f" and not (np.abs(array) <= MAX_NUMBER).all():
+        raise BodyFileError(f"{source} is damaged: {name} holds values that are no sensible numbers.")
 
 
 def _fingerprint(path: Path) -> str:
@@ -192,10 +215,10 @@ def _cache_folder() -> Path:
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes an npz so that nobody ever sees half of it."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, **arrays)
-        Path(file.name).replace(path)
+        write_atomically(path, buffer.getvalue())
     except OSError as error:
         raise BodyFileError(f"The converted body cannot be kept in {path.parent}: {error.strerror}.") from error

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsFileError
+from ..job_params import read_json
 
 FORMAT, VERSION = "refit-confidence", 1
 BUNDLED_CALIBRATION = Path(__file__).parents[1] / "data" / "confidence_compact.json"
+LARGEST = 1e6
 LIMIT = 3.0
 """Standard deviations of the fit's data that a predictor is bounded to."""
 
@@ -66,14 +68,32 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 def read_calibration(path: Path = BUNDLED_CALIBRATION) -> Calibration:
     """Read a calibration. Raises WeightsFileError for a file that is none."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         if (record.pop("format"), record.pop("version")) != (FORMAT, VERSION):
             raise WeightsFileError(f"{path.name} is no calibration of version {VERSION}.")
-        for name in ("position", "rotation"):
-            record[name] = VarianceModel(**{key: tuple(values) for key, values in record[name].items()})
-        return Calibration(**{**record, "predictors": tuple(record["predictors"])})
+        predictors = tuple(record["predictors"])
+        models = {
+            name: _variance_model(record[name], joints, len(predictors))
+            for name, joints in (("position", 23), ("rotation", 24))
+        }
+        digest, people = record["weights_sha256"], record["people"]
+        if not all(isinstance(text, str) for text in (digest, *predictors)) or not isinstance(people, int):
+            raise TypeError("names or numbers are none")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsFileError(f"The calibration {path.name} cannot be read: {error}.") from error
+    return Calibration(digest, people, predictors, **models)
+
+
+def _variance_model(values: dict[str, list[float]], joints: int, predictors: int) -> VarianceModel:
+    """Raises KeyError, TypeError, ValueError, where it is none of so many joints and predictors."""
+    lengths = {"joints": joints, "weights": predictors, "means": predictors, "deviations": predictors}
+    for name, length in lengths.items():
+        sound = all(isinstance(value, float | int) and abs(value) < LARGEST for value in values[name])
+        if len(values[name]) != length or not sound:
+            raise ValueError(f"{name} is not made of {length} numbers")
+    if min(values["deviations"]) <= 0:
+        raise ValueError("deviations are not positive")
+    return VarianceModel(**{name: tuple(values[name]) for name in lengths})
 
 
 def calibration_for(weights: Path) -> Calibration | None:

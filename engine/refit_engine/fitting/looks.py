@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..camera import Intrinsics
-from ..crop import Crop, box_crop, crop_matrix, cut, invert, transform
+from ..crop import Crop, box_crop, crop_matrix, cut, invert, rounded_crop, transform
 from ..device import exact
 from ..network import Encoding
 from ..network.backbones import BackboneOutput
@@ -116,7 +116,7 @@ def _see_again(glimpses: Sequence[Glimpse[Seen]], encode: Encode[Seen]) -> dict[
     for row, (sight, crop, seen) in enumerate(glimpses):
         better = look_again(crop, sight.intrinsics, exact(seen.circle[0]).numpy())
         if better is not None:
-            crops[row] = better
+            crops[row] = rounded_crop(better)
     if not crops:
         return {}
     return dict(zip(crops, _see([glimpses[row].sight for row in crops], list(crops.values()), encode), strict=True))

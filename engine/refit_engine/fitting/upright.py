@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..camera import Intrinsics
-from ..crop import Crop, crop_matrix, cut, invert, transform, upright_crop
+from ..crop import Crop, crop_matrix, cut, invert, rounded_crop, transform, upright_crop
 from ..detect import Detection, PersonDetector
 from .boxes import overlap
 
@@ -48,7 +48,7 @@ def stand_up(
         view = replace(crop, side=WIDER * crop.side, roll=crop.roll + turn)
         person = person_in_box(detector.detect(cut(pixels, view, intrinsics)), box_xywh, view, intrinsics)
         if person is not None and person.score > best_score:
-            turned = upright_crop(view, intrinsics, *person.circle())
+            turned = rounded_crop(upright_crop(view, intrinsics, *person.circle()))
             moved = float(np.hypot(*(turned.center - crop.center))) / crop.side
             if moved < FAR and SIZES[0] < turned.side / crop.side < SIZES[1]:
                 places = transform(invert(crop_matrix(view, intrinsics)), person.joints[:, :2])

@@ -8,13 +8,16 @@ restricted unpickler, which knows tensors and the few numpy types that such file
 from __future__ import annotations
 
 import dataclasses
+import errno
+import io
 import json
 import math
 import mmap
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 import safetensors
@@ -22,11 +25,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ..device import is_out_of_memory
 from ..errors import WeightsFileError
+from ..pickle_machine import Named, PickleError, PickleMachine, Stored
+from .backbones import BACKBONES
 from .backbones.blazepose import load_blazepose
 from .keypoints import KEYPOINT_COUNTS
 from .low_rank import apply_changes, changes_of
 from .refit import ReFit, ReFitConfig
+from .update import UpdateKind
 
 __all__ = ["BUNDLED_WEIGHTS", "WeightsInfo", "load_refit", "read_parts", "save_refit"]
 
@@ -41,6 +48,14 @@ _NUMPY_SCALARS = [
     *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)),
 ]
 _TORCH_FILES = (b"PK", b"\x80\x02")  # a zip archive, or a bare pickle of old versions
+MAX_FILE = 4 << 30
+MAX_RADIUS = 10
+"""Of the look-up window: the published networks have 3, and parameters grow with the square."""
+MAX_PICKLE = 1 << 26
+_NUMBER_BYTES = {
+    "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8, "IntStorage": 4,
+    "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1, "BoolStorage": 1,
+}  # fmt: skip
 _HRNETS = {384: "hrnet_w48", 256: "hrnet_w32"}
 # A public checkpoint's body, and second names of tensors that it also holds under their first.
 _NOT_OURS = ("smpl", "backbone.downsamples.")
@@ -65,6 +80,8 @@ def load_refit(weights: Path | None = None, device: torch.device | str = "cpu") 
     path = Path(weights) if weights is not None else BUNDLED_WEIGHTS
     if not path.is_file():
         raise WeightsFileError(f"There is no weights file {path}.")
+    if path.stat().st_size > MAX_FILE:
+        raise WeightsFileError(f"{path.name} is too large for the weights of ReFit.")
     state, info = _read_safetensors(path) if _is_safetensors(path) else _read_checkpoint(path)
     model = _build(state, info, path)
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
@@ -117,15 +134,17 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}
     except (safetensors.SafetensorError, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            raise MemoryError from error
         raise WeightsFileError(f"{path.name} is damaged or incomplete.") from error
     if metadata.get("format") != FORMAT:
         raise WeightsFileError(f"{path.name} is a safetensors file, but not of ReFit weights.")
     if metadata.get("version") != VERSION:
         raise WeightsFileError(f"{path.name} was written by a newer version of the engine.")
     try:
-        config = ReFitConfig(**json.loads(metadata["config"]))
+        config = _checked_config(json.loads(metadata["config"]))
         body = _checked_body(metadata["body"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsFileError(f"{path.name} does not say which network and body it is for.") from error
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     return state, WeightsInfo(path.stem, config, body)
@@ -137,16 +156,40 @@ def _checked_body(body: str) -> Literal["bundled", "smpl"]:
     return body
 
 
+def _checked_config(values: dict[str, Any]) -> ReFitConfig:
+    """The network that a file says it is for, before any memory is taken for it. Raises TypeError, ValueError."""
+    config = ReFitConfig(**values)
+    sound = (
+        config.backbone in BACKBONES
+        and config.keypoints in KEYPOINT_COUNTS
+        and config.update in get_args(UpdateKind)
+        and config.feedback_camera in ("full", "crop")
+        and config.map_head in ("conv3x3", "conv1x1")
+        and type(config.radius) is int
+        and 0 <= config.radius <= MAX_RADIUS
+        and isinstance(config.keypoint_dropout, int | float)
+        and 0 <= config.keypoint_dropout <= 1
+        and isinstance(config.landmark_feedback, bool)
+        and isinstance(config.local_features, bool)
+    )
+    if not sound:
+        raise ValueError("the network is unknown")
+    return config
+
+
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
     with path.open("rb") as file:
         if not file.read(2).startswith(_TORCH_FILES):
             raise WeightsFileError(_why_unreadable(path))
-        file.seek(0)
         try:
+            _check_memory(file, path.stat().st_size)
+            file.seek(0)
             # The open file and not its path, since torch judges paths by their ending.
             with torch.serialization.safe_globals(_NUMPY_SCALARS):
                 content = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # bytes that are no pickle make the unpickler raise nearly anything
+            if is_out_of_memory(error):
+                raise
             raise WeightsFileError(_why_unreadable(path)) from error
     state = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(
@@ -157,6 +200,41 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
     return state, WeightsInfo(path.stem, _published_config(state, path), "smpl")
 
 
+def _check_memory(file: BinaryIO, size: int) -> None:
+    """Raises where torch would take more memory than the file has bytes for, or never come to an end.
+
+    A file of torch is an archive with a pickle that names the numbers' places in the other members; of old versions, it
+    is five pickles with the numbers behind them.
+    """
+    file.seek(0)
+    if file.read(2) == b"PK":
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            compressed = any(one.compress_type != zipfile.ZIP_STORED for one in members)
+            if compressed or sum(one.file_size for one in members) > size:
+                raise PickleError("it is compressed, which torch never does")
+            (pickle,) = (one for one in members if one.filename.endswith("/data.pkl"))
+            content, count = archive.read(pickle), 1
+    else:
+        file.seek(0)
+        content, count = file.read(MAX_PICKLE), 4
+    stream, stored = io.BytesIO(content), {}
+    for _ in range(count):
+        machine = PickleMachine(lambda named: named)
+        machine.run(stream)
+        stored |= {reference.key[2]: reference for reference in machine.stored}
+    if sum(_stored_bytes(reference) for reference in stored.values()) > size:
+        raise PickleError("it has more numbers than bytes")
+
+
+def _stored_bytes(reference: Stored) -> int:
+    """The fewest bytes that a storage takes: a kind, class, key, place, and count of numbers."""
+    _, kind, _, _, count = reference.key[:5]
+    if not isinstance(kind, Named) or type(count) is not int or count < 0:
+        raise PickleError("it is damaged")
+    return count * _NUMBER_BYTES.get(kind.name, 1)
+
+
 def _published_config(state: dict[str, Tensor], path: Path) -> ReFitConfig:
     """The published network's variant, from the shapes of its tensors."""
     kinds = {count: kind for kind, count in KEYPOINT_COUNTS.items()}
@@ -164,6 +242,8 @@ def _published_config(state: dict[str, Tensor], path: Path) -> ReFitConfig:
         _, vector_size = state["init_layer.weight"].shape
         keypoints, _, window = state["flow_layer.weight"].shape
         radius = (math.isqrt(window) - 1) // 2
+        if radius > MAX_RADIUS:
+            raise ValueError(radius)
         return ReFitConfig(backbone=_HRNETS[vector_size], keypoints=kinds[keypoints], radius=radius)
     except (KeyError, ValueError) as error:
         raise WeightsFileError(f"{path.name} is a checkpoint of another network than ReFit.") from error
@@ -181,6 +261,8 @@ def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
         model = ReFit(info.config, backbone)
         model.load_state_dict(state)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsFileError(f"{path.name} does not hold the tensors of the network that it is for.") from error
     return model
 
