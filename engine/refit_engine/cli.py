@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "--no-confidence", action="store_true", help="do not estimate the joints' standard deviations"
     )
     _add_people(reconstruct)
+    _add_height(reconstruct)
     _add_solve(reconstruct)
     reconstruct.set_defaults(command=_reconstruct)
 
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     views.add_argument("--out", required=True, type=Path, metavar="DIR", help="for result.npz and overlays")
     _add_people(views)
+    _add_height(views)
     _add_solve(views, iterations=10)
     views.set_defaults(command=_fit_views)
 
@@ -85,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_people(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", choices=("all", "largest"), default="all")
+
+
+def _add_height(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--height", type=float, metavar="M", help="metres that the person, or the largest of several, measures standing"
+    )
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -247,6 +255,7 @@ def _fit_options(options: argparse.Namespace):
         weights=options.weights,
         iterations=options.iterations,
         confidence=not getattr(options, "no_confidence", True),
+        height=getattr(options, "height", None),
     )
 
 

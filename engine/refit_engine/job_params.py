@@ -141,5 +141,6 @@ def solve_params(values: Params, iterations: int) -> tuple[FitOptions, str]:
         betas=betas,
         iterations=values.integer("iterations", iterations, 0, MAX_ITERATIONS),
         confidence=values.boolean("confidence", True),
+        height=values.optional_number("height"),
     )
     return options, values.choice("device", DEVICE_NAMES)

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The floor under the people of one picture: how high the camera is above it, and who stands on it."""
+"""The floor that the people of one picture share: how high the camera is above it, and who stands on it.
+
+Size and distance of a person seen once are ambiguous: scaled by s about the camera's centre, a body has the same picture. A
+camera at the height H above the floor sees somebody who seems to stand h below it: with the size s = H / h, that person stands on
+the floor. So the most probable H makes the sizes of those who stand probable, and leaves few above the floor.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +14,126 @@ import numpy as np
 
 from ..gravity import Up
 
-CONTACT_M = 0.05
-"""People whose lowest vertex is at most this high, in metres, touch the floor."""
+
+@dataclass(frozen=True)
+class FloorPrior:
+    """What is assumed of people and floors; `docs/floor-and-height.md` says what chose the numbers."""
+
+    size_std: float = 0.06
+    """Standard deviation of the logarithm of a person's true size over the estimated one: 0.10 m of 1.70 m."""
+    largest: float = 0.2
+    """Nobody is larger than estimated by more than this logarithm."""
+    child_height: float = 0.8
+    """Metres; nobody is smaller."""
+    off_cost: float = 6.0
+    """Cost (negative logarithm of probability) of a person above the floor: 2.5 standard deviations of two people each."""
+    child_cost: float = 7.5
+    """Cost of a person much smaller than estimated, as children are."""
+    contact: float = 0.05
+    """Metres above the floor up to which somebody whose size is known stands on it."""
+    fixed_std: float = 0.02
+    """Metres by which the lowest point of such a person is off."""
+    tilt_std_deg: float = 7.0
+    """Degrees that a guessed up may be tilted by (standard deviation), however uncertain it is: farther, people on a roof would be
+    taken for people on a slope."""
+
+
+PRIOR = FloorPrior()
+_TILT_RANGE, _TILT_STEPS, _FINER = 2.5, 61, 10
+_LEVEL = 1e-6
 
 
 @dataclass(frozen=True)
 class Ground:
-    """camera_height, on_floor [N]: see `results.ImageResult`."""
+    """up_cam [3], camera_height, on_floor [N]: see `results.ImageResult`.
 
+    moved: [N] who has to move along the ray to stand on this floor.
+    """
+
+    up_cam: np.ndarray
     camera_height: float
     on_floor: np.ndarray
+    moved: np.ndarray
 
 
-def ground_under(vertices_cam: np.ndarray, up: Up) -> Ground:
-    """The floor under the lowest vertex of all bodies [N,V,3] (camera frame, metres)."""
-    lowest = (vertices_cam @ up.direction).min(axis=1)
-    floor = float(lowest.min())
-    return Ground(-floor, lowest < floor + CONTACT_M)
+def find_ground(
+    vertices_cam: np.ndarray, heights: np.ndarray, fixed: np.ndarray, up: Up, prior: FloorPrior = PRIOR
+) -> Ground:
+    """The most probable floor of the bodies [N,V,3] (camera frame, metres).
+
+    heights: [N] metres that they measure standing. fixed: [N] whose size is known, so that they cannot move.
+    Where `up` is a guess and there are several people, it is tilted about the camera's horizontal axis, as far as it may be off,
+    if that lets them stand on one floor with more probable sizes: bodies at different distances say something of the pitch.
+    """
+    direction = up.direction / np.linalg.norm(up.direction)
+    if not up.sure and len(vertices_cam) > 1:
+        direction = _tilted(vertices_cam, heights, fixed, direction, np.radians(min(up.std_deg, prior.tilt_std_deg)), prior)
+    below = _below_camera(vertices_cam, direction[None])[:, 0]
+    camera_height, _ = _most_probable(below, heights, fixed, prior)
+    stands, off = _costs(np.array([camera_height]), below, heights, fixed, prior)
+    on_floor = (stands <= off)[:, 0]
+    return Ground(direction, camera_height, on_floor, on_floor & ~fixed)
+
+
+def _tilted(
+    vertices: np.ndarray, heights: np.ndarray, fixed: np.ndarray, up: np.ndarray, std: float, prior: FloorPrior
+) -> np.ndarray:
+    """The up [3] with the most probable pitch."""
+    axis = np.cross(up, [0.0, 0.0, 1.0])
+    if np.linalg.norm(axis) < 1e-3:  # looking straight up or down
+        axis = np.array([1.0, 0.0, 0.0])
+    beside = np.cross(axis / np.linalg.norm(axis), up)
+    best, reach = 0.0, _TILT_RANGE * std
+    for _ in range(2):
+        tilts = best + np.linspace(-reach, reach, _TILT_STEPS)
+        ups = np.cos(tilts)[:, None] * up + np.sin(tilts)[:, None] * beside
+        below = _below_camera(vertices, ups)
+        costs = [_most_probable(column, heights, fixed, prior)[1] for column in below.T]
+        best = float(tilts[np.argmin(np.array(costs) + 0.5 * (tilts / max(std, _LEVEL)) ** 2)])
+        reach /= _FINER
+    return np.cos(best) * up + np.sin(best) * beside
+
+
+def _below_camera(vertices: np.ndarray, ups: np.ndarray) -> np.ndarray:
+    """How far the lowest vertex of every body [N,V,3] is below the camera, for M ups [M,3]: [N,M] metres."""
+    return np.stack([(-(body @ ups.T)).max(axis=0) for body in vertices.astype(np.float64)])
+
+
+def _most_probable(
+    below: np.ndarray, heights: np.ndarray, fixed: np.ndarray, prior: FloorPrior
+) -> tuple[float, float]:
+    """The camera's height above the floor, and its cost."""
+    if len(below) == 1:
+        return float(below[0]), 0.0
+    candidates = np.concatenate([below, _means(below)])
+    stands, off = _costs(candidates, below, heights, fixed, prior)
+    costs = np.minimum(stands, off).sum(axis=0)
+    best = int(np.argmin(costs))
+    return float(candidates[best]), float(costs[best])
+
+
+def _means(below: np.ndarray) -> np.ndarray:
+    """Geometric means of all runs of neighbouring heights of the same sign: whoever stands on one floor is such a run."""
+    found = []
+    for sign in (1.0, -1.0):
+        logs = np.log(np.sort(sign * below[sign * below > _LEVEL]))
+        sums = np.concatenate([[0.0], np.cumsum(logs)])
+        first, last = np.triu_indices(len(sums), 2)
+        found.append(sign * np.exp((sums[last] - sums[first]) / (last - first)))
+    return np.concatenate(found)
+
+
+def _costs(
+    camera_heights: np.ndarray, below: np.ndarray, heights: np.ndarray, fixed: np.ndarray, prior: FloorPrior
+) -> tuple[np.ndarray, np.ndarray]:
+    """What it costs that each of N people stands on each of M floors, and that they are above it: twice [N,M]."""
+    below, heights, fixed = below[:, None], heights[:, None], fixed[:, None]
+    gap = camera_heights - below  # metres above the floor, with the estimated size
+    size = camera_heights / np.where(np.abs(below) < _LEVEL, np.inf, below)
+    size_log = np.log(np.where(size > 0, size, np.nan))
+    usual = 0.5 * (size_log / prior.size_std) ** 2
+    small = np.where(heights * size >= prior.child_height, np.minimum(usual, prior.child_cost), np.inf)
+    stands = np.where(size_log < 0, small, np.where(size_log <= prior.largest, usual, np.inf))
+    stands_fixed = np.where(gap <= prior.contact, 0.5 * (gap / prior.fixed_std) ** 2, np.inf)
+    stands = np.where(fixed, np.where(gap < -_LEVEL, np.inf, stands_fixed), stands)
+    return stands, np.where(gap < -_LEVEL, np.inf, prior.off_cost)

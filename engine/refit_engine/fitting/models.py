@@ -17,6 +17,7 @@ from ..network import ReFit
 from ..network.checkpoint import BUNDLED_WEIGHTS, load_refit
 from ..network.inference import prepare_for_inference
 from .confidence_model import Calibration, calibration_for
+from .height import HeightError, checked_height
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class FitOptions:
     body: an SMPL file, None for the bundled body; gender: which one, where the file leaves it open.
     weights: a ReFit weights file, None for the bundled ones.
     betas: [10] a known shape of that body, kept at every iteration; None to estimate it.
+    height: metres that the person measures standing, of several people the largest in the picture; None to estimate it.
     iterations: updates after the initial estimate.
     confidence: whether each joint's standard deviation is estimated, which runs the updates several times more.
     """
@@ -37,6 +39,14 @@ class FitOptions:
     betas: np.ndarray | None = None
     iterations: int = 5
     confidence: bool = True
+    height: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises HeightError."""
+        if self.height is not None:
+            checked_height(self.height)
+            if self.betas is not None:
+                raise HeightError("The shape is fixed, so the height cannot be given: leave one of them out.")
 
 
 @dataclass(frozen=True)

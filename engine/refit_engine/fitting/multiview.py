@@ -115,22 +115,25 @@ def fit_people(
 ) -> WorldPeople:
     """The bodies of people 0…P-1 from where they were seen; without fusion, a body of each sighting, in order.
 
-    Values of a body that was lost are not finite. Raises WeightsFileError, BodyFileError, DeviceError, Cancelled.
+    A height that the job knows is that of person 0. Values of a body that was lost are not finite. Raises WeightsFileError,
+    BodyFileError, DeviceError, Cancelled.
     """
+    largest = [one.person == 0 for one in sightings] if fusion == "never" else [True]
     if fusion == "never":
         sightings = [Sighting(number, one.view, one.box_xywh) for number, one in enumerate(sightings)]
     groups = [
         [one for one in sightings if one.person == person] for person in range(1 + max(s.person for s in sightings))
     ]
+    heights = [job.options.height if one else None for one in largest] + [None] * (len(groups) - len(largest))
     parts: list[WorldPeople] = []
     batch, start = MAX_BATCH[job.device.type], 0
     while start < len(groups):
         job.step("fit")
         stop = start + 1  # all views of a person go through the loop together, however many they are
-        while stop < len(groups) and sum(map(len, groups[start : stop + 1])) <= batch:
+        while stop < len(groups) and sum(map(len, groups[start : stop + 1])) <= batch and heights[stop] == heights[start]:
             stop += 1
         try:
-            parts.append(_fit_groups(job, views, groups[start:stop], batch, fusion))
+            parts.append(_fit_groups(job, views, groups[start:stop], batch, fusion, heights[start]))
             start = stop
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -150,9 +153,14 @@ class _Fitted(NamedTuple):
 
 
 def _fit_groups(
-    job: FitJob, views: Sequence[View], groups: Sequence[Sequence[Sighting]], batch: int, fusion: Fusion
+    job: FitJob,
+    views: Sequence[View],
+    groups: Sequence[Sequence[Sighting]],
+    batch: int,
+    fusion: Fusion,
+    height: float | None,
 ) -> WorldPeople:
-    """People who go through the loop together; the backbone sees `batch` crops at a time."""
+    """People who go through the loop together, all `height` metres tall; the backbone sees `batch` crops at a time."""
     flat = [one for group in groups for one in group]
     person = torch.tensor([number for number, group in enumerate(groups) for _ in group])
     origin = np.mean([-view.R.T @ view.t for view in views], axis=0)  # scenes may lie far from the world's origin
@@ -162,6 +170,9 @@ def _fit_groups(
     rows = _rows([views[one.view] for one in flat], crops, camera, person, len(groups), origin)
     with torch.inference_mode():
         with job.timed("network"):
+            if height is not None:
+                estimated = _follow(subject, encoding, rows, fusion, confidence=False).bodies
+                subject = subject.of_height(estimated.betas.to(encoding.vector), height)
             fitted = _follow(subject, encoding, rows, fusion, job.options.confidence)
             job.wait()
         with job.timed("body"):

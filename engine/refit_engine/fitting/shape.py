@@ -10,6 +10,7 @@ import numpy as np
 
 from ..device import DeviceName
 from ..errors import BodyFileError, Cancelled, DeviceError, RefitError, WeightsFileError
+from .height import betas_of_height
 from .job import Step
 from .models import FitOptions, Models
 from .single import Fitter, ImageRequest
@@ -66,12 +67,19 @@ class ShapeFitter(Fitter):
                 shapes.append(None)
         if len(failures) == len(requests):
             raise failures[0]
-        shape = mean_shape(shapes)
+        shape = self.of_height(mean_shape(shapes))
         frames = [
             replace(frame, reason=str(failures[number])) if number in failures else frame
             for number, frame in enumerate(shape.frames)
         ]
         return Shape(shape.betas, tuple(frames))
+
+
+    def of_height(self, shape: Shape) -> Shape:
+        """The shape with the height that this job knows, if it does."""
+        if self.options.height is None:
+            return shape
+        return replace(shape, betas=betas_of_height(self.subject().result_body.data, shape.betas, self.options.height))
 
 
 def mean_shape(shapes: Sequence[np.ndarray | None]) -> Shape:

@@ -16,16 +16,19 @@ from ..detect import Detection
 from ..device import is_out_of_memory
 from ..distortion import Distortion
 from ..errors import NoPersonFound, RefitError
-from ..gravity import LineEvidence, find_lines, find_up, given_up, with_found_focal
+from ..gravity import LineEvidence, Up, find_lines, find_up, given_up, with_found_focal
 from ..images import Photo, read_photo
 from ..network import CropCamera, Encoding, Estimate
 from ..results import ConfidenceKind, ImageResult
 from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
-from .ground import ground_under
+from .ground import Ground, find_ground
+from .height import standing_height
 from .job import MAX_BATCH, FitJob
 from .looks import Sight
+from .placing import stand_on_floor
+from .subject import Subject
 from .undistort import without_distortion
 
 
@@ -107,12 +110,13 @@ class Fitter(FitJob):
             scores = np.ones(len(boxes))
         known_up = given_up(request.up, photo.up_sensor)
         intrinsics, lines = self.look_for_lines(photo.pixels, boxes, intrinsics, photo.quarter_turns)
-        people = self.fit(photo.pixels, boxes, intrinsics, roll=photo.quarter_turns * np.pi / 2)
+        people = self._fit_photo(photo, boxes, intrinsics)
         kept = self._usable(people, request.image.name)
+        known = self._known_sizes(boxes)[kept]
         people, boxes, scores = people[kept], boxes[kept], scores[kept]
         subject = self.subject()
         up = known_up or find_up(lines, people.rotmats, people.joints)
-        ground = ground_under(people.vertices, up)
+        people, ground = self._on_one_floor(people, known, up)
         result = ImageResult(
             image=str(request.image),
             image_size=np.array([width, height]),
@@ -129,7 +133,7 @@ class Fitter(FitJob):
             joint_std_mm=people.joint_std_mm,
             joint_std_deg=people.joint_std_deg,
             confidence=self.confidence_kind(),
-            up_cam=up.direction,
+            up_cam=ground.up_cam,
             up_source=up.source,
             up_std_deg=up.std_deg,
             up_sure=up.sure,
@@ -152,10 +156,31 @@ class Fitter(FitJob):
             lines = find_lines(pixels, boxes_xywh, intrinsics, quarter_turns)
             return with_found_focal(intrinsics, lines, pixels.shape[1::-1]), lines
 
-    def fit(self, pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, roll: float = 0.0) -> People:
+    def _fit_photo(self, photo: Photo, boxes: np.ndarray, intrinsics: Intrinsics) -> People:
+        """Bodies of the people in the boxes [N,4]; a known height is that of the largest."""
+        roll = photo.quarter_turns * np.pi / 2
+        if self.options.height is None:
+            return self.fit(photo.pixels, boxes, intrinsics, roll)
+        largest = _largest(boxes)
+        parts = [
+            self.fit(photo.pixels, boxes[start:stop], intrinsics, roll, self.options.height if start == largest else None)
+            for start, stop in ((0, largest), (largest, largest + 1), (largest + 1, len(boxes)))
+            if start < stop
+        ]
+        return _joined(parts)
+
+    def fit(
+        self,
+        pixels: np.ndarray,
+        boxes_xywh: np.ndarray,
+        intrinsics: Intrinsics,
+        roll: float = 0.0,
+        height: float | None = None,
+    ) -> People:
         """Bodies of the people in given boxes.
 
-        pixels: [H,W,3] uint8 RGB; boxes_xywh: [N,4] pixels; roll: the turn in radians that makes the picture upright.
+        pixels: [H,W,3] uint8 RGB; boxes_xywh: [N,4] pixels; roll: the turn in radians that makes the picture upright;
+        height: metres that they all measure standing, None to estimate it.
         Values of people that the network could not follow are not finite.
         """
         parts: list[People] = []
@@ -164,13 +189,29 @@ class Fitter(FitJob):
             self.step("fit")
             try:
                 sights = [Sight(pixels, box, intrinsics, roll) for box in boxes_xywh[start : start + batch]]
-                parts.append(self._fit_batch(sights, batch))
+                parts.append(self._fit_batch(sights, batch, height))
                 start += batch
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 batch = self.make_room(batch)
-        return People(*(np.concatenate(values) for values in zip(*map(_fields, parts), strict=True)))
+        return _joined(parts)
+
+    def _known_sizes(self, boxes: np.ndarray) -> np.ndarray:
+        """[N] of whom the shape or the height was given, for the people in the boxes [N,4]."""
+        known = np.full(len(boxes), self.options.betas is not None)
+        known[_largest(boxes)] |= self.options.height is not None
+        return known
+
+    def _on_one_floor(self, people: People, known: np.ndarray, up: Up) -> tuple[People, Ground]:
+        """The people on the floor that they share; as they are, where the camera's place in the scene was given.
+
+        known: [N] whose size is known.
+        """
+        body = self.subject().result_body
+        heights = np.array([standing_height(body.data, betas) for betas in people.betas])
+        ground = find_ground(people.vertices, heights, known, up)
+        return people if up.source == "camera" else stand_on_floor(people, body, ground), ground
 
     def confidence_kind(self) -> ConfidenceKind:
         """What this job's standard deviations are worth."""
@@ -196,29 +237,42 @@ class Fitter(FitJob):
             self.say(f"{(~sound).sum()} of {len(sound)} people in {name} could not be fitted.")
         return sound
 
-    def _fit_batch(self, sights: list[Sight], batch: int) -> People:
+    def _fit_batch(self, sights: list[Sight], batch: int, height: float | None) -> People:
         subject = self.subject()
         crops, true_camera, encoding = self.look(sights, batch)
         camera = working_camera(true_camera)
         with torch.inference_mode():
             with self.timed("network"):
                 estimates = subject.follow(encoding, camera)
+                if height is not None:
+                    subject = subject.of_height(estimates[-1].betas, height)
+                    estimates = subject.follow(encoding, camera)
                 self.wait()
             with self.timed("confidence"):
-                confidence = self._confidence(encoding, camera, estimates)
+                confidence = self._confidence(subject, encoding, camera, estimates)
                 self.wait()
             with self.timed("body"):
                 people = _to_people(*subject.pose(estimates[-1], camera), *confidence)
                 people = in_true_camera(people, (true_camera.focal / camera.focal).cpu().numpy())
         return unroll(people, np.array([crop.roll for crop in crops]))
 
-    def _confidence(self, encoding: Encoding, camera: CropCamera, estimates: list[Estimate]) -> Confidence:
+    def _confidence(
+        self, subject: Subject, encoding: Encoding, camera: CropCamera, estimates: list[Estimate]
+    ) -> Confidence:
         count = len(encoding.vector)
         if not self.options.confidence:
             unknown = encoding.vector.new_full((count, len(SMPL_JOINT_NAMES)), np.nan)
             return Confidence(unknown, unknown)
-        subject = self.subject()
         return subject.confidence(encoding, camera, estimates, subject.expanded_betas(count))
+
+
+def _largest(boxes: np.ndarray) -> int:
+    """Which of the boxes [N,4] covers most."""
+    return int(np.argmax(boxes[:, 2] * boxes[:, 3]))
+
+
+def _joined(parts: list[People]) -> People:
+    return People(*(np.concatenate(values) for values in zip(*map(_fields, parts), strict=True)))
 
 
 def _fields(people: People) -> tuple[np.ndarray, ...]:

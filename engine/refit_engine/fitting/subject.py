@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from ..network import CropCamera, Encoding, Estimate
 from ..network.keypoints import keypoint_points
 from ..network.refit import Merge, PosePoints
 from .confidence import ConfidenceEstimator
+from .height import betas_of_height
 from .models import Body, FitOptions, Models, Network
 
 
@@ -51,6 +53,18 @@ class Subject:
         """The known shape of the followed body for each of B people, [B,10], or None."""
         return None if self.loop_betas is None else self.loop_betas.expand(count, -1)
 
+    def with_betas(self, betas: Tensor) -> Subject:
+        """The same for known shapes of the result's body: [B,10], or [1,10] for all."""
+        same = self.loop_body is self.result_body
+        loop_betas = betas if same else _transferred(betas, self.result_body, self.loop_body)
+        return replace(self, given_betas=betas, loop_betas=loop_betas)
+
+    def of_height(self, betas: Tensor, height: float) -> Subject:
+        """The same for known shapes: the most probable ones of that height in metres, where [B,10] are those of the followed body."""
+        shapes = self._result_betas(betas).double().cpu().numpy()
+        known = np.array([betas_of_height(self.result_body.data, shape, height) for shape in shapes])
+        return self.with_betas(torch.from_numpy(known).to(betas))
+
     def pose(self, estimate: Estimate, camera: CropCamera) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The result's body in the crops' camera frame; see `place`."""
         return self.place(estimate.betas, estimate.rotmats(), estimate.translation(camera))
@@ -85,25 +99,25 @@ def choose_subject(models: Models, options: FitOptions, device: torch.device) ->
         raise BodyFileError(f"The weights {network.name} follow SMPL's body: choose an SMPL file as the body.")
     same = network.trained_on == result_body.data.kind
     loop_body = result_body if same else models.body(None, "neutral", device)
-    given = None
-    if options.betas is not None:
-        given = torch.as_tensor(options.betas, dtype=torch.float32, device=device).reshape(1, -1)
     config = network.model.config
     points = keypoint_points(loop_body.model, loop_body.data, config.keypoints)
     landmark_points = LandmarkBody(loop_body.data).to(device) if config.landmark_feedback else None
-    return Subject(
+    subject = Subject(
         network=network,
         loop_body=loop_body,
         result_body=result_body,
         points=points,
         landmark_points=landmark_points,
-        given_betas=given,
-        loop_betas=given if given is None or same else _transferred(given, result_body, loop_body),
+        given_betas=None,
+        loop_betas=None,
         iterations=options.iterations,
         confidence=ConfidenceEstimator(
             network.model, loop_body.model, points, landmark_points, network.calibration
         ),
     )
+    if options.betas is None:
+        return subject
+    return subject.with_betas(torch.as_tensor(options.betas, dtype=torch.float32, device=device).reshape(1, -1))
 
 
 def _transferred(betas: Tensor, source: Body, target: Body) -> Tensor:
