@@ -51,6 +51,7 @@ def reconstruct(
     gender: Gender = "neutral",
     weights: str | Path | None = None,
     betas: Sequence[float] | None = None,
+    height: float | None = None,
     iterations: int = 5,
     device: Device = "auto",
     keep: str | Path | None = None,
@@ -59,7 +60,8 @@ def reconstruct(
     """Reconstruct the people of a picture: a matching camera and a rigged body for each, in the current scene.
 
     focal: in pixels; by default from the photo's EXIF data. boxes: [[x, y, w, h], ...] in pixels, instead of
-    detection. betas [10]: keep this shape. keep: a folder for `result.npz` and `overlay.png`.
+    detection. betas [10]: keep this shape. height: metres that the person, or the largest of several, measures
+    standing. keep: a folder for `result.npz` and `overlay.png`.
     Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
     """
     options = Options(
@@ -69,6 +71,7 @@ def reconstruct(
         gender=gender,
         weights=Path(weights) if weights else None,
         betas=betas,
+        height=height,
         iterations=iterations,
         device=device,
         overlay=keep is not None,
@@ -104,6 +107,7 @@ def fit_cameras(
     gender: Gender = "neutral",
     weights: str | Path | None = None,
     betas: Sequence[float] | None = None,
+    height: float | None = None,
     iterations: int = 10,
     device: Device = "auto",
     keep: str | Path | None = None,
@@ -112,8 +116,9 @@ def fit_cameras(
     """Fit one body for each person whom several cameras of the current scene see in their background images.
 
     cameras: names of camera objects; or collection: name of one that holds them; by default all that have an image.
-    They are read at the current frame. betas [10]: keep this shape, such as `shape_of` gives it. keep: a folder for
-    `result.npz` and an overlay of each camera.
+    They are read at the current frame. betas [10]: keep this shape, such as `shape_of` gives it. height: metres that
+    the person, or the largest of several, measures standing. keep: a folder for `result.npz` and an overlay of each
+    camera.
     Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
     """
     options = Options(
@@ -122,6 +127,7 @@ def fit_cameras(
         gender=gender,
         weights=Path(weights) if weights else None,
         betas=betas,
+        height=height,
         iterations=iterations,
         device=device,
         overlay=keep is not None,
@@ -163,13 +169,15 @@ def fit_shape(
     body: str | Path | None = None,
     gender: Gender = "neutral",
     weights: str | Path | None = None,
+    height: float | None = None,
     iterations: int = 5,
     device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> FinishedShape:
     """Fit the shape of one person to several pictures; it becomes a body in its rest pose in the current scene.
 
-    In each picture the person who fills most of it is taken. focal: in pixels, the same for all.
+    In each picture the person who fills most of it is taken. focal: in pixels, the same for all. height: metres that
+    the person measures standing.
     Its `betas` [10] fit other jobs with the same body model; the panel's jobs keep them from then on.
     Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
     """
@@ -177,6 +185,7 @@ def fit_shape(
         body=Path(body) if body else None,
         gender=gender,
         weights=Path(weights) if weights else None,
+        height=height,
         iterations=iterations,
         device=device,
     )

@@ -93,6 +93,9 @@ def _add_engine_options(command: argparse.ArgumentParser, iterations: int) -> No
     command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
     command.add_argument("--body", type=Path, metavar="FILE", help="SMPL file (default: the bundled body)")
     command.add_argument("--gender", choices=("neutral", "male", "female"), default="neutral")
+    command.add_argument(
+        "--height", type=float, metavar="M", help="metres that the person, or the largest of several, measures standing"
+    )
     command.add_argument("--weights", type=Path, metavar="FILE", help="ReFit checkpoint (default: the bundled network)")
     command.add_argument(
         "--iterations", type=int, default=iterations, metavar="N", help=f"updates (default: {iterations})"
@@ -167,6 +170,7 @@ def _engine_options(options: argparse.Namespace) -> dict[str, Any]:
         "body": options.body,
         "gender": options.gender,
         "weights": options.weights,
+        "height": options.height,
         "iterations": options.iterations,
         "device": options.device,
         "on_progress": _show,

@@ -32,8 +32,9 @@ class Options:
     """What the engine shall do with a picture, or with the pictures of several cameras.
 
     people: whom to take, or boxes: [[x, y, w, h], ...] in pixels of a single picture. body: SMPL file, or None for
-    the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. overlay:
-    draw one, too. confidence: say how far each joint may be off.
+    the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. height:
+    metres that the person, or the largest of several, measures standing. overlay: draw one, too. confidence: say how far each
+    joint may be off.
     """
 
     people: People = "all"
@@ -42,6 +43,7 @@ class Options:
     gender: Gender = "neutral"
     weights: Path | None = None
     betas: Sequence[float] | None = None
+    height: float | None = None
     iterations: int = 5
     device: Device = "auto"
     overlay: bool = False
@@ -55,6 +57,7 @@ class Options:
             "gender": self.gender,
             "weights": str(self.weights.absolute()) if self.weights else None,
             "betas": floats(self.betas),
+            "height": self.height,
             "iterations": self.iterations,
             "device": self.device,
             "overlay": self.overlay,

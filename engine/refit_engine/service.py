@@ -196,7 +196,10 @@ class EngineService:
             job.progress(stage, max(done - 1, 0), count, requests[max(done - 1, 0)].image.name)
 
         fitter = ShapeFitter(self._models(), options, device, step)
-        shape = fitter.fit_shape(requests) if shapes is None else fitter.of_height(mean_shape([np.array(one) for one in shapes]))
+        if shapes is None:
+            shape = fitter.fit_shape(requests)
+        else:
+            shape = fitter.of_height(mean_shape([np.array(one) for one in shapes]))
         job.progress("done", count, count)
         body = fitter.subject().result_body
         return {

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The floor that the people of one picture share: how high the camera is above it, and who stands on it.
 
-Size and distance of a person seen once are ambiguous: scaled by s about the camera's centre, a body has the same picture. A
-camera at the height H above the floor sees somebody who seems to stand h below it: with the size s = H / h, that person stands on
-the floor. So the most probable H makes the sizes of those who stand probable, and leaves few above the floor.
+Size and distance of a person seen once are ambiguous: scaled by s about the camera's centre, a body looks the same.
+The camera is at a height H above the floor, and the estimated body's lowest point is h below the camera: with the size
+s = H / h it stands on the floor. The most probable H makes the sizes of those who stand probable, and leaves few people
+above the floor.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ class FloorPrior:
     """What is assumed of people and floors; `docs/floor-and-height.md` says what chose the numbers."""
 
     size_std: float = 0.06
-    """Standard deviation of the logarithm of a person's true size over the estimated one: 0.10 m of 1.70 m."""
+    """Standard deviation of the logarithm of the true over the estimated size: adults differ by 0.10 m of 1.70 m."""
     largest: float = 0.2
     """Nobody is larger than estimated by more than this logarithm."""
     child_height: float = 0.8
     """Metres; nobody is smaller."""
     off_cost: float = 6.0
-    """Cost (negative logarithm of probability) of a person above the floor: 2.5 standard deviations of two people each."""
+    """Cost (negative logarithm of probability) of a person above the floor: two sizes off by 2.5 deviations each."""
     child_cost: float = 7.5
     """Cost of a person much smaller than estimated, as children are."""
     contact: float = 0.05
@@ -34,8 +35,7 @@ class FloorPrior:
     fixed_std: float = 0.02
     """Metres by which the lowest point of such a person is off."""
     tilt_std_deg: float = 7.0
-    """Degrees that a guessed up may be tilted by (standard deviation), however uncertain it is: farther, people on a roof would be
-    taken for people on a slope."""
+    """Degrees (standard deviation) that a guessed up may be off by, at most: with more, a roof would be a slope."""
 
 
 PRIOR = FloorPrior()
@@ -62,12 +62,13 @@ def find_ground(
     """The most probable floor of the bodies [N,V,3] (camera frame, metres).
 
     heights: [N] metres that they measure standing. fixed: [N] whose size is known, so that they cannot move.
-    Where `up` is a guess and there are several people, it is tilted about the camera's horizontal axis, as far as it may be off,
-    if that lets them stand on one floor with more probable sizes: bodies at different distances say something of the pitch.
+    Where `up` is a guess and there are several people, it is tilted about the camera's horizontal axis, as far as it
+    may be off, if that makes their sizes on one floor more probable: bodies at different distances tell of the pitch.
     """
     direction = up.direction / np.linalg.norm(up.direction)
     if not up.sure and len(vertices_cam) > 1:
-        direction = _tilted(vertices_cam, heights, fixed, direction, np.radians(min(up.std_deg, prior.tilt_std_deg)), prior)
+        std = np.radians(min(up.std_deg, prior.tilt_std_deg))
+        direction = _tilted(vertices_cam, heights, fixed, direction, std, prior)
     below = _below_camera(vertices_cam, direction[None])[:, 0]
     camera_height, _ = _most_probable(below, heights, fixed, prior)
     stands, off = _costs(np.array([camera_height]), below, heights, fixed, prior)
@@ -113,7 +114,7 @@ def _most_probable(
 
 
 def _means(below: np.ndarray) -> np.ndarray:
-    """Geometric means of all runs of neighbouring heights of the same sign: whoever stands on one floor is such a run."""
+    """Geometric means of all runs of neighbours of the same sign: those who stand on one floor are such a run."""
     found = []
     for sign in (1.0, -1.0):
         logs = np.log(np.sort(sign * below[sign * below > _LEVEL]))

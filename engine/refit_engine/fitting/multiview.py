@@ -115,8 +115,8 @@ def fit_people(
 ) -> WorldPeople:
     """The bodies of people 0…P-1 from where they were seen; without fusion, a body of each sighting, in order.
 
-    A height that the job knows is that of person 0. Values of a body that was lost are not finite. Raises WeightsFileError,
-    BodyFileError, DeviceError, Cancelled.
+    A height that the job knows is that of person 0. Values of a body that was lost are not finite. Raises
+    WeightsFileError, BodyFileError, DeviceError, Cancelled.
     """
     largest = [one.person == 0 for one in sightings] if fusion == "never" else [True]
     if fusion == "never":
@@ -130,7 +130,9 @@ def fit_people(
     while start < len(groups):
         job.step("fit")
         stop = start + 1  # all views of a person go through the loop together, however many they are
-        while stop < len(groups) and sum(map(len, groups[start : stop + 1])) <= batch and heights[stop] == heights[start]:
+        while stop < len(groups) and heights[stop] == heights[start]:
+            if sum(map(len, groups[start : stop + 1])) > batch:
+                break
             stop += 1
         try:
             parts.append(_fit_groups(job, views, groups[start:stop], batch, fusion, heights[start]))

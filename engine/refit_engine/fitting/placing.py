@@ -25,8 +25,8 @@ _FITTING_ROUNDS = 5
 def stand_on_floor(people: People, body: Body, ground: Ground) -> People:
     """The people whom `ground` moves, on its floor; the others as they are.
 
-    Their betas take up the size, their rotations stay, and their joints are seen in the same directions as before, as nearly as
-    the betas allow.
+    Their betas take up the size, their rotations stay, and their joints are seen in the same directions as before, as
+    far as the betas allow.
     """
     who = np.flatnonzero(ground.moved)
     if not len(who):
@@ -68,14 +68,15 @@ def _resized(people: People, betas: np.ndarray, size: np.ndarray, body: Body) ->
 
 
 def _seen_alike(joints: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Translations [N,3] with which joints [N,J,3] are seen in the directions of the wanted ones [N,J,3]: Gauss and Newton."""
+    """Translations [N,3] with which joints [N,J,3] are seen where the wanted ones [N,J,3] are (Gauss-Newton)."""
     transl = (wanted - joints).mean(axis=1)
     seen = wanted[..., :2] / wanted[..., 2:]
     for _ in range(_FITTING_ROUNDS):
         placed = joints + transl[:, None]
         depth = placed[..., 2:]
         slope = placed[..., :2] / depth
-        jacobian = np.concatenate([np.broadcast_to(np.eye(2), (*slope.shape, 2)), -slope[..., None]], axis=-1) / depth[..., None]
+        across = np.broadcast_to(np.eye(2), (*slope.shape, 2))
+        jacobian = np.concatenate([across, -slope[..., None]], axis=-1) / depth[..., None]
         jacobian, missing = jacobian.reshape(len(joints), -1, 3), (seen - slope).reshape(len(joints), -1, 1)
         transl = transl + np.linalg.solve(jacobian.swapaxes(1, 2) @ jacobian, jacobian.swapaxes(1, 2) @ missing)[..., 0]
     return transl

@@ -162,12 +162,10 @@ class Fitter(FitJob):
         if self.options.height is None:
             return self.fit(photo.pixels, boxes, intrinsics, roll)
         largest = _largest(boxes)
-        parts = [
-            self.fit(photo.pixels, boxes[start:stop], intrinsics, roll, self.options.height if start == largest else None)
-            for start, stop in ((0, largest), (largest, largest + 1), (largest + 1, len(boxes)))
-            if start < stop
-        ]
-        return _joined(parts)
+        spans = (0, largest, None), (largest, largest + 1, self.options.height), (largest + 1, len(boxes), None)
+        return _joined(
+            [self.fit(photo.pixels, boxes[a:b], intrinsics, roll, height) for a, b, height in spans if a < b]
+        )
 
     def fit(
         self,

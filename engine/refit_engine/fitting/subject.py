@@ -60,7 +60,7 @@ class Subject:
         return replace(self, given_betas=betas, loop_betas=loop_betas)
 
     def of_height(self, betas: Tensor, height: float) -> Subject:
-        """The same for known shapes: the most probable ones of that height in metres, where [B,10] are those of the followed body."""
+        """The same for known shapes: those of that height in metres which are next to the followed body's [B,10]."""
         shapes = self._result_betas(betas).double().cpu().numpy()
         known = np.array([betas_of_height(self.result_body.data, shape, height) for shape in shapes])
         return self.with_betas(torch.from_numpy(known).to(betas))

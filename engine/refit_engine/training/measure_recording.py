@@ -2,11 +2,14 @@
 """How near bodies from one picture come to what other cameras see, on recordings of real people.
 
     python -m refit_engine.training.measure_recording VIEWS.json [VIEWS.json …] [--weights FILE] [--every 8]
+        [--known-height]
 
 VIEWS.json is as `refit-engine fit-views` takes it, with videos that were taken together for images. In every such instant each
 person whom three cameras or more have found is fitted by each of these alone, and by the others together (the bundled weights,
 T = 10): nobody knows the truth, but that is nearer to it, and this camera has no part in it. Prints, per number of updates,
-means and medians over people and cameras of MPJPE (24 joints, pelvis aligned) and PA-MPJPE (similarity aligned), millimetres.
+means and medians over people and cameras of MPJPE (24 joints, pelvis aligned), PA-MPJPE (similarity aligned), and the
+error of the pelvis' distance from the camera, millimetres. With `--known-height` each camera is told how tall the others
+find the person.
 """
 
 from __future__ import annotations
@@ -25,11 +28,12 @@ import torch
 from tqdm import tqdm
 
 from ..errors import NoPersonFound
+from ..fitting.height import standing_height
 from ..fitting.job import FitJob
 from ..fitting.models import FitOptions, Models
 from ..fitting.multiview import fit_person
 from ..fitting.view_fitter import ViewFitter
-from ..fitting.views import ViewRequest
+from ..fitting.views import View, ViewRequest
 from ..job_params import read_views
 from .metrics import mpjpe, pa_mpjpe
 
@@ -64,30 +68,43 @@ def _written(request: ViewRequest, picture: np.ndarray, folder: Path) -> ViewReq
 class Comparison:
     """Fits people alone with the numbers of updates that are asked for, and by the other cameras."""
 
-    def __init__(self, weights: Path | None, iterations: Sequence[int]) -> None:
+    def __init__(self, weights: Path | None, iterations: Sequence[int], known_height: bool = False) -> None:
         models = Models()
         self._together = ViewFitter(models, FitOptions(iterations=10, confidence=False))
-        self._alone = [FitJob(models, FitOptions(weights=weights, iterations=number, confidence=False)) for number in iterations]
+        self._alone = [FitOptions(weights=weights, iterations=number, confidence=False) for number in iterations]
+        self._known_height = known_height
 
     def errors(self, requests: Sequence[ViewRequest]) -> list[torch.Tensor]:
-        """Of every person and camera that qualify: [T,2] MPJPE and PA-MPJPE. Raises ViewsError, ImageError."""
+        """Of every person and camera that qualify: [T,3] MPJPE, PA-MPJPE, and error along the ray, millimetres.
+
+        Raises ViewsError, ImageError.
+        """
         try:
             result, views = self._together.reconstruct(requests)
         except NoPersonFound:
             return []
         rows = []
+        body = self._together.subject().result_body.data
         for boxes in result.boxes_xywh:
             seen = np.flatnonzero(np.isfinite(boxes).all(axis=1))
             if len(seen) < ENOUGH:
                 continue
             for camera in seen:
                 others = seen[seen != camera]
-                truth = fit_person(self._together, [views[other] for other in others], boxes[others]).joints
-                tried = [fit_person(job, [views[camera]], boxes[camera, None], "never").joints for job in self._alone]
+                person = fit_person(self._together, [views[other] for other in others], boxes[others])
+                height = standing_height(body, person.betas[0]) if self._known_height else None
+                jobs = [FitJob(self._together.models, replace(options, height=height)) for options in self._alone]
+                tried = [fit_person(job, [views[camera]], boxes[camera, None], "never").joints for job in jobs]
                 found = torch.from_numpy(np.concatenate(tried)).double()
-                truth = torch.from_numpy(truth).double().expand_as(found)
-                rows.append(torch.stack([mpjpe(found, truth), pa_mpjpe(found, truth)], 1))
+                truth = torch.from_numpy(person.joints).double().expand_as(found)
+                along = 1000 * (_pelvis_distance(found, views[camera]) - _pelvis_distance(truth, views[camera])).abs()
+                rows.append(torch.stack([mpjpe(found, truth), pa_mpjpe(found, truth), along], 1))
         return rows
+
+
+def _pelvis_distance(joints: torch.Tensor, view: View) -> torch.Tensor:
+    """Metres [T] from the camera's centre to the pelvis of joints [T,24,3] in the world."""
+    return (joints[:, 0] + torch.from_numpy(view.R.T @ view.t)).norm(dim=1)
 
 
 def main() -> None:
@@ -96,8 +113,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="default: the bundled ones")
     parser.add_argument("--every", type=int, default=8, help="frames from one instant to the next")
     parser.add_argument("--iterations", type=int, nargs="+", default=[0, 3, 5, 10])
+    parser.add_argument("--known-height", action="store_true", help="a camera knows the height that others find")
     options = parser.parse_args()
-    comparison, rows = Comparison(options.weights, options.iterations), []
+    comparison, rows = Comparison(options.weights, options.iterations, options.known_height), []
     with tempfile.TemporaryDirectory() as folder:
         for file in options.views:
             for requests in tqdm(instants(read_views(file), options.every, Path(folder)), unit="instant", disable=None):
@@ -108,7 +126,7 @@ def main() -> None:
     for number, row in zip(options.iterations, errors):
         figures = {
             name: [round(column.mean().item(), 1), round(column.median().item(), 1)]
-            for name, column in zip(("MPJPE", "PA-MPJPE"), row.T)
+            for name, column in zip(("MPJPE", "PA-MPJPE", "along the ray"), row.T)
         }
         print(json.dumps({"iterations": number, "bodies": len(row), **figures}))
 
