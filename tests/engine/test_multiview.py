@@ -13,6 +13,7 @@ from refit_engine.camera import Intrinsics, project
 from refit_engine.crop import Crop, roll_rotation
 from refit_engine.errors import Cancelled
 from refit_engine.fitting import FitOptions, job, multiview
+from refit_engine.fitting.height import standing_height
 from refit_engine.fitting.job import FitJob, crop_camera
 from refit_engine.fitting.merging import (
     Seen,
@@ -368,6 +369,18 @@ def test_given_shape_is_kept_exactly(models, untrained_weights, scene, fusion):
     options = FitOptions(weights=untrained_weights, betas=betas, iterations=2, confidence=False)
     people = fit_person(FitJob(models, options, "cpu"), views, boxes, fusion)
     np.testing.assert_array_equal(people.betas[0], betas)
+
+
+@pytest.mark.parametrize("fusion", ["every_iteration", "at_the_end", "never"])
+def test_known_height_is_met_by_the_first_person_alone(models, untrained_weights, scene, body, fusion):
+    views, boxes, _ = scene
+    options = FitOptions(weights=untrained_weights, height=1.58, iterations=2, confidence=False)
+    sightings = [multiview.Sighting(person, view, box) for person in (0, 1) for view, box in enumerate(boxes)]
+    people = fit_people(FitJob(models, options, "cpu"), views, sightings, fusion)
+    tall = np.array([standing_height(body, betas) for betas in people.betas])
+    first, second = np.split(tall, 2)
+    np.testing.assert_allclose(first, 1.58, atol=1e-3)
+    assert (np.abs(second - 1.58) > 0.01).any()
 
 
 def test_many_views_go_through_the_backbone_in_bounded_batches(fit_job, scene, monkeypatch):
