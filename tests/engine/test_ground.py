@@ -8,7 +8,7 @@ import pytest
 import torch
 from refit_engine.body import BodyModel, load_body
 from refit_engine.fitting import People
-from refit_engine.fitting.ground import Ground, find_ground
+from refit_engine.fitting.ground import BOTH_FEET, Ground, feet_of, find_ground
 from refit_engine.fitting.height import betas_of_height, standing_height
 from refit_engine.fitting.models import Body
 from refit_engine.fitting.placing import stand_on_floor
@@ -77,7 +77,7 @@ def settle(body, people, up=None, fixed=None) -> tuple[People, Ground, np.ndarra
     """People and floor, how high everybody's lowest vertex is above it, and how tall everybody is, metres."""
     heights = np.array([standing_height(body.data, betas) for betas in people.betas])
     fixed = np.zeros(len(heights), bool) if fixed is None else np.array(fixed)
-    ground = find_ground(people.vertices, heights, fixed, up or known_up())
+    ground = find_ground(people.vertices, feet_of(body.data), heights, fixed, up or known_up())
     after = stand_on_floor(people, body, ground)
     above = (after.vertices.astype(float) @ ground.up_cam).min(axis=1) + ground.camera_height
     return after, ground, above, np.array([standing_height(body.data, betas) for betas in after.betas])
@@ -184,3 +184,16 @@ def test_camera_below_the_feet(body):
     _, ground, above, _ = settle(body, people, known_up(-15))
     np.testing.assert_allclose(above, 0, atol=1e-3)
     assert ground.on_floor.all() and ground.camera_height == pytest.approx(-0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("step, lowest", [(0.03, -0.015), (0.08, 0.0)], ids=["both feet", "a lifted foot"])
+def test_the_floor_lies_between_feet_that_both_stand(body, step, lowest):
+    betas, rotmats, transl, joints, vertices = person(body, BELIEVED, 0.0, 4.0)
+    left, right = feet_of(body.data)
+    heights = vertices @ upwards(15)
+    vertices[left] += np.outer(np.full(left.sum(), heights.min() + step - heights[left].min()), upwards(15))
+    vertices[right] += np.outer(np.full(right.sum(), heights.min() - heights[right].min()), upwards(15))
+    ground = find_ground(vertices[None], feet_of(body.data), np.array([BELIEVED]), np.array([False]), known_up())
+    above = vertices @ upwards(15) + ground.camera_height
+    assert above.min() == pytest.approx(lowest, abs=1e-3) and above[left].min() == pytest.approx(lowest + step, abs=1e-3)
+    assert lowest == 0 or step < BOTH_FEET

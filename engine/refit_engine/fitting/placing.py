@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .bounds import moved
-from .ground import Ground
+from .ground import Ground, below_camera, feet_of
 from .height import betas_of_height, standing_height
 from .models import Body
 
@@ -33,22 +33,17 @@ def stand_on_floor(people: People, body: Body, ground: Ground) -> People:
         return people
     before = people[who]
     heights = [standing_height(body.data, betas) for betas in before.betas]
-    after, size = before, np.ones(len(who))
+    after, size, feet = before, np.ones(len(who)), feet_of(body.data)
     for _ in range(_ROUNDS):
-        size = size * ground.camera_height / _below_camera(after, ground.up_cam)
+        size = size * ground.camera_height / below_camera(after.vertices, feet, ground.up_cam[None])[:, 0]
         betas = [betas_of_height(body.data, *one) for one in zip(before.betas, size * heights, strict=True)]
         after = _resized(before, np.array(betas), size, body)
-    left = ground.camera_height - _below_camera(after, ground.up_cam)  # fractions of a millimetre
+    left = ground.camera_height - below_camera(after.vertices, feet, ground.up_cam[None])[:, 0]  # tiny
     after = moved(after, -left[:, None] * ground.up_cam)
     values = {name: getattr(people, name).copy() for name in ("betas", "transl", "joints", "vertices")}
     for name, array in values.items():
         array[who] = getattr(after, name)
     return replace(people, **values)
-
-
-def _below_camera(people: People, up: np.ndarray) -> np.ndarray:
-    """How far everybody's lowest vertex is below the camera, [N] metres."""
-    return -(people.vertices.astype(np.float64) @ up).min(axis=1)
 
 
 def _resized(people: People, betas: np.ndarray, size: np.ndarray, body: Body) -> People:

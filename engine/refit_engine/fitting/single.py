@@ -23,7 +23,7 @@ from ..results import ConfidenceKind, ImageResult
 from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
-from .ground import Ground, find_ground
+from .ground import Ground, feet_of, find_ground
 from .height import standing_height
 from .job import MAX_BATCH, FitJob
 from .looks import Sight
@@ -208,7 +208,7 @@ class Fitter(FitJob):
         """
         body = self.subject().result_body
         heights = np.array([standing_height(body.data, betas) for betas in people.betas])
-        ground = find_ground(people.vertices, heights, known, up)
+        ground = find_ground(people.vertices, feet_of(body.data), heights, known, up)
         return people if up.source == "camera" else stand_on_floor(people, body, ground), ground
 
     def confidence_kind(self) -> ConfidenceKind:
