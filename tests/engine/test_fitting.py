@@ -182,8 +182,9 @@ def smpl_file(tmp_path):
 
 
 def test_smpl_body_of_the_user_stands_where_the_followed_body_stood(fitter, photo_file, smpl_file):
-    bundled, _ = fitter.reconstruct(ImageRequest(photo_file))
-    result, _ = with_options(fitter, body=smpl_file).reconstruct(ImageRequest(photo_file))
+    alone = with_options(fitter, people="largest")  # several would move to one floor
+    bundled, _ = alone.reconstruct(ImageRequest(photo_file))
+    result, _ = with_options(alone, body=smpl_file).reconstruct(ImageRequest(photo_file))
     smpl = load_body(smpl_file)
     assert result.body_kind == "smpl" and result.body_file == str(smpl.file)
     np.testing.assert_allclose(posed(result, smpl).vertices, result.vertices_cam, atol=2e-5)
@@ -262,6 +263,19 @@ def test_remark_about_the_file_reaches_the_user(fitter, tmp_path):
     assert fitter.messages[0].startswith("photo.jpg has no end mark")
 
 
+def test_people_share_a_floor_unless_the_cameras_place_is_given(fitter, photo_file):
+    known = ImageRequest(photo_file, K=K, up=np.array([0.0, -1.0, 0.0]))
+    alone = fitter.fit(street(), np.array([BOX, (10.0, 60.0, 60.0, 120.0)]), Intrinsics(K, "scene"))
+    given, _ = fitter.reconstruct(known)
+    np.testing.assert_allclose(given.vertices_cam, alone.vertices, atol=1e-5)
+    free, _ = fitter.reconstruct(replace(known, up=None))
+    above = (free.vertices_cam @ free.up_cam).min(axis=1) + free.camera_height
+    np.testing.assert_allclose(above[free.on_floor], 0, atol=0.03)
+    assert free.on_floor.any() and (above > -0.03).all()
+    np.testing.assert_allclose(posed(free, load_body()).vertices, free.vertices_cam, atol=2e-5)
+    np.testing.assert_allclose(project(free.joints_cam, K), free.joints2d, atol=1e-2)
+
+
 def test_nobody_in_the_picture(untrained_weights, photo_file):
     fitter = Fitter(ScriptedModels(ScriptedDetector([])), FitOptions(weights=untrained_weights), "cpu")
     with pytest.raises(NoPersonFound, match="photo.png"):
@@ -330,17 +344,17 @@ class SmallDevice:
     def __init__(self, fitter, capacity):
         self.fitter, self.capacity, self.whole, self.sizes = fitter, capacity, fitter._fit_batch, []
 
-    def __call__(self, sights, batch):
+    def __call__(self, sights, batch, height):
         if self.fitter.device.type == "cuda":
             self.sizes.append(len(sights))
             if len(sights) > self.capacity:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             device, self.fitter.device = self.fitter.device, torch.device("cpu")
             try:
-                return self.whole(sights, batch)
+                return self.whole(sights, batch, height)
             finally:
                 self.fitter.device = device
-        return self.whole(sights, batch)
+        return self.whole(sights, batch, height)
 
 
 @pytest.mark.parametrize("capacity, ends_on", [(3, "cuda"), (0, "cpu")])

@@ -116,7 +116,8 @@ class Fitter(FitJob):
         people, boxes, scores = people[kept], boxes[kept], scores[kept]
         subject = self.subject()
         up = known_up or find_up(lines, people.rotmats, people.joints)
-        people, ground = self._on_one_floor(people, known, up)
+        with self.timed("body"):
+            people, ground = self.on_device(lambda: self._on_one_floor(people, known, up))
         result = ImageResult(
             image=str(request.image),
             image_size=np.array([width, height]),
