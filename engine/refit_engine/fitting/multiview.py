@@ -115,24 +115,24 @@ def fit_people(
 ) -> WorldPeople:
     """The bodies of people 0…P-1 from where they were seen; without fusion, a body of each sighting, in order.
 
-    A height that the job knows is that of person 0. Values of a body that was lost are not finite. Raises
-    WeightsFileError, BodyFileError, DeviceError, Cancelled.
+    A height that the job knows is that of person 0, or of all where the largest is asked for, whose candidates they are.
+    Values of a body that was lost are not finite. Raises WeightsFileError, BodyFileError, DeviceError, Cancelled.
     """
-    largest = [one.person == 0 for one in sightings] if fusion == "never" else [True]
+    persons = range(1 + max(one.person for one in sightings))
     if fusion == "never":
+        persons = [one.person for one in sightings]
         sightings = [Sighting(number, one.view, one.box_xywh) for number, one in enumerate(sightings)]
-    groups = [
-        [one for one in sightings if one.person == person] for person in range(1 + max(s.person for s in sightings))
-    ]
-    heights = [job.options.height if one else None for one in largest] + [None] * (len(groups) - len(largest))
+    groups = [[one for one in sightings if one.person == number] for number in range(len(persons))]
+    tall = [job.options.people == "largest" or person == 0 for person in persons]
+    heights = [job.options.height if one else None for one in tall]
     parts: list[WorldPeople] = []
     batch, start = MAX_BATCH[job.device.type], 0
     while start < len(groups):
         job.step("fit")
         stop = start + 1  # all views of a person go through the loop together, however many they are
-        while stop < len(groups) and heights[stop] == heights[start]:
-            if sum(map(len, groups[start : stop + 1])) > batch:
-                break
+        while stop < len(groups) and sum(map(len, groups[start : stop + 1])) <= batch:
+            if heights[start] is not None or heights[stop] is not None:
+                break  # a known shape is that of all who go together
             stop += 1
         try:
             parts.append(_fit_groups(job, views, groups[start:stop], batch, fusion, heights[start]))
@@ -162,7 +162,7 @@ def _fit_groups(
     fusion: Fusion,
     height: float | None,
 ) -> WorldPeople:
-    """People who go through the loop together, all `height` metres tall; the backbone sees `batch` crops at a time."""
+    """People who go through the loop together, one alone if the height is known; the backbone sees `batch` crops at a time."""
     flat = [one for group in groups for one in group]
     person = torch.tensor([number for number, group in enumerate(groups) for _ in group])
     origin = np.mean([-view.R.T @ view.t for view in views], axis=0)  # scenes may lie far from the world's origin
