@@ -33,8 +33,8 @@ class Options:
 
     people: whom to take, or boxes: [[x, y, w, h], ...] in pixels of a single picture. body: SMPL file, or None for
     the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. height:
-    metres that the person, or the largest of several, measures standing. overlay: draw one, too. confidence: say how far each
-    joint may be off.
+    metres that the person, or the largest of several, measures standing. overlay: draw one, too. confidence: say how
+    far each joint may be off.
     """
 
     people: People = "all"

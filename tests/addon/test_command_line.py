@@ -50,7 +50,8 @@ def test_glb_shows_the_posed_body(photo, install_fake, out):
 
 def test_options_reach_the_engine(photo, install_fake, out):
     fake = install_fake()
-    words = "--bbox 1,2,30,40 --bbox 5,6,7,8 --focal 900 --people largest --iterations 2 --device cpu --height 1.8".split()
+    words = "--bbox 1,2,30,40 --bbox 5,6,7,8 --focal 900 --people largest --iterations 2 --device cpu".split()
+    words += ["--height", "1.8"]
     assert cli.main(["reconstruct", str(photo), "--out", str(out / "a.blend"), *words]) == 0
     asked = json.loads((fake.folder / "request.json").read_text())
     assert asked["images"][0]["bboxes_xywh"] == [[1, 2, 30, 40], [5, 6, 7, 8]]

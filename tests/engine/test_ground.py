@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One floor for all people of a photo: made-up people on a known floor, seen by a tilted camera with their sizes misjudged."""
+"""One floor for all people of a photo: made-up people on a known floor, their sizes misjudged by a tilted camera."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def posed(body, betas, rotmats):
 
 
 def person(body, tall, x, z, lift=0.0, pitch=15.0):
-    """As estimated: somebody `tall` metres who stands `lift` above the floor at x to the right and z ahead, believed to be BELIEVED.
+    """Somebody `tall` metres, believed to be BELIEVED, who stands `lift` above the floor at x to the right and z ahead.
 
-    betas, rotmats, transl, joints, vertices.
+    As estimated: betas, rotmats, transl, joints, vertices.
     """
     rotmats = np.tile(np.eye(3), (24, 1, 1))
     for joint, angle in ((16, -1.2), (17, 1.2), (1, 0.1), (2, -0.1)):  # arms down, legs apart
@@ -137,7 +137,8 @@ def test_jumping_beside_one_standing_person(body):
 
 
 def test_nobody_is_below_the_floor(body):
-    _, ground, above, tall = settle(body, group(body, (1.75, -1.0, 4.0), (1.68, 0.2, 4.5), (1.66, 0.7, 5.0), (1.15, 1.0, 4.0)))
+    people = group(body, (1.75, -1.0, 4.0), (1.68, 0.2, 4.5), (1.66, 0.7, 5.0), (1.15, 1.0, 4.0))
+    _, ground, above, tall = settle(body, people)
     np.testing.assert_allclose(above, 0, atol=1e-3)
     assert ground.on_floor.all() and tall[3] == pytest.approx(1.15, abs=0.06)
 
@@ -195,5 +196,6 @@ def test_the_floor_lies_between_feet_that_both_stand(body, step, lowest):
     vertices[right] += np.outer(np.full(right.sum(), heights.min() - heights[right].min()), upwards(15))
     ground = find_ground(vertices[None], feet_of(body.data), np.array([BELIEVED]), np.array([False]), known_up())
     above = vertices @ upwards(15) + ground.camera_height
-    assert above.min() == pytest.approx(lowest, abs=1e-3) and above[left].min() == pytest.approx(lowest + step, abs=1e-3)
+    assert above.min() == pytest.approx(lowest, abs=1e-3)
+    assert above[left].min() == pytest.approx(lowest + step, abs=1e-3)
     assert lowest == 0 or step < BOTH_FEET

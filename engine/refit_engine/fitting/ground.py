@@ -41,8 +41,8 @@ class FloorPrior:
 
 PRIOR = FloorPrior()
 BOTH_FEET = 0.04
-"""Metres by which the lowest points of the feet may differ for both to stand on the floor, which then lies half way. In the
-pictures of docs, feet that both stand differ by up to 3.5 cm, those of which one is lifted by 6 cm and more."""
+"""Metres by which the lowest points of the feet may differ for both to stand on the floor, which then lies half way.
+In the pictures of docs, feet that both stand differ by up to 3.5 cm, those of which one is lifted by 6 cm and more."""
 _TILT_RANGE, _TILT_STEPS, _FINER = 2.5, 31, 10
 _RUN_ENDS = 12
 """Of a crowd, only so many people begin or end a run: all runs would take too long."""

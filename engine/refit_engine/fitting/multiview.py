@@ -115,8 +115,7 @@ def fit_people(
 ) -> WorldPeople:
     """The bodies of people 0…P-1 from where they were seen; without fusion, a body of each sighting, in order.
 
-    A height that the job knows is that of person 0, or of all where the largest is asked for, whose candidates they are.
-    Values of a body that was lost are not finite. Raises WeightsFileError, BodyFileError, DeviceError, Cancelled.
+    A height that the job knows is that of person 0; where the largest is asked for, of all: they are candidates. Values of a body that was lost are not finite. Raises WeightsFileError, BodyFileError, DeviceError, Cancelled.
     """
     persons = range(1 + max(one.person for one in sightings))
     if fusion == "never":
@@ -162,7 +161,10 @@ def _fit_groups(
     fusion: Fusion,
     height: float | None,
 ) -> WorldPeople:
-    """People who go through the loop together, one alone if the height is known; the backbone sees `batch` crops at a time."""
+    """People who go through the loop together, `batch` crops through the backbone at a time.
+
+    height: metres of the one person, None where it is not known.
+    """
     flat = [one for group in groups for one in group]
     person = torch.tensor([number for number, group in enumerate(groups) for _ in group])
     origin = np.mean([-view.R.T @ view.t for view in views], axis=0)  # scenes may lie far from the world's origin

@@ -3,9 +3,9 @@
 
     python -m refit_engine.training.floor_sheet PICTURE [PICTURE …] --out floor.jpg
 
-A PICTURE is an image file, or VIDEO@FRAME. The bodies are those of `refit-engine reconstruct` with its defaults. Prints for each
-picture where the world's up comes from, how high the camera is, and of everybody how tall they are, whether they stand on the
-floor, and how high the lowest vertex of the whole body and of each foot is above it, centimetres.
+A PICTURE is an image file, or VIDEO@FRAME. The bodies are those of `refit-engine reconstruct` with its defaults. Prints
+for each picture where the world's up comes from, how high the camera is, and of everybody how tall they are, whether they
+stand on the floor, and how high the lowest vertex of the whole body and of each foot is above it, centimetres.
 """
 
 from __future__ import annotations

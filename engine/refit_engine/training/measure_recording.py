@@ -8,8 +8,8 @@ VIEWS.json is as `refit-engine fit-views` takes it, with videos that were taken 
 person whom three cameras or more have found is fitted by each of these alone, and by the others together (the bundled weights,
 T = 10): nobody knows the truth, but that is nearer to it, and this camera has no part in it. Prints, per number of updates,
 means and medians over people and cameras of MPJPE (24 joints, pelvis aligned), PA-MPJPE (similarity aligned), and the
-error of the pelvis' distance from the camera, millimetres. With `--known-height` each camera is told how tall the others
-find the person.
+error of the pelvis' distance from the camera, millimetres. With `--known-height` each camera is told how tall the
+others find the person.
 """
 
 from __future__ import annotations
