@@ -115,7 +115,8 @@ def fit_people(
 ) -> WorldPeople:
     """The bodies of people 0…P-1 from where they were seen; without fusion, a body of each sighting, in order.
 
-    A height that the job knows is that of person 0; where the largest is asked for, of all: they are candidates. Values of a body that was lost are not finite. Raises WeightsFileError, BodyFileError, DeviceError, Cancelled.
+    A height that the job knows is that of person 0; where the largest is asked for, of all: they are candidates. Values
+    of a body that was lost are not finite. Raises WeightsFileError, BodyFileError, DeviceError, Cancelled.
     """
     persons = range(1 + max(one.person for one in sightings))
     if fusion == "never":
