@@ -13,9 +13,10 @@ import numpy as np
 from mathutils import Matrix
 
 from ..results import Body, ImageResult, Person
-from . import cameras, images
+from . import cameras, images, reconstructions
 from .body import REST_TO_WORLD, BodyObjects, Pose, build_body, note
 from .confidence import note_confidence
+from .reconstructions import Up
 from .sources import Source
 
 # Marks cameras that were made for a single picture.
@@ -43,8 +44,8 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
     unit = cameras.metres_per_unit(scene)
     camera = scene.objects.get(source.camera) if source.camera else None
     with nothing_left_on_error():
-        collection = bpy.data.collections.new(f"ReFit {source.name}")
-        scene.collection.children.link(collection)
+        made_here = reconstructions.start(scene, source.name, "photo")
+        collection = made_here.collection
         camera_to_world = _standing_camera(result) if source.camera_to_world is None else source.camera_to_world
         frame = None
         if camera is None:  # none was there, or it was deleted in the meantime
@@ -54,11 +55,15 @@ def assemble(context: bpy.types.Context, source: Source, result: ImageResult, bo
             # Fit from Cameras shall not take it for one whose place is known.
             camera[PHOTO_CAMERA] = True
             images.show_behind(camera, result.image, source.picture.name, pack=temporary in result.image.parents)
+        made_here.note_picture(camera, frame is not None, source.footage, result.size, result.K)
+        made_here.note_up(Up(result.up_cam, result.up_source, result.up_std_deg, result.up_sure))
+        made_here.add_frame(scene.frame_current)
         bodies = []
         for index, person in enumerate(result.people):
             name = source.name if len(result.people) == 1 else f"{source.name} person {index + 1}"
             made = build_body(name, body, _pose(person, camera_to_world, unit), collection)
             _note_parameters(made.rig, person, source, result, camera)
+            made_here.add_body(made.rig)
             bodies.append(made)
     if frame:
         cameras.set_frame(scene, frame)
@@ -129,7 +134,7 @@ def _note_parameters(
         transl=person.transl.tolist(),
         K=result.K.ravel().tolist(),
         focal_source=result.focal_source,
-        image=str(source.picture),
+        image=source.footage,
         image_size=list(result.size),
         box_xywh=person.box_xywh.tolist(),
         score=person.score,

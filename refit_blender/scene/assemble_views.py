@@ -11,7 +11,7 @@ import numpy as np
 
 from ..multiview_results import MultiViewResult, PersonInView, ResultView, WorldPerson
 from ..results import Body
-from . import cameras
+from . import cameras, reconstructions
 from .assemble import ground_under, leave_edit_mode, nothing_left_on_error, select_bodies
 from .body import BodyObjects, Pose, build_body, note
 from .confidence import note_confidence
@@ -36,8 +36,9 @@ def assemble_views(
     scene = context.scene
     unit = cameras.metres_per_unit(scene)
     with nothing_left_on_error():
-        collection = bpy.data.collections.new(f"ReFit {name}")
-        scene.collection.children.link(collection)
+        made_here = reconstructions.start(scene, name, "views")
+        collection = made_here.collection
+        made_here.add_frame(scene.frame_current)
         bodies = []
         for index, person in enumerate(result.people):
             title = name if len(result.people) == 1 else f"{name} person {index + 1}"
@@ -50,6 +51,7 @@ def assemble_views(
                 _view_notes(scene, taken, seen, fitted)
                 for taken, seen, fitted in zip(views, person.views, result.views, strict=True)
             ]
+            made_here.add_body(made.rig)
             bodies.append(made)
     select_bodies(context, [made.rig for made in bodies])
     return ViewsOutcome(collection, tuple(bodies))

@@ -66,6 +66,11 @@ def camera_background(camera: bpy.types.Object) -> Background:
     raise SourceError(f"Camera “{camera.name}” has no background image.")
 
 
+def footage_of(picture: bpy.types.Image | bpy.types.MovieClip) -> str:
+    """What a picture is known by: its file, also where that is packed, or its name where it has none."""
+    return bpy.path.abspath(picture.filepath, library=picture.library) or picture.name
+
+
 def picture_size(path: Path) -> tuple[int, int] | None:
     """(width, height) of a picture file as Blender reads it; None for a file that it cannot read."""
     if not path.is_file():  # Blender would wait for a pipe
