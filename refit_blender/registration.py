@@ -12,10 +12,12 @@ from .operators import body, calibration, cameras, confidence, job, reconstruct,
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
+from .scene.upright import RefitUpright
 
 CLASSES: tuple[type, ...] = (
     RefitPreferences,
     RefitSettings,
+    RefitUpright,
     reconstruct.REFIT_OT_reconstruct,
     job.REFIT_OT_cancel,
     reconstruct.REFIT_FH_picture,
@@ -54,6 +56,7 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
+    bpy.types.Collection.refit = bpy.props.PointerProperty(type=RefitUpright)
     bpy.types.TOPBAR_MT_file_import.append(calibration.menu_entry)
     _command = bpy.utils.register_cli_command(cli.COMMAND, cli.main)
     engine.tidy_managed_root()
@@ -71,6 +74,7 @@ def unregister() -> None:
     bpy.utils.unregister_cli_command(_command)
     _command = None
     bpy.types.TOPBAR_MT_file_import.remove(calibration.menu_entry)
+    del bpy.types.Collection.refit
     del bpy.types.Scene.refit
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

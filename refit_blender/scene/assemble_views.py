@@ -12,9 +12,11 @@ import numpy as np
 from ..multiview_results import MultiViewResult, PersonInView, ResultView, WorldPerson
 from ..results import Body
 from . import cameras, reconstructions
-from .assemble import ground_under, leave_edit_mode, nothing_left_on_error, select_bodies
+from .assemble import leave_edit_mode, nothing_left_on_error, select_bodies
 from .body import BodyObjects, Pose, build_body, note
 from .confidence import note_confidence
+from .keying import key_pose
+from .placement import ground_under
 from .views import CameraView
 
 VIEWS_PROPERTY = "refit_views"
@@ -41,9 +43,10 @@ def assemble_views(
         made_here.add_frame(scene.frame_current)
         bodies = []
         for index, person in enumerate(result.people):
-            title = name if len(result.people) == 1 else f"{name} person {index + 1}"
-            pose = Pose(person.betas, person.rotmats, person.transl, np.eye(4), ground_under(person.vertices), unit)
-            made = build_body(title, body, pose, collection)
+            pelvis = body.joints(person.betas)[0] + person.transl
+            ground = ground_under(pelvis, person.vertices)
+            pose = Pose(person.betas, person.rotmats, person.transl, np.eye(4), ground, unit)
+            made = build_body(f"{name} person {index + 1}", body, pose, collection)
             _note_parameters(made.rig, person, result)
             if person.confidence:
                 note_confidence(made.rig, person.confidence)
@@ -52,6 +55,7 @@ def assemble_views(
                 for taken, seen, fitted in zip(views, person.views, result.views, strict=True)
             ]
             made_here.add_body(made.rig)
+            key_pose(made.rig, scene.frame_current)
             bodies.append(made)
     select_bodies(context, [made.rig for made in bodies])
     return ViewsOutcome(collection, tuple(bodies))

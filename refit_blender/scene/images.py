@@ -220,3 +220,10 @@ def show_behind(camera: bpy.types.Object, picture: Path, name: str, *, pack: boo
     background.frame_method = "STRETCH"
     background.alpha = 1.0
     camera.data.show_background_images = True
+
+
+def show_instead(camera: bpy.types.Object, picture: Path) -> None:
+    """Put another picture of the same size where a camera's first background is."""
+    background = camera.data.background_images[0] if camera.data.background_images else None
+    if background and background.source == "IMAGE":
+        background.image = bpy.data.images.load(str(picture), check_existing=True)
