@@ -32,8 +32,9 @@ class Options:
     """What the engine shall do with a picture, or with the pictures of several cameras.
 
     people: whom to take, or boxes: [[x, y, w, h], ...] in pixels of a single picture. body: SMPL file, or None for
-    the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. overlay:
-    draw one, too. confidence: say how far each joint may be off.
+    the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. height: metres
+    that the person stands, of several the largest one. overlay: draw one, too. confidence: say how far each joint may be
+    off.
     """
 
     people: People = "all"
@@ -42,6 +43,7 @@ class Options:
     gender: Gender = "neutral"
     weights: Path | None = None
     betas: Sequence[float] | None = None
+    height: float | None = None
     iterations: int = 5
     device: Device = "auto"
     overlay: bool = False
@@ -49,7 +51,7 @@ class Options:
 
     def parameters(self) -> dict[str, Any]:
         """As the engine's methods want them; the boxes belong to a picture and are not among them."""
-        return {
+        parameters = {
             "people": self.people,
             "body": str(self.body.absolute()) if self.body else None,
             "gender": self.gender,
@@ -60,6 +62,7 @@ class Options:
             "overlay": self.overlay,
             "confidence": self.confidence,
         }
+        return parameters if self.height is None else {**parameters, "height": self.height}
 
 
 class Summary(ABC):

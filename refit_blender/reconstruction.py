@@ -26,7 +26,7 @@ class Finished(Summary):
     """
 
     outcome: Outcome
-    picture: Path
+    picture: str
     result: ImageResult
     npz: Path
     overlay: Path | None
@@ -36,17 +36,19 @@ class Finished(Summary):
 
     def summary(self) -> str:
         people = counted(len(self.outcome.bodies), "body", "bodies")
-        return f"{people} from {self.picture.name} in {self.seconds['click to body']:.1f} s on {self.device}"
+        return f"{people} from {self.picture} in {self.seconds['click to body']:.1f} s on {self.device}"
 
     def files(self) -> dict[str, Path]:
         return {"result.npz": self.npz, **({"overlay.png": self.overlay} if self.overlay else {})}
 
 
 class Reconstruction(EngineJob):
-    """The job for one picture."""
+    """The job for one picture. pack: keep the picture in the blend file."""
 
-    def __init__(self, source: Source, options: Options, folder: Path) -> None:
+    def __init__(self, source: Source, options: Options, folder: Path, *, pack: bool = False) -> None:
         self.source = source
+        self._pack = pack
+        self._frame = bpy.context.scene.frame_current
         images = [image_parameters(source, options)]
         super().__init__("reconstruct", {**options.parameters(), "images": images}, folder)
 
@@ -60,10 +62,10 @@ class Reconstruction(EngineJob):
         self._check_picture(result)
         body = read_body(result.body_file)
         check_body(result.people[0].vertices_cam, body)
-        outcome = assemble(context, self.source, result, body, self._folder)
+        outcome = assemble(context, self.source, result, body, self._folder, frame=self._frame, pack=self._pack)
         return Finished(
             outcome=outcome,
-            picture=self.source.picture,
+            picture=self.source.title,
             result=result,
             npz=npz,
             overlay=overlay,

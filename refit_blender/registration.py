@@ -7,7 +7,7 @@ import atexit
 
 import bpy
 
-from . import cli, engine, panels, panels_cameras, panels_confidence, session
+from . import cli, engine, panels, panels_cameras, panels_confidence, panels_upright, session
 from .operators import body, calibration, cameras, confidence, job, reconstruct, shape
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
@@ -35,6 +35,7 @@ CLASSES: tuple[type, ...] = (
     engine_operators.REFIT_OT_show_preferences,
     body.REFIT_OT_joints_to_shape,
     body.REFIT_OT_toggle_correctives,
+    body.REFIT_OT_reset_upright,
     body.REFIT_OT_look_through,
     confidence.REFIT_OT_confidence_colors,
     panels.REFIT_PT_main,
@@ -42,6 +43,7 @@ CLASSES: tuple[type, ...] = (
     panels.REFIT_PT_body,
     panels.REFIT_PT_solve,
     panels.REFIT_PT_result,
+    panels_upright.REFIT_PT_upright,
     panels_cameras.REFIT_PT_views,
     panels_confidence.REFIT_PT_confidence,
     panels.REFIT_PT_shape,

@@ -44,9 +44,16 @@ class Outcome:
 
 
 def assemble(
-    context: bpy.types.Context, source: Source, result: ImageResult, body: Body, temporary: Path, *, pack: bool = False
+    context: bpy.types.Context,
+    source: Source,
+    result: ImageResult,
+    body: Body,
+    temporary: Path,
+    *,
+    frame: int,
+    pack: bool = False,
 ) -> Outcome:
-    """Make camera and bodies of one picture. On any error the scene is left as it was.
+    """Make camera and bodies of one picture, keyed at a frame. On any error the scene is left as it was.
 
     Without a camera of its own, the first person stands at the 3D cursor, and the camera where that puts it.
     temporary: a folder that will be deleted; a picture in there is packed into the file, as others are by `pack`.
@@ -65,31 +72,37 @@ def assemble(
             first = pelvis_cam(body, result.people[0])
             camera_to_world = placement.standing_camera(up.cam, result.camera_height, first, cursor)
             floor = float(cursor[2])
-        frame = None
+        view_frame = None
         if camera is None:  # none was there, or it was deleted in the meantime
-            camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
+            camera, view_frame = _make_camera(source, result, camera_matrix(camera_to_world, unit), temporary, pack)
             made_here.collection.objects.link(camera)
-            camera.matrix_world = camera_matrix(camera_to_world, unit)
-            # Fit from Cameras shall not take it for one whose place is known.
-            camera[PHOTO_CAMERA] = True
-            pack = pack or temporary in result.image.parents
-            images.show_behind(camera, result.image, Path(source.footage).name, pack=pack)
-        made_here.note_picture(camera, frame is not None, source.footage, result.size, result.K)
-        made_here.add_frame(scene.frame_current)
+        made_here.note_picture(camera, view_frame is not None, source.footage, result.size, result.K)
+        made_here.add_frame(frame)
         settle(made_here, up)
         view = PhotoView(source, result, camera, camera_to_world, unit, floor)
-        several = len(result.people) > 1
-        bodies = tuple(
-            add_person(made_here, f"{source.name} person {index + 1}" if several else source.name, body, index, view)
-            for index in range(len(result.people))
-        )
+        names = [f"{source.name} person {index + 1}" for index in range(len(result.people))]
+        names = names if len(names) > 1 else [source.name]
+        bodies = tuple(add_person(made_here, name, body, index, view) for index, name in enumerate(names))
         for made in bodies:
-            key_pose(made.rig, scene.frame_current)
-    if frame:
-        cameras.set_frame(scene, frame)
+            key_pose(made.rig, frame)
+    if view_frame:
+        cameras.set_frame(scene, view_frame)
         scene.camera = camera
     select_bodies(context, [made.rig for made in bodies])
-    return Outcome(made_here.collection, camera, bodies, frame is not None)
+    return Outcome(made_here.collection, camera, bodies, view_frame is not None)
+
+
+def _make_camera(
+    source: Source, result: ImageResult, matrix: Matrix, temporary: Path, pack: bool
+) -> tuple[bpy.types.Object, cameras.Frame]:
+    """A camera that matches the picture and has it as its background, linked nowhere yet; and the frame it needs."""
+    camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
+    camera.matrix_world = matrix
+    # Fit from Cameras shall not take it for one whose place is known.
+    camera[PHOTO_CAMERA] = True
+    pack = pack or temporary in result.image.parents
+    images.show_behind(camera, result.image, source.title, pack=pack)
+    return camera, frame
 
 
 @dataclass(frozen=True)

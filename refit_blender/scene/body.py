@@ -207,9 +207,9 @@ def _place_bone(bone: bpy.types.EditBone, head: np.ndarray) -> None:
 
 def _edit(rig: bpy.types.Object, change: Callable[[bpy.types.ArmatureEditBones], None]) -> None:
     """Edit bones exist in Edit mode only, and Edit mode for the active object only. Raises SourceError."""
-    bpy.context.view_layer.objects.active = rig
     if not rig.visible_get():
         raise SourceError(f"Body “{rig.name}” is hidden: show it, so that its joints can be moved.")
+    bpy.context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
     try:
         change(rig.data.edit_bones)

@@ -56,7 +56,7 @@ def movie_still(movie: Path, number: int, folder: Path) -> Path:
         image.scale(*image.size, frame=min(max(number, 1), last))
         pixels = pixels_of(image)
     # Quick to write, and a movie has no alpha.
-    return write_pixels(pixels, folder / "still.bmp")
+    return write_pixels(pixels, folder / f"{movie.stem} picture {number}.bmp")
 
 
 def shown_number(user: bpy.types.ImageUser, frame: int) -> int:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +103,16 @@ def image_file(image: bpy.types.Image, folder: Path) -> Path:
                 raise SourceError(f"The file of image “{image.name}” is missing: {path}.")
             return write_shown(image, folder / f"{path.stem}.png") if _is_blenders_own(image) else path
         if _is_blenders_own(image):
-            return write_shown(image, folder / "packed.png")
-        copy = folder / f"packed{_SUFFIXES.get(image.file_format, path.suffix or '.png')}"
+            return write_shown(image, folder / f"{_file_stem(image)}.png")
+        copy = folder / f"{_file_stem(image)}{_SUFFIXES.get(image.file_format, path.suffix or '.png')}"
         copy.write_bytes(image.packed_file.data)
         return copy
-    return write_shown(image, folder / "pixels.png")
+    return write_shown(image, folder / f"{_file_stem(image)}.png")
+
+
+def _file_stem(image: bpy.types.Image) -> str:
+    """What to call a copy, so that messages name the picture and not the copy."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", Path(footage_of(image)).stem or image.name)[:100]
 
 
 def _is_blenders_own(image: bpy.types.Image) -> bool:
@@ -130,12 +136,13 @@ def engine_file(path: Path, folder: Path) -> Path:
 
 def mirrored_file(path: Path, folder: Path, flip_x: bool, flip_y: bool) -> Path:
     """A file in `folder` with the picture mirrored. Raises SourceError for one that Blender cannot read."""
+    name = f"{path.stem} mirrored.png"
     with loaded(path) as image:
         if image.is_float:
             path = write_shown(image, folder / "shown.png")
     with loaded(path) as image:
         pixels = pixels_of(image)
-    return write_pixels(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1], folder / "mirrored.png")
+    return write_pixels(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1], folder / name)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
 import bpy
 import numpy as np
 from mathutils import Euler, Matrix, Quaternion, Vector
@@ -36,12 +39,30 @@ def set_pose(rig: bpy.types.Object, rotations: np.ndarray, pelvis: np.ndarray) -
         _set_basis(bone, Matrix.LocRotScale(bone.location, Matrix(rotation), bone.scale))
 
 
+def pelvis_of(rig: bpy.types.Object) -> np.ndarray:
+    """The pelvis [3] in the world as the rig is posed now, in the scene's units. Raises SourceError."""
+    return np.array(rig.matrix_world @ pose_bones(rig)[0].head)
+
+
 def key_pose(rig: bpy.types.Object, frame: int) -> None:
     """Key the pose that the rig is in."""
     bones = pose_bones(rig)
     bones[0].keyframe_insert("location", frame=frame, group=ROOT)
     for bone in bones:
         bone.keyframe_insert(_rotation_property(bone), frame=frame, group=bone.name)
+
+
+@contextlib.contextmanager
+def at_frame(scene: bpy.types.Scene, frame: int) -> Iterator[None]:
+    """Be at a frame for a while: the user may have gone to another one."""
+    current = scene.frame_current
+    if current != frame:
+        scene.frame_set(frame)
+    try:
+        yield
+    finally:
+        if current != frame:
+            scene.frame_set(current)
 
 
 def curves_of(owner: bpy.types.ID) -> list[bpy.types.FCurve]:
@@ -75,7 +96,12 @@ def move_root(rig: bpy.types.Object, change: Matrix) -> None:
     _set_basis(bone, change @ bone.matrix_basis)
 
 
-def _map_keys(curves: dict, bone: bpy.types.PoseBone, name: str, mapping) -> None:
+def _map_keys(
+    curves: dict[tuple[str, int], bpy.types.FCurve],
+    bone: bpy.types.PoseBone,
+    name: str,
+    mapping: Callable[[list[float], list[float] | None], Iterable[float]],
+) -> None:
     """Replace the values of a bone's property at all of its keys; `mapping` gets all components, and the last result."""
     path = bone.path_from_id(name)
     static = list(getattr(bone, name))

@@ -85,21 +85,24 @@ def boxes_of(
     return boxes
 
 
-def match(
-    boxes: Sequence[Sequence[float]], known: Mapping[int, np.ndarray], limit: float | None
-) -> dict[int, int]:
+def match(boxes: Sequence[Sequence[float]], known: Mapping[int, np.ndarray], limit: float) -> dict[int, int]:
     """Which of the boxes [N,4] is which body: the number of a body by the index of its box, the nearest pairs first.
 
-    limit: how far apart they may be (see `Limits`); None for any distance.
+    limit: how far apart they may be (see `Limits`).
     """
-    pairs = []
+    distances = {}
     for index, box in enumerate(np.asarray(boxes, dtype=np.float64).reshape(-1, 4)):
         for number, other in known.items():
             apart = np.linalg.norm((box[:2] + box[2:] / 2) - (other[:2] + other[2:] / 2))
-            pairs.append((apart / max(box[3], other[3], 1.0), index, number))
+            distances[index, number] = float(apart / max(box[3], other[3], 1.0))
+    return nearest_pairs(distances, limit)
+
+
+def nearest_pairs(distances: Mapping[tuple[int, int], float], limit: float) -> dict[int, int]:
+    """Pairs (index, number) with the least distances, each index and number once, none beyond the limit."""
     found: dict[int, int] = {}
-    for distance, index, number in sorted(pairs):
-        if index not in found and number not in found.values() and (limit is None or distance <= limit):
+    for (index, number), distance in sorted(distances.items(), key=lambda item: item[1]):
+        if index not in found and number not in found.values() and distance <= limit:
             found[index] = number
     return found
 

@@ -98,12 +98,15 @@ class Reconstruction:
         """The frames of the scene at which it was made or updated."""
         return list(self.collection.get(FRAMES, ()))
 
+    @property
+    def next_number(self) -> int:
+        """The number of the next person who is taken in."""
+        return 1 + max((int(number) for number in self.collection.get(BODIES) or ()), default=0)
+
     def add_body(self, rig: bpy.types.Object) -> int:
         """Take a rig in as the next person; its number."""
-        noted = self.collection.get(BODIES)
-        known = dict(noted.items()) if noted else {}
-        number = 1 + max((int(one) for one in known), default=0)
-        self.collection[BODIES] = {**known, str(number): rig}
+        noted, number = self.collection.get(BODIES), self.next_number
+        self.collection[BODIES] = {**(dict(noted.items()) if noted else {}), str(number): rig}
         return number
 
     def add_frame(self, frame: int) -> None:
@@ -137,6 +140,11 @@ def in_scene(scene: bpy.types.Scene) -> list[Reconstruction]:
     """The scene's reconstructions, the latest first."""
     inside = set(scene.collection.children_recursive)
     return sorted((one for one in _everywhere() if one.collection in inside), key=lambda one: -one.number)
+
+
+def numbered(scene: bpy.types.Scene, number: int) -> Reconstruction | None:
+    """The scene's reconstruction with this number: after an undo, earlier references lead nowhere."""
+    return next((one for one in in_scene(scene) if one.number == number), None)
 
 
 def of(candidate: bpy.types.Object | None) -> Reconstruction | None:

@@ -35,6 +35,11 @@ class Source:
     camera: str | None = None
     camera_to_world: np.ndarray | None = None
 
+    @property
+    def title(self) -> str:
+        """The picture's name for messages."""
+        return Path(self.footage).name
+
 
 def file_source(path: Path, folder: Path, *, focal: float | None = None, focal_mm: float | None = None) -> Source:
     """A picture file; its focal length in pixels, or in millimetres on a sensor whose longer side is 36 mm.

@@ -51,7 +51,7 @@ def update_photo(
     rigs = known.bodies
     for part in parts:
         for number in part.known.values():
-            _check(rigs.get(number), part.result)
+            check_reposable(rigs.get(number), str(part.result.body_file))
     leave_edit_mode(context)
     scene = context.scene
     unit = cameras.metres_per_unit(scene)
@@ -80,16 +80,17 @@ def update_photo(
     return Outcome(known.collection, camera, tuple(done))
 
 
-def _check(rig: bpy.types.Object | None, result: ImageResult) -> None:
+def check_reposable(rig: bpy.types.Object | None, body_file: str) -> None:
+    """Raises SourceError where a rig cannot take the poses of a result with this body file."""
     if rig is None:
         raise SourceError("A body was deleted while the job ran.")
-    if rig.get("refit_body_file") != str(result.body_file):
+    if rig.get("refit_body_file") != body_file:
         raise SourceError(f"“{rig.name}” was made from another body file: set Next Press to New in the preferences.")
     pose_bones(rig)
 
 
 def _add(known: Reconstruction, source: Source, body: Body, index: int, view: PhotoView, frame: int) -> BodyObjects:
-    made = add_person(known, f"{source.name} person {max(known.bodies, default=0) + 1}", body, index, view)
+    made = add_person(known, f"{source.name} person {known.next_number}", body, index, view)
     key_pose(made.rig, frame)
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 import numpy as np
-from mathutils import Matrix
+from mathutils import Matrix, Vector
 
 from ..errors import SourceError
 from . import cameras, keying, placement
@@ -14,6 +14,9 @@ from .reconstructions import Reconstruction, Up
 
 # On the collection: the up [3] in the camera frame by which camera and bodies stand at the moment.
 _STANDING = "refit_up_standing"
+# On the collection: the point [3] in the camera frame, in the scene's units, about which they turn. Turns lift the bodies
+# back onto the floor, and the point goes with them, so that the way back leads to where they were.
+_PIVOT = "refit_pivot"
 ON_FLOOR = "refit_on_floor"
 
 _setting = False
@@ -53,6 +56,7 @@ class RefitUpright(bpy.types.PropertyGroup):
 def settle(reconstruction: Reconstruction, up: Up) -> None:
     """Note how a camera's up was found; the camera stands by it already."""
     reconstruction.note_up(up)
+    reconstruction.collection.pop(_PIVOT, None)
     _set_angles(reconstruction, *placement.angles_of(up.cam))
 
 
@@ -106,26 +110,33 @@ def _correct(reconstruction: Reconstruction, settings: RefitUpright, context: bp
         return
     context.view_layer.update()
     camera = reconstruction.camera
-    R, _ = cameras.extrinsics(np.array(camera.matrix_world), camera.name)
+    R, t = cameras.extrinsics(np.array(camera.matrix_world), camera.name)
     turn = placement.turn_between(R.T, before, after)
     rigs = list(reconstruction.bodies.values())
-    pivot = np.array(rigs[0].matrix_world.translation)
+    notes = reconstruction.collection
+    if _PIVOT not in notes:
+        notes[_PIVOT] = (R @ np.array(rigs[0].matrix_world.translation) + t).tolist()
+    pivot = R.T @ (np.array(notes[_PIVOT][:]) - t)
     touching = [rig for rig in rigs if rig.get(ON_FLOOR, True)] or rigs
     points = np.concatenate([_contacts(rig) for rig in touching])
     lift = float(points[:, 2].min() - ((points - pivot) @ turn.T + pivot)[:, 2].min())
     motion = Matrix(placement.about(turn, pivot, lift))
     for rig in rigs:
-        _move(rig, motion)
+        _move(rig, motion, pivot[2])
     camera.matrix_world = motion @ camera.matrix_world
-    reconstruction.collection[_STANDING] = after.tolist()
+    notes[_STANDING] = after.tolist()
 
 
-def _move(rig: bpy.types.Object, motion: Matrix) -> None:
-    """Turn a body in the world: its origin stays at its height and its axes as they are, the root bone does the rest."""
+def _move(rig: bpy.types.Object, motion: Matrix, level: float) -> None:
+    """Turn a body in the world: its axes and the height of its origin stay, the root bone does the rest.
+
+    level: the height at which the origin's place on the ground is followed.
+    """
     stood = rig.matrix_world.copy()
     stands = stood.copy()
     if not rig.constraints and not any(curve.data_path == "location" for curve in keying.curves_of(rig)):
-        stands.translation = (*(motion @ stood.translation)[:2], stood.translation.z)
+        x, y, z = stood.translation
+        stands.translation = (*(motion @ Vector((x, y, level)))[:2], z)
         rig.matrix_world = stands
     keying.move_root(rig, stands.inverted() @ motion @ stood)
 

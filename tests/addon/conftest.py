@@ -42,6 +42,15 @@ def clean_scene(addon: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def preferences() -> Iterator[bpy.types.AddonPreferences]:
+    """The add-on's preferences, as they were afterwards."""
+    found = bpy.context.preferences.addons[refit_blender.__name__].preferences
+    yield found
+    for name in ("next_press", "look_through", "pack_photo"):
+        found.property_unset(name)
+
+
+@pytest.fixture
 def photo(tmp_path: Path) -> Path:
     """A picture of 640 x 480 pixels."""
     path = tmp_path / "a photo.png"

@@ -85,6 +85,12 @@ def random_rotations(rng: np.random.Generator, count: int, largest: float) -> np
     return np.eye(3) + np.sin(angles) * cross + (1 - np.cos(angles)) * cross @ cross
 
 
+def _box_around(projected: np.ndarray) -> np.ndarray:
+    """The box [4] around homogeneous pixels [V,3]."""
+    pixels = projected[:, :2] / projected[:, 2:]
+    return np.round(np.concatenate([pixels.min(axis=0), np.ptp(pixels, axis=0)]), 2)
+
+
 def write_result(
     path: Path, body_file: Path, body: dict[str, np.ndarray], image: Path, *, people: int = 1, K=None, size=(640, 480)
 ):
@@ -105,7 +111,7 @@ def write_result(
         "image_size": np.array(size),
         "K": K,
         "focal_source": np.array("default"),
-        "boxes_xywh": np.tile([10.0, 20, 100, 200], (people, 1)),
+        "boxes_xywh": np.array([_box_around(one @ K.T) for one in vertices]),
         "scores": np.full(people, 0.9),
         "betas": betas,
         "rotmats": rotmats,

@@ -104,7 +104,7 @@ class Fitter(FitJob):
         if boxes is None:
             boxes, scores = self._found_boxes(photo, intrinsics)
         else:
-            scores = np.ones(len(boxes))
+            scores = np.full(len(boxes), np.nan)
         known_up = given_up(request.up, photo.up_sensor)
         intrinsics, lines = self.look_for_lines(photo.pixels, boxes, intrinsics, photo.quarter_turns)
         people = self.fit(photo.pixels, boxes, intrinsics, roll=photo.quarter_turns * np.pi / 2)
