@@ -84,6 +84,16 @@ class FakeEngine:
     body: dict[str, np.ndarray]
     result: dict[str, np.ndarray]
 
+    def prepare(self, image: Path, **result) -> dict[str, np.ndarray]:
+        """What it answers from now on for one picture."""
+        return synthetic_body.write_result(
+            self.folder / "result.npz", self.folder / "body.npz", self.body, image, **result
+        )
+
+    def requests(self) -> list[dict[str, Any]]:
+        """All that it was asked, the parameters and the method."""
+        return [json.loads(line) for line in (self.folder / "requests").read_text().splitlines()]
+
     def prepare_views(self, names: Sequence[str], **result) -> dict[str, np.ndarray]:
         """What it answers for these cameras."""
         return synthetic_body.write_views_result(
