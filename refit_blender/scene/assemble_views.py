@@ -66,8 +66,9 @@ def assemble_views(
     poses = [_pose(person, body, unit) for person in result.people]
     joints = [body.joints(person.betas) for person in result.people]
     rigs = _recognise(known, [pose.pelvis(rest) for pose, rest in zip(poses, joints, strict=True)], unit)
+    redo = known is not None and known.frames == [frame]
     for rig in rigs.values():
-        check_reposable(rig, str(result.body_file))
+        check_reposable(rig, str(result.body_file), shape=redo)
     bodies: dict[int, BodyObjects] = {}
     with nothing_left_on_error():
         made_here = known or reconstructions.start(context.scene, name, "views")
@@ -75,7 +76,6 @@ def assemble_views(
             title = f"{name} person {made_here.next_number}"
             bodies[index] = build_body(title, body, poses[index], made_here.collection)
             made_here.add_body(bodies[index].rig)
-    redo = made_here.frames == [frame]
     for index, rig in rigs.items():
         if redo:
             set_shape(rig, poses[index].betas, joints[index])

@@ -104,10 +104,10 @@ def is_rig(candidate: bpy.types.Object | None) -> bool:
 
 
 def rig_of(candidate: bpy.types.Object | None) -> bpy.types.Object | None:
-    """The rig that an object belongs to: itself, or the nearest of its parents that is one."""
+    """The rig that an object belongs to: itself, or the nearest of its parents that is one; it must not be deleted."""
     while candidate is not None and not is_rig(candidate):
         candidate = candidate.parent
-    return candidate
+    return candidate if candidate is not None and candidate.users_scene else None
 
 
 def note(rig: bpy.types.Object, **values: object) -> None:
@@ -162,6 +162,12 @@ def move_joints(rig: bpy.types.Object, joints: np.ndarray) -> None:
     _edit(rig, place)
 
 
+def check_visible(rig: bpy.types.Object) -> None:
+    """Raises SourceError where Blender could not enter Edit mode, so that joints cannot be moved."""
+    if not rig.visible_get():
+        raise SourceError(f"Body “{rig.name}” is hidden: show it, so that its joints can be moved.")
+
+
 def set_shape(rig: bpy.types.Object, betas: np.ndarray, joints: np.ndarray) -> None:
     """Give a body another shape [10] with its rest joints [24,3], in Object mode. Raises SourceError."""
     move_joints(rig, joints)
@@ -207,8 +213,7 @@ def _place_bone(bone: bpy.types.EditBone, head: np.ndarray) -> None:
 
 def _edit(rig: bpy.types.Object, change: Callable[[bpy.types.ArmatureEditBones], None]) -> None:
     """Edit bones exist in Edit mode only, and Edit mode for the active object only. Raises SourceError."""
-    if not rig.visible_get():
-        raise SourceError(f"Body “{rig.name}” is hidden: show it, so that its joints can be moved.")
+    check_visible(rig)
     bpy.context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
     try:

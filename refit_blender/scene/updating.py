@@ -23,7 +23,7 @@ from .assemble import (
     pelvis_cam,
     select_bodies,
 )
-from .body import BodyObjects, body_mesh, set_shape
+from .body import BodyObjects, body_mesh, check_visible, set_shape
 from .keying import key_pose, pose_bones, set_pose
 from .recognition import camera_place
 from .reconstructions import Reconstruction, Up
@@ -51,7 +51,7 @@ def update_photo(
     rigs = known.bodies
     for part in parts:
         for number in part.known.values():
-            check_reposable(rigs.get(number), str(part.result.body_file))
+            check_reposable(rigs.get(number), str(part.result.body_file), shape=redo)
     leave_edit_mode(context)
     scene = context.scene
     unit = cameras.metres_per_unit(scene)
@@ -80,13 +80,15 @@ def update_photo(
     return Outcome(known.collection, camera, tuple(done))
 
 
-def check_reposable(rig: bpy.types.Object | None, body_file: str) -> None:
-    """Raises SourceError where a rig cannot take the poses of a result with this body file."""
+def check_reposable(rig: bpy.types.Object | None, body_file: str, *, shape: bool) -> None:
+    """Raises SourceError where a rig cannot take the poses of a result with this body file, and the shapes if need be."""
     if rig is None:
         raise SourceError("A body was deleted while the job ran.")
     if rig.get("refit_body_file") != body_file:
         raise SourceError(f"“{rig.name}” was made from another body file: set Next Press to New in the preferences.")
     pose_bones(rig)
+    if shape:
+        check_visible(rig)
 
 
 def _add(known: Reconstruction, source: Source, body: Body, index: int, view: PhotoView, frame: int) -> BodyObjects:
