@@ -66,7 +66,7 @@ class FinishedFit(Summary):
 
 
 class CameraFit(EngineJob):
-    """The job for several cameras. name: for the new objects; update: move the bodies that these cameras gave before."""
+    """The job for several cameras. name: for the new objects; update: move the bodies that they gave before."""
 
     def __init__(
         self, name: str, views: Sequence[CameraView], options: Options, folder: Path, *, update: bool = False

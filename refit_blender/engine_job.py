@@ -32,9 +32,9 @@ class Options:
     """What the engine shall do with a picture, or with the pictures of several cameras.
 
     people: whom to take, or boxes: [[x, y, w, h], ...] in pixels of a single picture. body: SMPL file, or None for
-    the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. height: metres
-    that the person stands, of several the largest one. overlay: draw one, too. confidence: say how far each joint may be
-    off.
+    the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. height: how
+    tall the person stands, of several the largest one, in metres. overlay: draw one, too. confidence: say how far each
+    joint may be off.
     """
 
     people: People = "all"

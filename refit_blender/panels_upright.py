@@ -23,19 +23,24 @@ SOURCES = {
 class REFIT_PT_upright(RefitPanel, bpy.types.Panel):
     bl_label = "Upright"
     bl_parent_id = "REFIT_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         known = reconstructions.of(context.active_object)
         return known is not None and known.up is not None
 
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        """The essence, for the closed panel."""
+        known = reconstructions.of(context.active_object)
+        self.layout.label(text=up_status(known), icon="CHECKMARK" if _is_sure(known) else "QUESTION")
+
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
         known = reconstructions.of(context.active_object)
-        sure = known.up.sure or upright.set_by_hand(known)
-        draw_text(layout, up_note(known), icon="CHECKMARK" if sure else "QUESTION")
+        draw_text(layout, up_note(known))
         if problem := upright.obstacle(known):
             if known.own_camera or known.camera is None:
                 draw_text(layout, problem, icon="ERROR")
@@ -44,6 +49,19 @@ class REFIT_PT_upright(RefitPanel, bpy.types.Panel):
         column.prop(known.collection.refit, "pitch")
         column.prop(known.collection.refit, "roll")
         layout.operator("refit.reset_upright", icon="LOOP_BACK")
+
+
+def _is_sure(known: Reconstruction) -> bool:
+    return known.up.sure or known.up.source == "camera" or upright.set_by_hand(known)
+
+
+def up_status(known: Reconstruction) -> str:
+    """How certain it is, in a word or two."""
+    if upright.set_by_hand(known):
+        return "by hand"
+    if known.up.source == "camera":
+        return "by the camera"
+    return f"{'sure' if known.up.sure else 'a guess'}, ± {known.up.std_deg:.0f}°"
 
 
 def up_note(known: Reconstruction) -> str:

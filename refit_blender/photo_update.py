@@ -16,7 +16,7 @@ import bpy
 import numpy as np
 
 from . import engine
-from .engine_job import EngineJob, Options, Summary, counted, floats, messages_of
+from .engine_job import EngineJob, Options, Summary, counted, messages_of
 from .errors import Cancelled, EngineFailure, EngineProtocolError, RefitError, SourceError
 from .jobs import Request
 from .progress import Progress
@@ -72,7 +72,7 @@ class _Ask:
 def photo_job(
     context: bpy.types.Context, source: Source, options: Options, folder: Path, *, update: bool, pack: bool
 ) -> EngineJob:
-    """Start the job for a picture: an update of what was reconstructed from it, if that is wanted and there, or a new one."""
+    """Start the job for a picture: an update of what it gave before, if that is wanted and there, or a new one."""
     kind = "smpl" if options.body else "bundled"
     known = recognition.known_photo(context.scene, source, kind, context.active_object) if update else None
     if known:

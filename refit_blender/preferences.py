@@ -63,7 +63,11 @@ class RefitPreferences(bpy.types.AddonPreferences):
         name="Next Press",
         description="What another press does with bodies that the same picture, footage or cameras gave before",
         items=(
-            ("UPDATE", "Update", "The same bodies are posed anew and keyed at the current frame; they keep their shape"),
+            (
+                "UPDATE",
+                "Update",
+                "The same bodies are posed anew and keyed at the current frame; they keep their shape",
+            ),
             ("NEW", "New", "New bodies are made"),
         ),
     )

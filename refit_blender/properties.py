@@ -24,6 +24,7 @@ from .scene import cameras, sources
 from .scene.body import is_rig, shape_of
 from .scene.camera_choice import Candidate, candidates
 
+
 def _forget_texts(_self: RefitSettings, _context: bpy.types.Context) -> None:
     session.forget_texts()
 

@@ -42,8 +42,8 @@ CLASSES: tuple[type, ...] = (
     panels.REFIT_PT_people,
     panels.REFIT_PT_body,
     panels.REFIT_PT_solve,
-    panels.REFIT_PT_result,
     panels_upright.REFIT_PT_upright,
+    panels.REFIT_PT_result,
     panels_cameras.REFIT_PT_views,
     panels_confidence.REFIT_PT_confidence,
     panels.REFIT_PT_shape,
@@ -53,6 +53,12 @@ CLASSES: tuple[type, ...] = (
 _command = None
 
 
+@bpy.app.handlers.persistent
+def _forget_texts(*_) -> None:
+    """What the last job said is about a scene that is no longer so."""
+    session.forget_texts()
+
+
 def register() -> None:
     global _command
     for cls in CLASSES:
@@ -60,6 +66,8 @@ def register() -> None:
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
     bpy.types.Collection.refit = bpy.props.PointerProperty(type=RefitUpright)
     bpy.types.TOPBAR_MT_file_import.append(calibration.menu_entry)
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
+        handlers.append(_forget_texts)
     _command = bpy.utils.register_cli_command(cli.COMMAND, cli.main)
     engine.tidy_managed_root()
     # Blender as a Python module does not switch add-ons off at its end, and can hang on what is still registered.
@@ -76,6 +84,8 @@ def unregister() -> None:
     bpy.utils.unregister_cli_command(_command)
     _command = None
     bpy.types.TOPBAR_MT_file_import.remove(calibration.menu_entry)
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
+        handlers.remove(_forget_texts)
     del bpy.types.Collection.refit
     del bpy.types.Scene.refit
     for cls in reversed(CLASSES):

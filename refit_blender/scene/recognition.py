@@ -68,9 +68,7 @@ def _of_one_sequence(one: Path, other: Path) -> bool:
     return (parts[0][1], parts[0][3]) == (parts[1][1], parts[1][3])
 
 
-def boxes_of(
-    known: Reconstruction, camera_to_world: np.ndarray, K: np.ndarray, unit: float
-) -> dict[int, np.ndarray]:
+def boxes_of(known: Reconstruction, camera_to_world: np.ndarray, K: np.ndarray, unit: float) -> dict[int, np.ndarray]:
     """Boxes [4] (x, y, w, h) in pixels around the joints of the bodies, as they stand now, by their numbers.
 
     camera_to_world [4,4] in OpenCV's axes and metres, of which the scene's unit has `unit`.

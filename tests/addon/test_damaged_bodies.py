@@ -45,17 +45,12 @@ def one_sentence():
         assert "Traceback" not in text and text.strip().endswith((".", "failed, context is incorrect"))
 
 
-def use(body) -> None:
+def use_bodies() -> None:
     """Every operator, panel and function that reads a body."""
     bpy.context.view_layer.update()
-    for item in (body.rig, body.mesh):
-        try:
-            item.name
-        except ReferenceError:
-            continue
-        if item.name in bpy.context.view_layer.objects:
-            bpy.context.view_layer.objects.active = item
-            draw_panels()
+    for item in bpy.context.view_layer.objects[:]:
+        bpy.context.view_layer.objects.active = item
+        draw_panels()
     for call in (
         bpy.ops.refit.joints_to_shape,
         bpy.ops.refit.toggle_correctives,
@@ -168,7 +163,7 @@ def test_everything_answers(photo, install_fake, harm, correctives):
     name = body.rig.name
     bpy.context.scene.refit.image_path = str(photo)
     harm(body)
-    use(body)
+    use_bodies()
     bpy.context.scene.frame_set(9)
     with one_sentence():
         bpy.ops.refit.reconstruct()

@@ -280,7 +280,9 @@ def test_shape_of_another_body_model_is_refused(engine_for_cameras):
     (first,) = fit()
     first["refit_body_kind"] = "smpl"
     bpy.context.scene.refit.fixed_shape = first
-    with pytest.raises(RuntimeError, match="“cameras person 1” is an SMPL body: its shape means nothing to the bundled body"):
+    with pytest.raises(
+        RuntimeError, match="“cameras person 1” is an SMPL body: its shape means nothing to the bundled body"
+    ):
         bpy.ops.refit.fit_cameras()
 
 
