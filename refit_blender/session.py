@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """job, install: what is running; error, install_error: the last sentence for the user; report: the last success, with
-    remarks.
+    """job, install: what is running; error, install_error: the last sentence for the user; report: the last success, and
+    remarks: what was odd about it.
     """
 
     job: EngineJob | None = None

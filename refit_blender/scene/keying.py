@@ -102,7 +102,7 @@ def _map_keys(
     name: str,
     mapping: Callable[[list[float], list[float] | None], Iterable[float]],
 ) -> None:
-    """Replace the values of a bone's property at all of its keys; `mapping` gets all components, and the last result."""
+    """Replace the values of a bone's property at all of its keys; `mapping` gets all of them and the last result."""
     path = bone.path_from_id(name)
     static = list(getattr(bone, name))
     own = {index: curves[path, index] for index in range(len(static)) if (path, index) in curves}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where things stand: the level frame of a photo's camera, its pitch and roll, and turns that leave the overlay as it is.
+"""Where things stand: the level frame of a photo's camera, its pitch and roll, and turns that keep the overlay.
 
 Camera frames have OpenCV's axes. The level frame has X to the right, Y ahead and Z up. Arrays only.
 """

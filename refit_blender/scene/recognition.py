@@ -20,8 +20,8 @@ from .sources import Source
 class Limits:
     """How far the middle of a person's box may lie from that of a body, in the height of the larger.
 
-    same_picture: the body was fitted to this very picture. other_picture: somebody who moved; two people who walk side by
-    side are half a height apart.
+    same_picture: the body was fitted to this very picture; people side by side are at least 0.25 apart. other_picture:
+    somebody who moved, while somebody else came or went.
     """
 
     same_picture: float = 0.2

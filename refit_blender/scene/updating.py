@@ -81,11 +81,11 @@ def update_photo(
 
 
 def check_reposable(rig: bpy.types.Object | None, body_file: str, *, shape: bool) -> None:
-    """Raises SourceError where a rig cannot take the poses of a result with this body file, and the shapes if need be."""
+    """Raises SourceError where a rig cannot take poses of a result with this body file, and shapes if need be."""
     if rig is None:
         raise SourceError("A body was deleted while the job ran.")
     if rig.get("refit_body_file") != body_file:
-        raise SourceError(f"“{rig.name}” was made from another body file: set Next Press to New in the preferences.")
+        raise SourceError(f"“{rig.name}” has another body file: choose that, or set Next Press to New in the preferences.")
     pose_bones(rig)
     if shape:
         check_visible(rig)

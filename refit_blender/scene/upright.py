@@ -14,7 +14,7 @@ from .reconstructions import Reconstruction, Up
 
 # On the collection: the up [3] in the camera frame by which camera and bodies stand at the moment.
 _STANDING = "refit_up_standing"
-# On the collection: the point [3] in the camera frame, in the scene's units, about which they turn. Turns lift the bodies
+# On the collection: the point [3] in the camera frame, in the scene's units, about which they turn. Bodies are lifted
 # back onto the floor, and the point goes with them, so that the way back leads to where they were.
 _PIVOT = "refit_pivot"
 ON_FLOOR = "refit_on_floor"
@@ -31,7 +31,7 @@ class RefitUpright(bpy.types.PropertyGroup):
 
     pitch: bpy.props.FloatProperty(
         name="Pitch",
-        description="How far the photo's camera looks up; negative where it looks down. Camera and bodies turn together",
+        description="How far the photo's camera looks up; negative: down. Camera and bodies turn together",
         subtype="ANGLE",
         min=np.radians(-89),
         max=np.radians(89),

@@ -2,7 +2,8 @@
 """An engine that speaks the protocol and answers with a prepared result, or misbehaves as it is told.
 
 Usage: fake_engine.py FOLDER. FOLDER holds result.npz (for several cameras views.npz, for shapes shape.json) and, in the
-file behaviour, what to do; what was asked is written there as request.json, and all of it, one line each, in the file requests.
+file behaviour, what to do; what was asked last is written there as request.json, and all of it, line by line, in the file
+requests.
 """
 
 import json

@@ -150,8 +150,8 @@ def delete_collection(body):
 
 
 HARMS = (
-    delete_key, delete_first_key, apply_all, rename_bone, rename_root, delete_mesh, delete_rig, unlink_rig, delete_camera,
-    join_meshes, give_other_child, hide, empty_properties, spoil_betas, delete_collection,
+    delete_key, delete_first_key, apply_all, rename_bone, rename_root, delete_mesh, delete_rig, unlink_rig,
+    delete_camera, join_meshes, give_other_child, hide, empty_properties, spoil_betas, delete_collection,
 )  # fmt: skip
 
 
