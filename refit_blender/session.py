@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """job, install: what is running; error, install_error: the last sentence for the user; report: the last success, and
+    """job, install: what is running; error, install_error: the last sentence for the user; report: the last success;
     remarks: what was odd about it.
     """
 

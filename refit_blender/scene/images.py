@@ -29,6 +29,7 @@ _SUFFIXES = {
 _BLENDERS_OWN = frozenset(".tga .exr .dpx .cin .hdr .rgb .rgba .sgi .psd .dds".split())
 # Larger pictures are not converted: Blender keeps 16 bytes for a pixel, and so does the copy.
 _MAX_PIXELS = 150_000_000
+LONGEST_SEQUENCE = 1048574  # the most frames that Blender counts
 _FORMATS = {".png": "PNG", ".bmp": "BMP"}
 
 
@@ -229,8 +230,17 @@ def show_behind(camera: bpy.types.Object, picture: Path, name: str, *, pack: boo
     camera.data.show_background_images = True
 
 
-def show_instead(camera: bpy.types.Object, picture: Path) -> None:
-    """Put another picture of the same size where a camera's first background is."""
+def show_instead(camera: bpy.types.Object, picture: Path, offset: int | None) -> None:
+    """Show a picture in place of the still that is a camera's first background.
+
+    offset: what a frame of the scene lacks to its picture's number, where pictures are a sequence that is shown in step.
+    """
     background = camera.data.background_images[0] if camera.data.background_images else None
-    if background and background.source == "IMAGE":
-        background.image = bpy.data.images.load(str(picture), check_existing=True)
+    if not background or background.source != "IMAGE" or (background.image and background.image.source != "FILE"):
+        return
+    background.image = bpy.data.images.load(str(picture), check_existing=offset is None)
+    if offset is not None:
+        background.image.source = "SEQUENCE"
+        user = background.image_user
+        user.frame_start, user.frame_offset, user.frame_duration = 1, offset, LONGEST_SEQUENCE
+        user.use_auto_refresh = True

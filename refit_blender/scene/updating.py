@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -24,6 +25,7 @@ from .assemble import (
     select_bodies,
 )
 from .body import BodyObjects, body_mesh, check_visible, set_shape
+from .frames import number_of
 from .keying import key_pose, pose_bones, set_pose
 from .recognition import camera_place
 from .reconstructions import Reconstruction, Up
@@ -74,10 +76,16 @@ def update_photo(
     if redo and source.camera is None:
         _renew_camera(scene, known, place, unit, parts[0].result)
     elif known.own_camera and source.camera is None and known.footage != source.footage:
-        images.show_instead(camera, source.picture)
+        images.show_instead(camera, source.picture, _offset(known, source, scene.frame_current))
     known.add_frame(scene.frame_current)
     select_bodies(context, [one.rig for one in done])
     return Outcome(known.collection, camera, tuple(done))
+
+
+def _offset(known: Reconstruction, source: Source, frame: int) -> int | None:
+    """By how much picture numbers run ahead of the frames, where they do so equally at the first and at this one."""
+    ahead = number_of(Path(source.footage)) - frame
+    return ahead if number_of(Path(known.footage)) - known.frames[0] == ahead else None
 
 
 def check_reposable(rig: bpy.types.Object | None, body_file: str, *, shape: bool) -> None:
@@ -85,7 +93,7 @@ def check_reposable(rig: bpy.types.Object | None, body_file: str, *, shape: bool
     if rig is None:
         raise SourceError("A body was deleted while the job ran.")
     if rig.get("refit_body_file") != body_file:
-        raise SourceError(f"“{rig.name}” has another body file: choose that, or set Next Press to New in the preferences.")
+        raise SourceError(f"“{rig.name}” has another body file: choose that, or set Next Press to New in Preferences.")
     pose_bones(rig)
     if shape:
         check_visible(rig)

@@ -12,7 +12,7 @@ from refit_blender.errors import SourceError
 from refit_blender.photo_update import PhotoUpdate
 from refit_blender.results import JOINT_NAMES
 from refit_blender.scene import body as bodies
-from refit_blender.scene import cameras, reconstructions, sources
+from refit_blender.scene import cameras, frames, images, reconstructions, sources
 from refit_blender.scene.keying import curves_of
 from refit_blender.session import state
 
@@ -181,9 +181,20 @@ def test_next_picture_of_a_sequence_belongs_to_it_at_another_frame(photo, instal
         picture.write_bytes(photo.read_bytes())
     known = press(pictures[0])
     assert press(pictures[1], 9) == known and known.frames == [1, 9]
-    background = known.camera.data.background_images[0].image
-    assert bpy.path.abspath(background.filepath) == str(pictures[1])
+    background = images.camera_background(known.camera)
+    for frame, picture in ((9, pictures[1]), (1, pictures[0])):
+        assert frames.background_file(background, frame, tmp_path) == picture
     assert press(pictures[2], 9) != known  # that frame has its picture
+
+
+def test_pictures_out_of_step_with_the_frames_are_shown_one_at_a_time(photo, install_fake, tmp_path):
+    install_fake()
+    pictures = [tmp_path / f"walk_{number:03d}.png" for number in (1, 4)]
+    for picture in pictures:
+        picture.write_bytes(photo.read_bytes())
+    known = press(pictures[0])
+    assert press(pictures[1], 30) == known
+    assert images.footage_of(images.camera_background(known.camera).picture) == str(pictures[1])
 
 
 def test_footage_behind_a_scenes_camera_updates_and_the_camera_may_move(photo, install_fake):
