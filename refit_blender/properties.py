@@ -215,12 +215,11 @@ class RefitSettings(bpy.types.PropertyGroup):
 
     def shape_options(self) -> Options:
         """The options that are set, for finding a shape. Raises SourceError where one is incomplete."""
-        return replace(self._options(self.iterations), betas=None)
+        return replace(self._options(self.iterations), betas=None, height=self._height())
 
     def _height(self) -> float | None:
-        """The known height in metres; a given shape has its own."""
-        known = self.height and not self.fixed_shape
-        return self.height * cameras.metres_per_unit(self.id_data) if known else None
+        """The known height in metres."""
+        return self.height * cameras.metres_per_unit(self.id_data) if self.height else None
 
     def _options(self, iterations: int, boxes: list[list[int]] | None = None) -> Options:
         if self.body == "FILE" and not self.body_path:
@@ -233,7 +232,7 @@ class RefitSettings(bpy.types.PropertyGroup):
             gender=self.gender.lower(),
             weights=_path(self.weights_path) if self.weights_path else None,
             betas=shape_of(self.fixed_shape, kind) if self.fixed_shape else None,
-            height=self._height(),
+            height=None if self.fixed_shape else self._height(),
             iterations=iterations,
             device=self.device.lower(),
             confidence=self.confidence,

@@ -78,6 +78,37 @@ def test_camera_stands_as_the_photo_says_and_looks_along_y(photo, tilted):
     assert np.degrees([known.collection.refit.pitch, known.collection.refit.roll]) == pytest.approx([-20, 7], abs=1e-4)
 
 
+@pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (-30, 12), (45, -170), (-89.9, 5), (10, 95)])
+def test_pitch_and_roll_say_which_way_is_up(pitch, roll):
+    up = placement.up_of(np.radians(pitch), np.radians(roll))
+    assert np.degrees(placement.angles_of(up)) == pytest.approx([pitch, roll], abs=1e-6)
+    R = placement.level_axes(up)
+    np.testing.assert_allclose(R @ up, [0, 0, 1], atol=1e-9)
+    np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
+    assert np.degrees(np.arcsin((R @ [0, 0, 1])[2])) == pytest.approx(pitch, abs=1e-6)
+
+
+def test_heading_is_that_of_the_camera():
+    up = placement.up_of(-0.4, 0.1)
+    place = placement.standing_camera(up, 1.5, np.array([0.2, 0.1, 4.0]), np.array([1.0, 2.0, 0.3]), heading=0.8)
+    assert placement.heading_of(place, up) == pytest.approx(0.8)
+    assert place[2, 3] == pytest.approx(1.8)
+    np.testing.assert_allclose((place @ [0.2, 0.1, 4.0, 1])[:2], [1, 2], atol=1e-9)
+
+
+def test_photo_from_straight_above(photo, install_fake):
+    fake = install_fake()
+    height = -(fake.result["vertices_cam"] @ [0, 0, -1]).min()
+    down = {"up_cam": np.array([0.0, 0, -1]), "camera_height": np.array(height)}
+    np.savez(fake.folder / "result.npz", **{**fake.result, **down})
+    known = press(photo)
+    assert not upright.set_by_hand(known)
+    assert min(skin[:, 2].min() for skin in skins(known)) == pytest.approx(0, abs=1e-4)
+    seen = pixels(known)
+    known.collection.refit.pitch = np.radians(-70)
+    np.testing.assert_allclose(pixels(known), seen, atol=0.02)
+
+
 def test_given_camera_is_not_moved(photo, install_fake):
     install_fake()
     scene = bpy.context.scene
