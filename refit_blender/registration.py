@@ -85,7 +85,8 @@ def unregister() -> None:
     _command = None
     bpy.types.TOPBAR_MT_file_import.remove(calibration.menu_entry)
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
-        handlers.remove(_forget_texts)
+        if _forget_texts in handlers:  # scripts may have cleared them
+            handlers.remove(_forget_texts)
     del bpy.types.Collection.refit
     del bpy.types.Scene.refit
     for cls in reversed(CLASSES):

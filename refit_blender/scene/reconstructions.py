@@ -137,8 +137,8 @@ def start(scene: bpy.types.Scene, name: str, kind: Kind) -> Reconstruction:
 
 
 def in_scene(scene: bpy.types.Scene) -> list[Reconstruction]:
-    """The scene's reconstructions, the latest first."""
-    inside = set(scene.collection.children_recursive)
+    """The scene's reconstructions that belong to this file, the latest first."""
+    inside = {collection for collection in scene.collection.children_recursive if collection.library is None}
     return sorted((one for one in _everywhere() if one.collection in inside), key=lambda one: -one.number)
 
 
