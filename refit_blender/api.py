@@ -190,9 +190,7 @@ def fit_shape(
     )
 
     def job(folder: Path) -> ShapeFit:
-        sources = [
-            file_source(Path(image), folder / str(index), focal=focal) for index, image in enumerate(images)
-        ]
+        sources = [file_source(Path(image), folder / str(index), focal=focal) for index, image in enumerate(images)]
         return shape_from_pictures(sources, options, folder)
 
     return _run(job, None, on_progress)

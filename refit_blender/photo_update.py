@@ -186,7 +186,7 @@ class PhotoUpdate(EngineJob):
         ask = self._asks[len(self._answers)]
         source = self.source
         if not self.redo and source.K is None:  # the camera stays
-            source = replace(source, focal=self._focal)
+            source = replace(source, focal=self._focal, focal_mm=None)
         folder = self._folder / f"request{len(self._answers)}"
         folder.mkdir()
         parameters = {**ask.options.parameters(), "images": [image_parameters(source, ask.options)]}

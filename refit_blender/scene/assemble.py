@@ -101,7 +101,7 @@ def _make_camera(
     # Fit from Cameras shall not take it for one whose place is known.
     camera[PHOTO_CAMERA] = True
     pack = pack or temporary in result.image.parents
-    images.show_behind(camera, result.image, source.title, pack=pack)
+    images.show_behind(camera, result.image, source.footage, pack=pack)
     return camera, frame
 
 

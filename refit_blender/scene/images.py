@@ -29,6 +29,7 @@ _SUFFIXES = {
 _BLENDERS_OWN = frozenset(".tga .exr .dpx .cin .hdr .rgb .rgba .sgi .psd .dds".split())
 # Larger pictures are not converted: Blender keeps 16 bytes for a pixel, and so does the copy.
 _MAX_PIXELS = 150_000_000
+FOOTAGE_PROPERTY = "refit_footage"  # on an image that is a copy: what it was made from
 LONGEST_SEQUENCE = 1048574  # the most frames that Blender counts
 _FORMATS = {".png": "PNG", ".bmp": "BMP"}
 
@@ -70,6 +71,8 @@ def camera_background(camera: bpy.types.Object) -> Background:
 
 def footage_of(picture: bpy.types.Image | bpy.types.MovieClip) -> str:
     """What a picture is known by: its file, also where that is packed, or its name where it has none."""
+    if noted := picture.get(FOOTAGE_PROPERTY):
+        return noted
     return bpy.path.abspath(picture.filepath, library=picture.library) or picture.name
 
 
@@ -215,14 +218,14 @@ def _checked_size(image: bpy.types.Image) -> tuple[int, int]:
     return width, height
 
 
-def show_behind(camera: bpy.types.Object, picture: Path, name: str, *, pack: bool) -> None:
-    """Put a picture of the frame's own aspect behind a camera. `pack`: the file will not stay. Raises SourceError."""
+def show_behind(camera: bpy.types.Object, picture: Path, footage: str, *, pack: bool) -> None:
+    """Put a picture of the frame's own aspect behind a camera. Raises SourceError.
+
+    footage: what it is, or is a copy of; pack: keep it in the blend file, as the file will not stay.
+    """
     if not picture.is_file():  # Blender would wait for a pipe
         raise SourceError(f"The picture {picture} is no longer there.")
-    image = bpy.data.images.load(str(picture), check_existing=not pack)
-    if pack:
-        image.name = name
-        image.pack()
+    image = _packed(picture, footage) if pack else bpy.data.images.load(str(picture), check_existing=True)
     background = camera.data.background_images.new()
     background.image = image
     background.frame_method = "STRETCH"
@@ -230,13 +233,24 @@ def show_behind(camera: bpy.types.Object, picture: Path, name: str, *, pack: boo
     camera.data.show_background_images = True
 
 
-def show_instead(camera: bpy.types.Object, picture: Path, offset: int | None) -> None:
-    """Show a picture in place of the still that is a camera's first background.
+def _packed(picture: Path, footage: str) -> bpy.types.Image:
+    image = bpy.data.images.load(str(picture), check_existing=False)
+    image.name = Path(footage).name
+    image.pack()
+    image[FOOTAGE_PROPERTY] = footage
+    return image
+
+
+def show_instead(camera: bpy.types.Object, picture: Path, footage: str, offset: int | None) -> None:
+    """Show a picture in place of the still that is a camera's first background; a copy of the footage is packed.
 
     offset: what a frame of the scene lacks to its picture's number, where pictures are a sequence that is shown in step.
     """
     background = camera.data.background_images[0] if camera.data.background_images else None
     if not background or background.source != "IMAGE" or (background.image and background.image.source != "FILE"):
+        return
+    if str(picture) != footage:
+        background.image = _packed(picture, footage)
         return
     background.image = bpy.data.images.load(str(picture), check_existing=offset is None)
     if offset is not None:

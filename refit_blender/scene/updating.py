@@ -76,7 +76,8 @@ def update_photo(
     if redo and source.camera is None:
         _renew_camera(scene, known, place, unit, parts[0].result)
     elif known.own_camera and source.camera is None and known.footage != source.footage:
-        images.show_instead(camera, source.picture, _offset(known, source, scene.frame_current))
+        offset = _offset(known, source, scene.frame_current)
+        images.show_instead(camera, parts[0].result.image, source.footage, offset)
     known.add_frame(scene.frame_current)
     select_bodies(context, [one.rig for one in done])
     return Outcome(known.collection, camera, tuple(done))

@@ -111,22 +111,23 @@ def detect(_behaviour: str, folder: Path, _params: dict) -> dict:
 
 def reconstruct(behaviour: str, folder: Path, params: dict) -> dict:
     npz = result_file(behaviour, folder / "result.npz", params)
-    if behaviour == "good" and params["images"][0]["bboxes_xywh"]:
-        keep_people_in(params["images"][0]["bboxes_xywh"], npz)
+    if behaviour == "good":
+        suit(params["images"][0], npz)
     overlay = overlay_file(npz.with_name("overlay.png"), params)
     entry = {"image": params["images"][0]["image"], "npz": str(npz), "overlay": overlay, "people": 1}
     return {"results": [entry]}
 
 
-def keep_people_in(boxes: list, npz: Path) -> None:
-    """Of the prepared people, those whose boxes are the given ones; all where none is."""
+def suit(asked: dict, npz: Path) -> None:
+    """Make the prepared result one of the asked picture: of its people, those in the given boxes, or all."""
     with np.load(npz) as prepared:
         arrays = dict(prepared)
     own = arrays["boxes_xywh"].tolist()
-    kept = [own.index(box) for box in boxes if box in own]
+    kept = [own.index(box) for box in asked["bboxes_xywh"] or () if box in own]
     if kept:
         people = [name for name, value in arrays.items() if name not in WHOLE and value.shape[:1] == (len(own),)]
-        np.savez(npz, **{**arrays, **{name: arrays[name][kept] for name in people}})
+        arrays |= {name: arrays[name][kept] for name in people}
+    np.savez(npz, **{**arrays, "image": np.array(asked["image"])})
 
 
 def fit_views(behaviour: str, folder: Path, params: dict) -> dict:

@@ -221,7 +221,7 @@ def test_job_belongs_to_the_frame_at_which_it_was_started(photo, install_fake, t
     (rig,) = known.bodies.values()
     scene = bpy.context.scene
     scene.frame_set(7)
-    job = PhotoUpdate(bpy.context, known, sources.file_source(photo), Options(), tmp_path)
+    job = PhotoUpdate(bpy.context, known, sources.file_source(photo, tmp_path), Options(), tmp_path)
     scene.frame_set(50)
     job.wait()
     job.finish(bpy.context)
@@ -242,7 +242,7 @@ def test_what_was_deleted_meanwhile_is_named(photo, install_fake, tmp_path, harm
     install_fake()
     known = press(photo)
     bpy.context.scene.frame_set(7)
-    job = PhotoUpdate(bpy.context, known, sources.file_source(photo), Options(), tmp_path)
+    job = PhotoUpdate(bpy.context, known, sources.file_source(photo, tmp_path), Options(), tmp_path)
     harm(known)
     before = scene_state()
     job.wait()
