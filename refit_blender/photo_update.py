@@ -7,7 +7,7 @@ The engine keeps one shape in a request, so that each known person is a request 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ import bpy
 import numpy as np
 
 from . import engine
-from .engine_job import EngineJob, Options, Summary, counted, messages_of
+from .engine_answers import AnswerReader
+from .engine_job import EngineJob, Options, Summary, counted
 from .errors import Cancelled, EngineFailure, EngineProtocolError, RefitError, SourceError
 from .jobs import Request
 from .progress import Progress
 from .reconstruction import Reconstruction as PhotoJob
-from .reconstruction import image_parameters
-from .results import ImageResult, read_body, read_result
+from .reconstruction import check_picture, image_parameters
+from .results import ImageResult, check_body, read_body, read_result
 from .scene import cameras, recognition
 from .scene.assemble import Outcome
 from .scene.body import current_betas
@@ -97,7 +98,7 @@ class PhotoUpdate(EngineJob):
         self._same_picture = self._frame in known.frames and known.footage == source.footage
         self._only_frame = known.frames == [self._frame]
         self._asks: list[_Ask] = []
-        self._answers: list[tuple[_Ask, Mapping[str, Any]]] = []
+        self._answers: list[tuple[_Ask, AnswerReader]] = []
         self._failure: RefitError | None = None
         self._stopped = False
         if options.boxes is None:
@@ -130,28 +131,34 @@ class PhotoUpdate(EngineJob):
         if self._failure:
             raise self._failure
         building = time.perf_counter()
-        entries = [self._entry(answer) for _, answer in self._answers]
-        results = [read_result(Path(entry["npz"])) for entry in entries]
-        parts = [Part(result, ask.known) for (ask, _), result in zip(self._answers, results, strict=True)]
-        if any(len(part.result.people) != len(ask.boxes) for part, (ask, _) in zip(parts, self._answers, strict=True)):
-            raise SourceError(f"Not everybody in {self.source.title} could be fitted, so that nobody was moved.")
+        entries = [answer.objects("results", 1)[0] for _, answer in self._answers]
+        npz, overlays = [entry.file("npz") for entry in entries], [entry.optional_file("overlay") for entry in entries]
+        results = [read_result(path) for path in npz]
         body = read_body(results[0].body_file)
+        for (ask, _), result in zip(self._answers, results, strict=True):
+            check_picture(result, self.source, self._folder)
+            check_body(result.people[0].vertices_cam, body)
+            if len(result.people) != len(ask.boxes):
+                raise SourceError(f"Not everybody in {self.source.title} could be fitted, so that nobody was moved.")
+        parts = [Part(result, ask.known) for (ask, _), result in zip(self._answers, results, strict=True)]
+        answer = self._answers[-1][1]
+        device, seconds = answer.text("device"), answer.seconds()
+        messages = [text for _, one in self._answers for text in one.messages()]
         known = numbered(context.scene, self._number)
         if known is None:
             raise SourceError("The bodies were removed while the job ran.")
         with at_frame(context.scene, self._frame):
             outcome = update_photo(context, known, self.source, parts, body, redo=self.redo)
-        answer = self._answers[-1][1]
         return FinishedUpdate(
             outcome=outcome,
             picture=self.source.title,
             frame=self._frame,
             result=results[0],
-            npz=tuple(Path(entry["npz"]) for entry in entries),
-            overlays=tuple(Path(entry["overlay"]) for entry in entries if entry.get("overlay")),
-            device=str(answer.get("device", "")),
-            seconds=self._seconds(answer, building),
-            messages=tuple(dict.fromkeys(text for _, one in self._answers for text in messages_of(one))),
+            npz=tuple(npz),
+            overlays=tuple(path for path in overlays if path),
+            device=device,
+            seconds={**seconds, **self._times(building)},
+            messages=tuple(dict.fromkeys(messages)),
         )
 
     def _standing(self, context: bpy.types.Context, known: Reconstruction) -> dict[int, np.ndarray]:
@@ -201,7 +208,7 @@ class PhotoUpdate(EngineJob):
             if not self._asks:
                 self._plan(self._boxes(answer))
             else:
-                self._answers.append((self._asks[len(self._answers)], answer))
+                self._answers.append((self._asks[len(self._answers)], AnswerReader(answer, self._folder)))
                 if len(self._answers) == len(self._asks):
                     return False
             self._request = self._ask()
@@ -211,18 +218,11 @@ class PhotoUpdate(EngineJob):
         return True
 
     def _boxes(self, answer: Any) -> list[list[float]]:
-        try:
-            boxes = [[float(value) for value in one["bbox_xywh"]] for one in answer["people"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise EngineProtocolError("The engine's answer does not say who is in the picture.") from error
+        people = answer.get("people") if isinstance(answer, dict) else None
+        if not isinstance(people, list):
+            raise EngineProtocolError("The engine's answer does not say who is in the picture.")
+        found = AnswerReader(answer, self._folder).objects("people", len(people))
+        boxes = [one.numbers("bbox_xywh", 4).tolist() for one in found]
         if not boxes:
             raise EngineFailure(f"Nobody was found in {self.source.title}.", "NoPersonFound")
         return boxes[:1] if self.options.people == "largest" else boxes
-
-    def _entry(self, answer: Any) -> Mapping[str, Any]:
-        try:
-            (entry,) = answer["results"]
-            Path(entry["npz"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise EngineProtocolError("The engine's answer does not name its result.") from error
-        return entry

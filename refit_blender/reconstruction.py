@@ -59,7 +59,7 @@ class Reconstruction(EngineJob):
         npz, overlay = entry.file("npz"), entry.optional_file("overlay")
         device, seconds, messages = answer.text("device"), answer.seconds(), answer.messages()
         result = read_result(npz)
-        self._check_picture(result)
+        check_picture(result, self.source, self._folder)
         body = read_body(result.body_file)
         check_body(result.people[0].vertices_cam, body)
         outcome = assemble(context, self.source, result, body, self._folder, frame=self._frame, pack=self._pack)
@@ -74,11 +74,12 @@ class Reconstruction(EngineJob):
             messages=messages,
         )
 
-    def _check_picture(self, result: ImageResult) -> None:
-        """The result is about the picture that was sent, or about a copy of it in the job's folder."""
-        image = Path(os.path.normpath(result.image))
-        if image != Path(os.path.normpath(self.source.picture)) and not image.is_relative_to(self._folder):
-            raise EngineProtocolError("The engine's result is about another picture.")
+
+def check_picture(result: ImageResult, source: Source, folder: Path) -> None:
+    """The result is about the picture that was sent, or about a copy of it in the job's folder."""
+    image = Path(os.path.normpath(result.image))
+    if image != Path(os.path.normpath(source.picture)) and not image.is_relative_to(folder):
+        raise EngineProtocolError("The engine's result is about another picture.")
 
 
 def image_parameters(source: Source, options: Options) -> dict[str, Any]:
