@@ -127,7 +127,9 @@ def suit(asked: dict, npz: Path) -> None:
     if kept:
         people = [name for name, value in arrays.items() if name not in WHOLE and value.shape[:1] == (len(own),)]
         arrays |= {name: arrays[name][kept] for name in people}
-    np.savez(npz, **{**arrays, "image": np.array(asked["image"])})
+    if Path(str(arrays["image"])).is_file():  # otherwise it is meant to be wrong
+        arrays["image"] = np.array(asked["image"])
+    np.savez(npz, **arrays)
 
 
 def fit_views(behaviour: str, folder: Path, params: dict) -> dict:
