@@ -22,8 +22,9 @@ from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
 from .engine_job import Device, EngineJob, Gender, JobFolder, Options, People
 from .errors import RefitError, SourceError
 from .jobs import EngineInfo
+from .photo_update import FinishedUpdate, photo_job
 from .progress import Progress
-from .reconstruction import Finished, Reconstruction
+from .reconstruction import Finished
 from .scene import body as bodies
 from .scene.calibrated import Rig
 from .scene.camera_choice import choose
@@ -54,14 +55,18 @@ def reconstruct(
     height: float | None = None,
     iterations: int = 5,
     device: Device = "auto",
+    update: bool = False,
+    pack: bool = False,
     keep: str | Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-) -> Finished:
+) -> Finished | FinishedUpdate:
     """Reconstruct the people of a picture: a matching camera and a rigged body for each, in the current scene.
 
-    focal: in pixels; by default from the photo's EXIF data. boxes: [[x, y, w, h], ...] in pixels, instead of
-    detection. betas [10]: keep this shape. height: metres that the person, or the largest of several, measures
-    standing. keep: a folder for `result.npz` and `overlay.png`.
+    The first person stands at the 3D cursor. focal: in pixels; by default from the photo's EXIF data. boxes:
+    [[x, y, w, h], ...] in pixels, instead of detection. betas [10]: keep this shape. height: metres that the person, or
+    the largest of several, measures standing. update: pose the bodies that the picture, or another one of its numbered
+    sequence, gave before, and key them at the current frame. pack: keep the picture in the blend file. keep: a folder
+    for `result.npz` and `overlay.png`.
     Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
     """
     options = Options(
@@ -77,8 +82,9 @@ def reconstruct(
         overlay=keep is not None,
     )
 
-    def job(folder: Path) -> Reconstruction:
-        return Reconstruction(file_source(Path(image), folder, focal=focal), options, folder)
+    def job(folder: Path) -> EngineJob:
+        source = file_source(Path(image), folder, focal=focal)
+        return photo_job(bpy.context, source, options, folder, update=update, pack=pack)
 
     return _run(job, keep, on_progress)
 
@@ -86,14 +92,15 @@ def reconstruct(
 def reconstruct_from_camera(
     options: Options = Options(),
     *,
+    update: bool = False,
     keep: str | Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-) -> Finished:
+) -> Finished | FinishedUpdate:
     """Reconstruct the people in the background image of the scene's camera, in front of that camera. See `reconstruct`."""
 
-    def job(folder: Path) -> Reconstruction:
+    def job(folder: Path) -> EngineJob:
         source = camera_source(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), folder)
-        return Reconstruction(source, options, folder)
+        return photo_job(bpy.context, source, options, folder, update=update, pack=False)
 
     return _run(job, keep, on_progress)
 
@@ -110,6 +117,7 @@ def fit_cameras(
     height: float | None = None,
     iterations: int = 10,
     device: Device = "auto",
+    update: bool = False,
     keep: str | Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> FinishedFit:
@@ -117,8 +125,8 @@ def fit_cameras(
 
     cameras: names of camera objects; or collection: name of one that holds them; by default all that have an image.
     They are read at the current frame. betas [10]: keep this shape, such as `shape_of` gives it. height: metres that
-    the person, or the largest of several, measures standing. keep: a folder for `result.npz` and an overlay of each
-    camera.
+    the person, or the largest of several, measures standing. update: pose the bodies that these cameras gave before.
+    keep: a folder for `result.npz` and an overlay of each camera.
     Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
     """
     options = Options(
@@ -136,7 +144,7 @@ def fit_cameras(
     def job(folder: Path) -> CameraFit:
         context = bpy.context
         views = read_views(context, choose(context, cameras, collection), folder)
-        return CameraFit(collection or DEFAULT_NAME, views, options, folder)
+        return CameraFit(collection or DEFAULT_NAME, views, options, folder, update=update)
 
     return _run(job, keep, on_progress)
 
@@ -191,9 +199,7 @@ def fit_shape(
     )
 
     def job(folder: Path) -> ShapeFit:
-        sources = [
-            file_source(Path(image), folder / str(index), focal=focal) for index, image in enumerate(images)
-        ]
+        sources = [file_source(Path(image), folder / str(index), focal=focal) for index, image in enumerate(images)]
         return shape_from_pictures(sources, options, folder)
 
     return _run(job, None, on_progress)

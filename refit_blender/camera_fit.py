@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from .engine_job import EngineJob, Options, Summary, counted, floats
 from .errors import EngineProtocolError, SourceError
 from .multiview_results import MultiViewResult, read_multiview_result
 from .results import check_body, read_body
-from .scene.assemble_views import ViewsOutcome, assemble_views
+from .scene.assemble_views import ViewsOutcome, assemble_views, known_views
+from .scene.body import current_betas
 from .scene.camera_choice import Candidate, obstacle
+from .scene.keying import at_frame
+from .scene.reconstructions import numbered
 from .scene.views import CameraView, camera_view
 
 DEFAULT_NAME = "cameras"  # of the new objects, where the cameras were not chosen by a collection
@@ -31,6 +34,7 @@ class FinishedFit(Summary):
     """
 
     outcome: ViewsOutcome
+    frame: int
     result: MultiViewResult
     npz: Path
     overlays: tuple[Path | None, ...]
@@ -50,6 +54,8 @@ class FinishedFit(Summary):
         bodies = counted(len(self.outcome.bodies), "body", "bodies")
         left_out = self.left_out()
         used = counted(len(self.result.views) - len(left_out), "camera", "cameras")
+        if self.outcome.updated:
+            bodies = f"{bodies} updated at frame {self.frame}"
         sentence = f"{bodies} from {used} in {self.seconds['click to body']:.1f} s on {self.device}"
         return f"{sentence}; left out: {', '.join(name for name, _ in left_out)}" if left_out else sentence
 
@@ -60,11 +66,20 @@ class FinishedFit(Summary):
 
 
 class CameraFit(EngineJob):
-    """The job for several cameras. name: for the new objects."""
+    """The job for several cameras. name: for the new objects; update: move the bodies that they gave before."""
 
-    def __init__(self, name: str, views: Sequence[CameraView], options: Options, folder: Path) -> None:
+    def __init__(
+        self, name: str, views: Sequence[CameraView], options: Options, folder: Path, *, update: bool = False
+    ) -> None:
+        scene = bpy.context.scene
         self.name = name
         self.views = tuple(views)
+        self._frame = scene.frame_current
+        known = known_views(scene, views, "smpl" if options.body else "bundled") if update else None
+        self._number = known.number if known else None
+        if known and len(known.bodies) == 1 and known.frames != [self._frame]:
+            (rig,) = known.bodies.values()
+            options = replace(options, betas=current_betas(rig).tolist(), height=None)
         parameters = {**options.parameters(), "views": [_parameters(view) for view in views]}
         super().__init__("fit_views", parameters, folder)
 
@@ -79,9 +94,12 @@ class CameraFit(EngineJob):
             raise EngineProtocolError("The engine's result is not about these cameras.")
         body = read_body(result.body_file)
         check_body(result.people[0].vertices, body)
-        outcome = assemble_views(context, self.name, self.views, result, body)
+        known = None if self._number is None else numbered(context.scene, self._number)
+        with at_frame(context.scene, self._frame):
+            outcome = assemble_views(context, self.name, self.views, result, body, frame=self._frame, known=known)
         return FinishedFit(
             outcome=outcome,
+            frame=self._frame,
             result=result,
             npz=npz,
             overlays=overlays,

@@ -10,7 +10,6 @@ from .errors import SourceError
 from .panels_base import RefitPanel
 from .panels_cameras import draw_cameras
 from .preferences import draw_engine_status, draw_install, draw_network_hint, draw_text
-from .results import BETAS
 from .scene import body as bodies
 from .scene import images
 from .session import state
@@ -47,6 +46,8 @@ class REFIT_PT_main(RefitPanel, bpy.types.Panel):
             draw_text(layout.box(), state.error, icon="ERROR")
         elif state.report:
             draw_text(layout, state.report, icon="INFO")
+            for remark in state.remarks:
+                draw_text(layout, remark, icon="ERROR")
 
 
 def _draw_source(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -120,6 +121,9 @@ class REFIT_PT_body(RefitPanel, bpy.types.Panel):
             layout.prop(settings, "body_path")
             layout.prop(settings, "gender")
         layout.prop(settings, "fixed_shape")
+        row = layout.row()
+        row.enabled = settings.fixed_shape is None
+        row.prop(settings, "height")
         column = layout.column(align=True)
         column.operator("refit.fit_shape", icon="FILE_IMAGE")
         column.operator("refit.shape_from_bodies", icon="COMMUNITY")
@@ -153,7 +157,7 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
         layout = self.layout
         rig = bodies.rig_of(context.active_object)
         layout.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
-        if "refit_score" in rig:
+        if "refit_score" in rig:  # a given box has none
             layout.label(text=f"Detection score {rig['refit_score']:.2f}")
         if lens := lens_note(rig):
             draw_text(layout, lens, icon="CAMERA_DATA")
@@ -179,8 +183,7 @@ class REFIT_PT_shape(RefitPanel, bpy.types.Panel):
         layout = self.layout
         mesh = bodies.body_mesh(bodies.rig_of(context.active_object))
         column = layout.column(align=True)
-        for index in range(BETAS):
-            key = mesh.data.shape_keys.key_blocks[bodies.SHAPE_KEY.format(index)]
+        for index, key in bodies.shape_sliders(mesh).items():
             column.prop(key, "value", text=f"Shape {index + 1}", slider=True)
         layout.operator("refit.joints_to_shape", icon="BONE_DATA")
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from . import engine, session
 from .errors import InstallError
@@ -59,9 +59,36 @@ class RefitPreferences(bpy.types.AddonPreferences):
         update=_changed,
     )
 
+    next_press: EnumProperty(
+        name="Next Press",
+        description="What another press does with bodies that the same picture, footage or cameras gave before",
+        items=(
+            (
+                "UPDATE",
+                "Update",
+                "The same bodies are posed anew and keyed at the current frame; they keep their shape",
+            ),
+            ("NEW", "New", "New bodies are made"),
+        ),
+    )
+    look_through: BoolProperty(
+        name="Look Through the Camera Afterwards",
+        description="Show a new photo's body over the photo, in the viewport in which the button was pressed",
+        default=True,
+    )
+    pack_photo: BoolProperty(
+        name="Pack Photo",
+        description="Keep the photo behind a new camera inside the blend file",
+        default=False,
+    )
+
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
+        column = layout.column(heading="Reconstruct")
+        column.prop(self, "look_through")
+        column.prop(self, "pack_photo")
+        column.prop(self, "next_press")
         box = layout.box()
         draw_engine_status(box)
         row = box.row()

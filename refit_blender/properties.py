@@ -17,11 +17,16 @@ from bpy.props import (
     StringProperty,
 )
 
+from . import session
 from .engine_job import Options
 from .errors import SourceError
-from .scene import sources
+from .scene import cameras, sources
 from .scene.body import is_rig, shape_of
 from .scene.camera_choice import Candidate, candidates
+
+
+def _forget_texts(_self: RefitSettings, _context: bpy.types.Context) -> None:
+    session.forget_texts()
 
 
 class RefitSettings(bpy.types.PropertyGroup):
@@ -46,6 +51,7 @@ class RefitSettings(bpy.types.PropertyGroup):
                 3,
             ),
         ),
+        update=_forget_texts,
     )
     cameras_from: EnumProperty(
         name="Which",
@@ -55,11 +61,20 @@ class RefitSettings(bpy.types.PropertyGroup):
             ("SELECTED", "Selected", "The selected cameras"),
             ("COLLECTION", "Collection", "The cameras of a collection"),
         ),
+        update=_forget_texts,
     )
     camera_collection: PointerProperty(
-        name="Collection", description="The cameras in here and in its child collections", type=bpy.types.Collection
+        name="Collection",
+        description="The cameras in here and in its child collections",
+        type=bpy.types.Collection,
+        update=_forget_texts,
     )
-    image_path: StringProperty(name="Image", description="Picture with the people to reconstruct", subtype="FILE_PATH")
+    image_path: StringProperty(
+        name="Image",
+        description="Picture with the people to reconstruct",
+        subtype="FILE_PATH",
+        update=_forget_texts,
+    )
     focal_mode: EnumProperty(
         name="Lens",
         description="How the focal length of the picture is found",
@@ -116,6 +131,17 @@ class RefitSettings(bpy.types.PropertyGroup):
         description="Keep the shape of this body and find the pose for it. Empty: the shape is found, too",
         type=bpy.types.Object,
         poll=lambda _self, candidate: is_rig(candidate),
+    )
+    height: FloatProperty(
+        name="Height",
+        description="How tall the person stands, of several the largest one: size and distance are right then. 0: not known",
+        subtype="DISTANCE",
+        unit="LENGTH",
+        default=0.0,
+        min=0.0,
+        soft_max=2.5,
+        step=1,
+        precision=3,
     )
     iterations: IntProperty(
         name="Iterations",
@@ -189,7 +215,11 @@ class RefitSettings(bpy.types.PropertyGroup):
 
     def shape_options(self) -> Options:
         """The options that are set, for finding a shape. Raises SourceError where one is incomplete."""
-        return replace(self._options(self.iterations), betas=None)
+        return replace(self._options(self.iterations), betas=None, height=self._height())
+
+    def _height(self) -> float | None:
+        """The known height in metres."""
+        return self.height * cameras.metres_per_unit(self.id_data) if self.height else None
 
     def _options(self, iterations: int, boxes: list[list[int]] | None = None) -> Options:
         if self.body == "FILE" and not self.body_path:
@@ -202,6 +232,7 @@ class RefitSettings(bpy.types.PropertyGroup):
             gender=self.gender.lower(),
             weights=_path(self.weights_path) if self.weights_path else None,
             betas=shape_of(self.fixed_shape, kind) if self.fixed_shape else None,
+            height=None if self.fixed_shape else self._height(),
             iterations=iterations,
             device=self.device.lower(),
             confidence=self.confidence,

@@ -26,7 +26,7 @@ class Finished(Summary):
     """
 
     outcome: Outcome
-    picture: Path
+    picture: str
     result: ImageResult
     npz: Path
     overlay: Path | None
@@ -36,17 +36,19 @@ class Finished(Summary):
 
     def summary(self) -> str:
         people = counted(len(self.outcome.bodies), "body", "bodies")
-        return f"{people} from {self.picture.name} in {self.seconds['click to body']:.1f} s on {self.device}"
+        return f"{people} from {self.picture} in {self.seconds['click to body']:.1f} s on {self.device}"
 
     def files(self) -> dict[str, Path]:
         return {"result.npz": self.npz, **({"overlay.png": self.overlay} if self.overlay else {})}
 
 
 class Reconstruction(EngineJob):
-    """The job for one picture."""
+    """The job for one picture. pack: keep the picture in the blend file."""
 
-    def __init__(self, source: Source, options: Options, folder: Path) -> None:
+    def __init__(self, source: Source, options: Options, folder: Path, *, pack: bool = False) -> None:
         self.source = source
+        self._pack = pack
+        self._frame = bpy.context.scene.frame_current
         images = [image_parameters(source, options)]
         super().__init__("reconstruct", {**options.parameters(), "images": images}, folder)
 
@@ -57,13 +59,13 @@ class Reconstruction(EngineJob):
         npz, overlay = entry.file("npz"), entry.optional_file("overlay")
         device, seconds, messages = answer.text("device"), answer.seconds(), answer.messages()
         result = read_result(npz)
-        self._check_picture(result)
+        check_picture(result, self.source, self._folder)
         body = read_body(result.body_file)
         check_body(result.people[0].vertices_cam, body)
-        outcome = assemble(context, self.source, result, body, self._folder)
+        outcome = assemble(context, self.source, result, body, self._folder, frame=self._frame, pack=self._pack)
         return Finished(
             outcome=outcome,
-            picture=self.source.picture,
+            picture=self.source.title,
             result=result,
             npz=npz,
             overlay=overlay,
@@ -72,11 +74,12 @@ class Reconstruction(EngineJob):
             messages=messages,
         )
 
-    def _check_picture(self, result: ImageResult) -> None:
-        """The result is about the picture that was sent, or about a copy of it in the job's folder."""
-        image = Path(os.path.normpath(result.image))
-        if image != Path(os.path.normpath(self.source.picture)) and not image.is_relative_to(self._folder):
-            raise EngineProtocolError("The engine's result is about another picture.")
+
+def check_picture(result: ImageResult, source: Source, folder: Path) -> None:
+    """The result is about the picture that was sent, or about a copy of it in the job's folder."""
+    image = Path(os.path.normpath(result.image))
+    if image != Path(os.path.normpath(source.picture)) and not image.is_relative_to(folder):
+        raise EngineProtocolError("The engine's result is about another picture.")
 
 
 def image_parameters(source: Source, options: Options) -> dict[str, Any]:

@@ -7,15 +7,17 @@ import atexit
 
 import bpy
 
-from . import cli, engine, panels, panels_cameras, panels_confidence, session
+from . import cli, engine, panels, panels_cameras, panels_confidence, panels_upright, session
 from .operators import body, calibration, cameras, confidence, job, reconstruct, shape
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
+from .scene.upright import RefitUpright
 
 CLASSES: tuple[type, ...] = (
     RefitPreferences,
     RefitSettings,
+    RefitUpright,
     reconstruct.REFIT_OT_reconstruct,
     job.REFIT_OT_cancel,
     reconstruct.REFIT_FH_picture,
@@ -33,12 +35,14 @@ CLASSES: tuple[type, ...] = (
     engine_operators.REFIT_OT_show_preferences,
     body.REFIT_OT_joints_to_shape,
     body.REFIT_OT_toggle_correctives,
+    body.REFIT_OT_reset_upright,
     body.REFIT_OT_look_through,
     confidence.REFIT_OT_confidence_colors,
     panels.REFIT_PT_main,
     panels.REFIT_PT_people,
     panels.REFIT_PT_body,
     panels.REFIT_PT_solve,
+    panels_upright.REFIT_PT_upright,
     panels.REFIT_PT_result,
     panels_cameras.REFIT_PT_views,
     panels_confidence.REFIT_PT_confidence,
@@ -49,12 +53,21 @@ CLASSES: tuple[type, ...] = (
 _command = None
 
 
+@bpy.app.handlers.persistent
+def _forget_texts(*_) -> None:
+    """What the last job said is about a scene that is no longer so."""
+    session.forget_texts()
+
+
 def register() -> None:
     global _command
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
+    bpy.types.Collection.refit = bpy.props.PointerProperty(type=RefitUpright)
     bpy.types.TOPBAR_MT_file_import.append(calibration.menu_entry)
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
+        handlers.append(_forget_texts)
     _command = bpy.utils.register_cli_command(cli.COMMAND, cli.main)
     engine.tidy_managed_root()
     # Blender as a Python module does not switch add-ons off at its end, and can hang on what is still registered.
@@ -71,6 +84,10 @@ def unregister() -> None:
     bpy.utils.unregister_cli_command(_command)
     _command = None
     bpy.types.TOPBAR_MT_file_import.remove(calibration.menu_entry)
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
+        if _forget_texts in handlers:  # scripts may have cleared them
+            handlers.remove(_forget_texts)
+    del bpy.types.Collection.refit
     del bpy.types.Scene.refit
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

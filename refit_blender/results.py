@@ -138,7 +138,9 @@ def _people(data: CheckedArrays, betas: np.ndarray) -> tuple[Person, ...]:
     count = len(betas)
     rotmats, transl = data.rotations("rotmats", count, len(JOINT_NAMES)), data.numbers("transl", count, 3)
     vertices, boxes = data.numbers("vertices_cam", count, None, 3), data.numbers("boxes_xywh", count, 4)
-    scores, deviations = data.numbers("scores", count), deviations_of(data, count)
+    scores, deviations = data.numbers("scores", count, limit=None), deviations_of(data, count)
+    if np.isinf(scores).any():  # a given box has none, which is NaN
+        raise data.damaged("scores", "holds values that are no sensible numbers")
     if not vertices.size:
         raise data.damaged("vertices_cam", "is empty")
     return tuple(

@@ -13,16 +13,25 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """job, install: what is running; error, install_error: the last sentence for the user; report: the last success."""
+    """job, install: what is running; error, install_error: the last sentence for the user; report: the last success;
+    remarks: what was odd about it.
+    """
 
     job: EngineJob | None = None
     error: str = ""
     report: str = ""
+    remarks: tuple[str, ...] = ()
     install: FolderJob | None = None
     install_error: str = ""
 
 
 state = State()
+
+
+def forget_texts() -> None:
+    """Forget what the last job said: another one is being prepared."""
+    state.error = state.report = ""
+    state.remarks = ()
 
 
 def reset() -> None:
@@ -32,4 +41,5 @@ def reset() -> None:
     if state.install:
         state.install.cancel()
     state.job = state.install = None
-    state.error = state.install_error = state.report = ""
+    state.install_error = ""
+    forget_texts()

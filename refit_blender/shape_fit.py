@@ -17,7 +17,7 @@ from .errors import EngineProtocolError, SourceError
 from .reconstruction import image_parameters
 from .results import BETAS, MAX_BETA, read_body
 from .scene.assemble import assemble_shape
-from .scene.body import BodyObjects, current_betas
+from .scene.body import BodyObjects, body_file, current_betas
 from .scene.sources import Source
 
 FEWEST = 2
@@ -103,7 +103,7 @@ def shape_from_bodies(rigs: Sequence[bpy.types.Object], folder: Path) -> ShapeFi
         raise SourceError(problem)
     shapes = floats([current_betas(rig) for rig in rigs])
     kind = rigs[0].get("refit_body_kind", "bundled")
-    parameters = {"shapes": shapes, "body": None if kind == "bundled" else rigs[0]["refit_body_file"]}
+    parameters = {"shapes": shapes, "body": None if kind == "bundled" else str(body_file(rigs[0]))}
     return ShapeFit(parameters, [rig.name for rig in rigs], ("body", "bodies"), kind, folder)
 
 

@@ -39,7 +39,7 @@ class ImageResult:
 
     image: the picture that the pixels refer to; image_size: (width, height).
     K: [3,3]; focal_source: where the focal length comes from.
-    boxes_xywh: [N,4] pixels; scores: [N] detector's score, 1 for a given box.
+    boxes_xywh: [N,4] pixels; scores: [N] detector's score, NaN for a given box.
     betas: [N,10]; rotmats: [N,24,3,3], the first in the camera frame; transl: [N,3].
     joints_cam: [N,24,3]; joints2d: [N,24,2] pixels, NaN where behind the camera; vertices_cam: [N,V,3].
     joint_std_mm: [N,24] root mean square error to expect of each joint's position relative to the pelvis, in the camera's

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import bpy
 from bpy.props import IntProperty
 
 from ..errors import RefitError
 from ..results import read_body
 from ..scene import body as bodies
+from ..scene import reconstructions, upright
 from ..scene.assemble_views import VIEWS_PROPERTY
 
 
@@ -28,12 +27,12 @@ class REFIT_OT_joints_to_shape(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         rig = bodies.rig_of(context.active_object)
         try:
-            body = read_body(Path(rig["refit_body_file"]))
+            body = read_body(bodies.body_file(rig))
+            active = context.view_layer.objects.active
+            bodies.move_joints(rig, body.joints(bodies.current_betas(rig)))
         except RefitError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        active = context.view_layer.objects.active
-        bodies.move_joints(rig, body.joints(bodies.current_betas(rig)))
         context.view_layer.objects.active = active
         return {"FINISHED"}
 
@@ -54,6 +53,23 @@ class REFIT_OT_toggle_correctives(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         mesh = bodies.body_mesh(bodies.rig_of(context.active_object))
         bodies.enable_correctives(mesh, not bodies.correctives_enabled(mesh))
+        return {"FINISHED"}
+
+
+class REFIT_OT_reset_upright(bpy.types.Operator):
+    """Turn camera and bodies back to the upward direction that was found for the photo"""
+
+    bl_idname = "refit.reset_upright"
+    bl_label = "Back to What Was Found"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        known = reconstructions.of(context.active_object)
+        return known is not None and not upright.obstacle(known) and upright.set_by_hand(known)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        upright.reset(reconstructions.of(context.active_object), context)
         return {"FINISHED"}
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import bpy
 
-from ..camera_fit import DEFAULT_NAME, CameraFit, read_views
+from ..camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
+from ..preferences import preferences_of
 from ..scene.camera_choice import obstacle
 from .job import JobOperator
 
@@ -33,4 +34,9 @@ class REFIT_OT_fit_cameras(JobOperator, bpy.types.Operator):
         views = read_views(context, settings.camera_candidates(context), folder)
         in_collection = settings.cameras_from == "COLLECTION" and settings.camera_collection
         name = settings.camera_collection.name if in_collection else DEFAULT_NAME
-        return CameraFit(name, views, options, folder)
+        update = preferences_of(context).next_press == "UPDATE"
+        return CameraFit(name, views, options, folder, update=update)
+
+    def built(self, context: bpy.types.Context, finished: FinishedFit) -> None:
+        if not finished.outcome.updated:
+            self.show(context)

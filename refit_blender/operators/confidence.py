@@ -39,7 +39,7 @@ press again to get the former look back"""
         if context.mode not in {"OBJECT", "POSE"}:
             cls.poll_message_set("Bones can be coloured in Object and Pose mode")
             return False
-        return rig.data.library is None
+        return rig.data.library is None and rig.name in context.view_layer.objects
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         rig = bodies.rig_of(context.active_object)

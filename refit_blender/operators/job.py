@@ -9,7 +9,9 @@ import bpy
 
 from ..engine_job import EngineJob, JobFolder, Summary
 from ..errors import Cancelled, RefitError
-from ..session import state
+from ..preferences import preferences_of
+from ..session import forget_texts, state
+from .viewports import area_of, is_viewport, panel_is_seen, show
 
 POLL_SECONDS = 0.04
 
@@ -20,6 +22,7 @@ class JobOperator:
     bl_options = {"REGISTER", "UNDO"}
 
     _timer: bpy.types.Timer | None = None
+    _area: bpy.types.Area | None = None
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -35,6 +38,11 @@ class JobOperator:
     def built(self, context: bpy.types.Context, finished: Summary) -> None:
         """Called when the job's result is in the scene."""
 
+    def show(self, context: bpy.types.Context, camera: bpy.types.Object | None = None) -> None:
+        """Frame the selected bodies in the viewport in which the button was pressed; `camera`: made for them."""
+        if self._area and is_viewport(context, self._area):
+            show(context, self._area, camera, look_through=preferences_of(context).look_through)
+
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         return self.execute(context)
 
@@ -47,7 +55,8 @@ class JobOperator:
         try:
             self._start(context)
         except RefitError as error:
-            return self._give_up(error)
+            return self._give_up(context, error)
+        self._area = area_of(context)
         manager = context.window_manager
         self._timer = manager.event_timer_add(POLL_SECONDS, window=context.window)
         manager.modal_handler_add(self)
@@ -61,7 +70,7 @@ class JobOperator:
             state.job.wait()
             return self._finish(context)
         except RefitError as error:
-            return self._give_up(error)
+            return self._give_up(context, error)
         finally:
             self._clean_up()
 
@@ -79,7 +88,7 @@ class JobOperator:
         try:
             return self._finish(context)
         except RefitError as error:
-            return self._give_up(error)
+            return self._give_up(context, error)
         finally:
             self._stop_timer(context)
             self._clean_up()
@@ -94,7 +103,7 @@ class JobOperator:
         self._clean_up()
 
     def _start(self, context: bpy.types.Context) -> None:
-        state.error = state.report = ""
+        forget_texts()
         self._folder = JobFolder()
         try:
             state.job = self.make_job(context, self._folder.path)
@@ -105,20 +114,25 @@ class JobOperator:
     def _finish(self, context: bpy.types.Context) -> set[str]:
         finished = state.job.finish(context)
         self.built(context, finished)
-        state.report = finished.summary()
+        state.report, state.remarks = finished.summary(), finished.messages
         for message in finished.messages:
-            self.report({"WARNING"}, message)
-        self.report({"INFO"}, state.report)
+            self._say(context, "WARNING", message)
+        self._say(context, "INFO", state.report)
         return {"FINISHED"}
 
-    def _give_up(self, error: RefitError) -> set[str]:
+    def _give_up(self, context: bpy.types.Context, error: RefitError) -> set[str]:
         if isinstance(error, Cancelled):
             state.report = str(error)
-            self.report({"INFO"}, str(error))
+            self._say(context, "INFO", str(error))
         else:
             state.error = str(error)
-            self.report({"ERROR"}, str(error))
+            self._say(context, "ERROR", str(error))
         return {"CANCELLED"}
+
+    def _say(self, context: bpy.types.Context, level: str, text: str) -> None:
+        """Where the panel is seen, it says it; Blender's own messages would cover it."""
+        if not (self.options.is_invoke and panel_is_seen(context)):
+            self.report({level}, text)
 
     def _stop_timer(self, context: bpy.types.Context) -> None:
         context.window_manager.event_timer_remove(self._timer)

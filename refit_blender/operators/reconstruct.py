@@ -8,8 +8,10 @@ from pathlib import Path
 import bpy
 from bpy.props import StringProperty
 
-from ..engine_job import Summary
-from ..reconstruction import Reconstruction
+from ..engine_job import EngineJob, Summary
+from ..photo_update import photo_job
+from ..preferences import preferences_of
+from ..reconstruction import Finished
 from ..scene.sources import file_source
 from ..session import state
 from .job import JobOperator
@@ -30,15 +32,21 @@ class REFIT_OT_reconstruct(JobOperator, bpy.types.Operator):
         options={"HIDDEN", "SKIP_SAVE"},
     )
 
-    def make_job(self, context: bpy.types.Context, folder: Path) -> Reconstruction:
+    def make_job(self, context: bpy.types.Context, folder: Path) -> EngineJob:
         settings = context.scene.refit
         if self.filepath:
             source = file_source(Path(bpy.path.abspath(self.filepath)), folder)
         else:
             source = settings.job_source(context, folder)
-        return Reconstruction(source, settings.job_options(), folder)
+        preferences = preferences_of(context)
+        update = preferences.next_press == "UPDATE"
+        options = settings.job_options()
+        return photo_job(context, source, options, folder, update=update, pack=preferences.pack_photo)
 
-    def built(self, context: bpy.types.Context, _finished: Summary) -> None:
+    def built(self, context: bpy.types.Context, finished: Summary) -> None:
+        if isinstance(finished, Finished):
+            outcome = finished.outcome
+            self.show(context, outcome.camera if outcome.camera_made else None)
         if self.filepath:
             context.scene.refit.source = "FILE"
             context.scene.refit.image_path = self.filepath

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,58 +14,134 @@ import numpy as np
 from mathutils import Matrix
 
 from ..results import Body, ImageResult, Person
-from . import cameras, images
+from . import cameras, images, placement, reconstructions
 from .body import REST_TO_WORLD, BodyObjects, Pose, build_body, note
 from .confidence import note_confidence
+from .keying import key_pose
+from .reconstructions import Up
 from .sources import Source
+from .upright import settle
 
 # Marks cameras that were made for a single picture.
 PHOTO_CAMERA = "refit_photo_camera"
 
-_KINDS = ("objects", "meshes", "armatures", "cameras", "images", "movieclips", "materials", "collections")
+_KINDS = (
+    "objects", "meshes", "armatures", "cameras", "images", "movieclips", "materials", "actions", "collections"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a reconstruction put into the scene."""
+    """What a reconstruction put into the scene, or updated there.
+
+    camera_made: it is new, rather than the scene's own.
+    """
 
     collection: bpy.types.Collection
     camera: bpy.types.Object
     bodies: tuple[BodyObjects, ...]
+    camera_made: bool = False
 
 
-def assemble(context: bpy.types.Context, source: Source, result: ImageResult, body: Body, temporary: Path) -> Outcome:
-    """Make camera and bodies of one picture. On any error the scene is left as it was.
+def assemble(
+    context: bpy.types.Context,
+    source: Source,
+    result: ImageResult,
+    body: Body,
+    temporary: Path,
+    *,
+    frame: int,
+    pack: bool = False,
+) -> Outcome:
+    """Make camera and bodies of one picture, keyed at a frame. On any error the scene is left as it was.
 
-    temporary: a folder that will be deleted; a picture in there is packed into the file.
+    Without a camera of its own, the first person stands at the 3D cursor, and the camera where that puts it.
+    temporary: a folder that will be deleted; a picture in there is packed into the file, as others are by `pack`.
     """
     leave_edit_mode(context)
     scene = context.scene
     unit = cameras.metres_per_unit(scene)
     camera = scene.objects.get(source.camera) if source.camera else None
     with nothing_left_on_error():
-        collection = bpy.data.collections.new(f"ReFit {source.name}")
-        scene.collection.children.link(collection)
-        camera_to_world = _standing_camera(result) if source.camera_to_world is None else source.camera_to_world
-        frame = None
+        made_here = reconstructions.start(scene, source.name, "photo")
+        up = Up(result.up_cam, result.up_source, result.up_std_deg, result.up_sure)
+        floor = None
+        camera_to_world = source.camera_to_world
+        if camera_to_world is None:
+            cursor = np.array(scene.cursor.location) * unit
+            first = pelvis_cam(body, result.people[0])
+            camera_to_world = placement.standing_camera(up.cam, result.camera_height, first, cursor)
+            floor = float(cursor[2])
+        view_frame = None
         if camera is None:  # none was there, or it was deleted in the meantime
-            camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
-            collection.objects.link(camera)
-            camera.matrix_world = _matrix_world(camera_to_world, unit)
-            # Fit from Cameras shall not take it for one whose place is known.
-            camera[PHOTO_CAMERA] = True
-            images.show_behind(camera, result.image, source.picture.name, pack=temporary in result.image.parents)
-        bodies = []
-        for index, person in enumerate(result.people):
-            name = source.name if len(result.people) == 1 else f"{source.name} person {index + 1}"
-            made = build_body(name, body, _pose(person, camera_to_world, unit), collection)
-            _note_parameters(made.rig, person, source, result, camera)
-            bodies.append(made)
-    if frame:
-        cameras.set_frame(scene, frame)
+            camera, view_frame = _make_camera(source, result, camera_matrix(camera_to_world, unit), temporary, pack)
+            made_here.collection.objects.link(camera)
+        made_here.note_picture(camera, view_frame is not None, source.footage, result.size, result.K)
+        made_here.add_frame(frame)
+        settle(made_here, up)
+        view = PhotoView(source, result, camera, camera_to_world, unit, floor)
+        names = [f"{source.name} person {index + 1}" for index in range(len(result.people))]
+        names = names if len(names) > 1 else [source.name]
+        bodies = tuple(add_person(made_here, name, body, index, view) for index, name in enumerate(names))
+        for made in bodies:
+            key_pose(made.rig, frame)
+    if view_frame:
+        cameras.set_frame(scene, view_frame)
         scene.camera = camera
     select_bodies(context, [made.rig for made in bodies])
-    return Outcome(collection, camera, tuple(bodies))
+    return Outcome(made_here.collection, camera, bodies, view_frame is not None)
+
+
+def _make_camera(
+    source: Source, result: ImageResult, matrix: Matrix, temporary: Path, pack: bool
+) -> tuple[bpy.types.Object, cameras.Frame]:
+    """A camera that matches the picture and has it as its background, linked nowhere yet; and the frame it needs."""
+    camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
+    camera.matrix_world = matrix
+    # Fit from Cameras shall not take it for one whose place is known.
+    camera[PHOTO_CAMERA] = True
+    pack = pack or temporary in result.image.parents
+    images.show_behind(camera, result.image, source.footage, pack=pack)
+    return camera, frame
+
+
+@dataclass(frozen=True)
+class PhotoView:
+    """A picture's result, and the camera that saw it: camera_to_world [4,4] (OpenCV axes, metres).
+
+    floor: the height of the floor in the world, metres, or None where it is under each body.
+    """
+
+    source: Source
+    result: ImageResult
+    camera: bpy.types.Object
+    camera_to_world: np.ndarray
+    unit: float
+    floor: float | None
+
+    def pose(self, body: Body, index: int) -> Pose:
+        """Where and how a person stands; the rig's origin is on the floor under the pelvis."""
+        person, matrix = self.result.people[index], self.camera_to_world
+        pelvis = matrix[:3, :3] @ pelvis_cam(body, person) + matrix[:3, 3]
+        ground = placement.ground_under(pelvis, person.vertices_cam @ matrix[:3, :3].T + matrix[:3, 3])
+        if self.floor is not None:
+            ground[2] = self.floor
+        return Pose(person.betas, person.rotmats, person.transl, matrix, ground, self.unit)
+
+
+def add_person(
+    reconstruction: reconstructions.Reconstruction, name: str, body: Body, index: int, view: PhotoView
+) -> BodyObjects:
+    """Build the body of one person of a result, and take it into the reconstruction."""
+    made = build_body(name, body, view.pose(body, index), reconstruction.collection)
+    note_person(made.rig, index, view)
+    reconstruction.add_body(made.rig)
+    return made
+
+
+def pelvis_cam(body: Body, person: Person) -> np.ndarray:
+    """The pelvis [3] of a person in the camera frame."""
+    return body.joints(person.betas)[0] + person.transl
 
 
 def assemble_shape(
@@ -89,39 +166,15 @@ def assemble_shape(
     return made
 
 
-def _standing_camera(result: ImageResult) -> np.ndarray:
-    """camera_to_world [4,4] (OpenCV axes) of a camera above the world's origin that looks towards +Y; the floor is Z = 0."""
-    up = result.up_cam / np.linalg.norm(result.up_cam)
-    ahead = np.array([0.0, 0, 1]) - up * up[2]
-    if np.linalg.norm(ahead) < 1e-3:  # straight up or down: the picture's top decides
-        ahead = np.array([0.0, -1, 0]) + up * up[1]
-    ahead /= np.linalg.norm(ahead)
-    matrix = np.eye(4)
-    matrix[:3, :3] = [np.cross(ahead, up), ahead, up]
-    matrix[2, 3] = result.camera_height
-    return matrix
-
-
-def _matrix_world(camera_to_world: np.ndarray, unit: float) -> Matrix:
+def camera_matrix(camera_to_world: np.ndarray, unit: float) -> Matrix:
+    """matrix_world of a camera object from camera_to_world [4,4] (OpenCV axes, metres)."""
     R = camera_to_world[:3, :3].T
     return Matrix(cameras.camera_matrix_world(R, -R @ camera_to_world[:3, 3] / unit))
 
 
-def _pose(person: Person, camera_to_world: np.ndarray, unit: float) -> Pose:
-    vertices = person.vertices_cam @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
-    return Pose(person.betas, person.rotmats, person.transl, camera_to_world, ground_under(vertices), unit)
-
-
-def ground_under(vertices: np.ndarray) -> np.ndarray:
-    """The place [3] on the ground under the middle of a body's vertices [V,3], Z up."""
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    return np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
-
-
-def _note_parameters(
-    rig: bpy.types.Object, person: Person, source: Source, result: ImageResult, camera: bpy.types.Object
-) -> None:
+def note_person(rig: bpy.types.Object, index: int, view: PhotoView) -> None:
     """Keep the exact numbers and where they come from on the rig, as custom properties."""
+    result, person = view.result, view.result.people[index]
     note(
         rig,
         betas=person.betas.tolist(),
@@ -129,17 +182,20 @@ def _note_parameters(
         transl=person.transl.tolist(),
         K=result.K.ravel().tolist(),
         focal_source=result.focal_source,
-        image=str(source.picture),
+        image=view.source.footage,
         image_size=list(result.size),
         box_xywh=person.box_xywh.tolist(),
-        score=person.score,
+        on_floor=bool(result.on_floor[index]),
         body_file=str(result.body_file),
         body_kind=result.body_kind,
         weights=result.weights_name,
         engine_version=result.engine_version,
         iterations=result.iterations,
-        camera=camera,
+        camera=view.camera,
     )
+    rig.pop("refit_score", None)
+    if math.isfinite(person.score):  # a given box has none
+        note(rig, score=person.score)
     if person.confidence:
         note_confidence(rig, person.confidence)
 

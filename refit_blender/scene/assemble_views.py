@@ -11,48 +11,108 @@ import numpy as np
 
 from ..multiview_results import MultiViewResult, PersonInView, ResultView, WorldPerson
 from ..results import Body
-from . import cameras
-from .assemble import ground_under, leave_edit_mode, nothing_left_on_error, select_bodies
-from .body import BodyObjects, Pose, build_body, note
+from . import cameras, reconstructions
+from .assemble import leave_edit_mode, nothing_left_on_error, select_bodies
+from .body import BodyObjects, Pose, body_mesh, build_body, note, set_shape
 from .confidence import note_confidence
+from .keying import key_pose, pelvis_of, set_pose
+from .placement import ground_under
+from .recognition import nearest_pairs
+from .reconstructions import Reconstruction, in_scene
+from .updating import check_reposable
 from .views import CameraView
 
 VIEWS_PROPERTY = "refit_views"
+FARTHEST_MOVE = 1.5
+"""Metres between two presses, where somebody has come or gone; people keep about a metre from each other."""
 
 
 @dataclass(frozen=True)
 class ViewsOutcome:
-    """What a job with several cameras put into the scene."""
+    """What a job with several cameras put into the scene; updated: how many of the bodies were there before."""
 
     collection: bpy.types.Collection
     bodies: tuple[BodyObjects, ...]
+    updated: int = 0
+
+
+def known_views(scene: bpy.types.Scene, views: Sequence[CameraView], kind: str) -> Reconstruction | None:
+    """The latest reconstruction from these cameras with a body model of this kind, which another press updates."""
+    names = {view.name for view in views}
+    for known in in_scene(scene):
+        rigs = known.bodies.values()
+        if known.kind == "views" and rigs and all(rig.get("refit_body_kind", kind) == kind for rig in rigs):
+            if all({view["name"] for view in rig.get(VIEWS_PROPERTY, ())} == names for rig in rigs):
+                return known
+    return None
 
 
 def assemble_views(
-    context: bpy.types.Context, name: str, views: Sequence[CameraView], result: MultiViewResult, body: Body
+    context: bpy.types.Context,
+    name: str,
+    views: Sequence[CameraView],
+    result: MultiViewResult,
+    body: Body,
+    *,
+    frame: int,
+    known: Reconstruction | None = None,
 ) -> ViewsOutcome:
-    """Make the bodies of several cameras. On any error the scene is left as it was."""
+    """Make the bodies of several cameras, keyed at a frame. On any error the scene is left as it was.
+
+    known: its bodies are posed anew instead; people who are not among them are added.
+    """
     leave_edit_mode(context)
-    scene = context.scene
-    unit = cameras.metres_per_unit(scene)
+    unit = cameras.metres_per_unit(context.scene)
+    poses = [_pose(person, body, unit) for person in result.people]
+    joints = [body.joints(person.betas) for person in result.people]
+    rigs = _recognise(known, [pose.pelvis(rest) for pose, rest in zip(poses, joints, strict=True)], unit)
+    redo = known is not None and known.frames == [frame]
+    for rig in rigs.values():
+        check_reposable(rig, str(result.body_file), shape=redo)
+    bodies: dict[int, BodyObjects] = {}
     with nothing_left_on_error():
-        collection = bpy.data.collections.new(f"ReFit {name}")
-        scene.collection.children.link(collection)
-        bodies = []
-        for index, person in enumerate(result.people):
-            title = name if len(result.people) == 1 else f"{name} person {index + 1}"
-            pose = Pose(person.betas, person.rotmats, person.transl, np.eye(4), ground_under(person.vertices), unit)
-            made = build_body(title, body, pose, collection)
-            _note_parameters(made.rig, person, result)
-            if person.confidence:
-                note_confidence(made.rig, person.confidence)
-            made.rig[VIEWS_PROPERTY] = [
-                _view_notes(scene, taken, seen, fitted)
-                for taken, seen, fitted in zip(views, person.views, result.views, strict=True)
-            ]
-            bodies.append(made)
-    select_bodies(context, [made.rig for made in bodies])
-    return ViewsOutcome(collection, tuple(bodies))
+        made_here = known or reconstructions.start(context.scene, name, "views")
+        for index in sorted(set(range(len(poses))) - set(rigs)):
+            title = f"{name} person {made_here.next_number}"
+            bodies[index] = build_body(title, body, poses[index], made_here.collection)
+            made_here.add_body(bodies[index].rig)
+    for index, rig in rigs.items():
+        if redo:
+            set_shape(rig, poses[index].betas, joints[index])
+        set_pose(rig, poses[index].world_rotations(), poses[index].pelvis(joints[index]) / unit)
+        bodies[index] = BodyObjects(rig, body_mesh(rig))
+    for index, person in enumerate(result.people):
+        rig = bodies[index].rig
+        key_pose(rig, frame)
+        _note_parameters(rig, person, result)
+        rig[VIEWS_PROPERTY] = [
+            _view_notes(context.scene, taken, seen, fitted)
+            for taken, seen, fitted in zip(views, person.views, result.views, strict=True)
+        ]
+    made_here.add_frame(frame)
+    made = tuple(bodies[index] for index in range(len(poses)))
+    select_bodies(context, [one.rig for one in made])
+    return ViewsOutcome(made_here.collection, made, updated=len(rigs))
+
+
+def _pose(person: WorldPerson, body: Body, unit: float) -> Pose:
+    ground = ground_under(body.joints(person.betas)[0] + person.transl, person.vertices)
+    return Pose(person.betas, person.rotmats, person.transl, np.eye(4), ground, unit)
+
+
+def _recognise(
+    known: Reconstruction | None, pelvises: Sequence[np.ndarray], unit: float
+) -> dict[int, bpy.types.Object]:
+    """Which person, by their pelvis [3] in metres, is which rig: the nearest, not too far away unless all are there."""
+    rigs = known.bodies if known else {}
+    places = {number: pelvis_of(rig) * unit for number, rig in rigs.items()}
+    distances = {
+        (index, number): float(np.linalg.norm(pelvis - place))
+        for index, pelvis in enumerate(pelvises)
+        for number, place in places.items()
+    }
+    limit = np.inf if len(rigs) == len(pelvises) else FARTHEST_MOVE
+    return {index: rigs[number] for index, number in nearest_pairs(distances, limit).items()}
 
 
 def _note_parameters(rig: bpy.types.Object, person: WorldPerson, result: MultiViewResult) -> None:
@@ -69,6 +129,8 @@ def _note_parameters(rig: bpy.types.Object, person: WorldPerson, result: MultiVi
         engine_version=result.engine_version,
         iterations=result.iterations,
     )
+    if person.confidence:
+        note_confidence(rig, person.confidence)
 
 
 def _view_notes(scene: bpy.types.Scene, taken: CameraView, seen: PersonInView, fitted: ResultView) -> dict[str, object]:

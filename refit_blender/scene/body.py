@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -16,6 +17,7 @@ from mathutils import Matrix
 
 from ..errors import SourceError
 from ..results import BETAS, JOINT_NAMES, Body
+from .keying import pose_bones, set_pose
 
 # A quarter turn about X: Y up becomes Z up.
 REST_TO_WORLD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -52,6 +54,14 @@ class Pose:
     ground: np.ndarray
     metres_per_unit: float = 1.0
 
+    def world_rotations(self) -> np.ndarray:
+        """[24,3,3]: rotmats with the first to the world."""
+        return np.concatenate([self.camera_to_world[None, :3, :3] @ self.rotmats[:1], self.rotmats[1:]])
+
+    def pelvis(self, joints: np.ndarray) -> np.ndarray:
+        """The pelvis [3] in the world, metres, of a body with rest joints [24,3]."""
+        return self.camera_to_world[:3, :3] @ (joints[0] + self.transl) + self.camera_to_world[:3, 3]
+
 
 def build_body(name: str, body: Body, pose: Pose, collection: bpy.types.Collection) -> BodyObjects:
     """Make armature and mesh in `collection`, which must be in the active view layer, in Object mode."""
@@ -66,11 +76,26 @@ def build_body(name: str, body: Body, pose: Pose, collection: bpy.types.Collecti
 
 
 def body_mesh(rig: bpy.types.Object) -> bpy.types.Object | None:
-    """The skinned mesh of a rig made here."""
-    for child in rig.children:
-        if child.type == "MESH" and child.data.shape_keys and SHAPE_KEY.format(0) in child.data.shape_keys.key_blocks:
-            return child
-    return None
+    """The skinned mesh of a rig made here: the child with the most of its shape's sliders, None without any."""
+    meshes = [child for child in rig.children if child.type == "MESH"]
+    best = max(meshes, key=lambda mesh: len(shape_sliders(mesh)), default=None)
+    return best if best and shape_sliders(best) else None
+
+
+def shape_sliders(mesh: bpy.types.Object) -> dict[int, bpy.types.ShapeKey]:
+    """The shape keys of a mesh that stand for betas, by their number; some may have been deleted."""
+    keys = mesh.data.shape_keys.key_blocks if mesh.data.shape_keys else {}
+    named = {index: SHAPE_KEY.format(index) for index in range(BETAS)}
+    return {index: keys[name] for index, name in named.items() if name in keys}
+
+
+def world_vertices(mesh: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
+    """World coordinates [V,3] of a mesh as Blender deforms it."""
+    evaluated = mesh.evaluated_get(depsgraph)
+    flat = np.empty(len(evaluated.data.vertices) * 3, dtype=np.float32)
+    evaluated.data.vertices.foreach_get("co", flat)
+    matrix = np.array(evaluated.matrix_world)
+    return flat.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def is_rig(candidate: bpy.types.Object | None) -> bool:
@@ -79,10 +104,10 @@ def is_rig(candidate: bpy.types.Object | None) -> bool:
 
 
 def rig_of(candidate: bpy.types.Object | None) -> bpy.types.Object | None:
-    """The rig that an object, mesh or armature, belongs to."""
-    if candidate is not None and not is_rig(candidate):
+    """The rig that an object belongs to: itself, or the nearest of its parents that is one; it must not be deleted."""
+    while candidate is not None and not is_rig(candidate):
         candidate = candidate.parent
-    return candidate if is_rig(candidate) else None
+    return candidate if candidate is not None and candidate.users_scene else None
 
 
 def note(rig: bpy.types.Object, **values: object) -> None:
@@ -92,12 +117,25 @@ def note(rig: bpy.types.Object, **values: object) -> None:
 
 
 def current_betas(rig: bpy.types.Object) -> np.ndarray:
-    """The shape [10] as the mesh's sliders say it."""
+    """The shape [10] as the mesh's sliders say it; where one was deleted, as it was found. Raises SourceError."""
+    try:
+        betas = np.array(rig["refit_betas"][:], dtype=np.float64)
+    except (TypeError, ValueError):
+        betas = np.empty(0)
+    if betas.shape != (BETAS,) or not np.isfinite(betas).all():
+        raise SourceError(f"Body “{rig.name}”: its property refit_betas must hold {BETAS} numbers.")
     mesh = body_mesh(rig)
-    if mesh is None:
-        return np.array(rig["refit_betas"][:], dtype=np.float64)
-    keys = mesh.data.shape_keys.key_blocks
-    return np.array([keys[SHAPE_KEY.format(index)].value for index in range(BETAS)], dtype=np.float64)
+    for index, key in shape_sliders(mesh).items() if mesh else ():
+        betas[index] = key.value
+    return betas
+
+
+def body_file(rig: bpy.types.Object) -> Path:
+    """The body file that a rig was made from. Raises SourceError where the rig does not say it."""
+    name = rig.get("refit_body_file")
+    if not isinstance(name, str) or not name:
+        raise SourceError(f"Body “{rig.name}” does not say which body file it was made from.")
+    return Path(name)
 
 
 def shape_of(rig: bpy.types.Object, kind: str) -> np.ndarray:
@@ -114,13 +152,34 @@ def shape_of(rig: bpy.types.Object, kind: str) -> np.ndarray:
 
 
 def move_joints(rig: bpy.types.Object, joints: np.ndarray) -> None:
-    """Put the rest joints [24,3] of a rig where its shape has them. The rig must be active, in Object mode."""
+    """Put the rest joints [24,3] of a rig where its shape has them, in Object mode. Raises SourceError."""
+    pose_bones(rig)
 
     def place(bones: bpy.types.ArmatureEditBones) -> None:
         for name, head in zip(JOINT_NAMES, joints, strict=True):
             _place_bone(bones[name], head)
 
     _edit(rig, place)
+
+
+def check_visible(rig: bpy.types.Object) -> None:
+    """Raises SourceError where Blender could not enter Edit mode, so that joints cannot be moved."""
+    if not rig.visible_get():
+        raise SourceError(f"Body “{rig.name}” is hidden: show it, so that its joints can be moved.")
+
+
+def set_shape(rig: bpy.types.Object, betas: np.ndarray, joints: np.ndarray) -> None:
+    """Give a body another shape [10] with its rest joints [24,3], in Object mode. Raises SourceError."""
+    move_joints(rig, joints)
+    mesh = body_mesh(rig)
+    for index, key in shape_sliders(mesh).items() if mesh else ():
+        _set_slider(key, float(betas[index]))
+
+
+def _set_slider(key: bpy.types.ShapeKey, value: float) -> None:
+    reach = max(BETA_RANGE, abs(value))
+    key.slider_min, key.slider_max = -reach, reach
+    key.value = value
 
 
 # ------------------------------------------------------------------------------------------------------- armature
@@ -153,7 +212,8 @@ def _place_bone(bone: bpy.types.EditBone, head: np.ndarray) -> None:
 
 
 def _edit(rig: bpy.types.Object, change: Callable[[bpy.types.ArmatureEditBones], None]) -> None:
-    """Edit bones exist in Edit mode only, and Edit mode for the active object only."""
+    """Edit bones exist in Edit mode only, and Edit mode for the active object only. Raises SourceError."""
+    check_visible(rig)
     bpy.context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
     try:
@@ -163,20 +223,14 @@ def _edit(rig: bpy.types.Object, change: Callable[[bpy.types.ArmatureEditBones],
 
 
 def _pose_rig(rig: bpy.types.Object, joints: np.ndarray, pose: Pose) -> None:
-    """Turn the bones; the root takes the camera's turn and what is left of the place beside the object's own."""
-    turn = REST_TO_WORLD.T @ pose.camera_to_world[:3, :3]
-    origin = pose.camera_to_world[:3, 3]
+    """Stand the object on the ground; the root takes the camera's turn and what is left of the place."""
     matrix = np.eye(4)
     matrix[:3, :3] = REST_TO_WORLD
     matrix[:3, 3] = pose.ground
     rig.matrix_world = Matrix.Scale(1 / pose.metres_per_unit, 4) @ Matrix(matrix)
-    pelvis_world = pose.camera_to_world[:3, :3] @ (joints[0] + pose.transl) + origin
-    for index, name in enumerate(JOINT_NAMES):
-        bone = rig.pose.bones[name]
-        rotation = turn @ pose.rotmats[0] if index == 0 else pose.rotmats[index]
-        bone.rotation_mode = "QUATERNION"
-        bone.rotation_quaternion = Matrix(rotation).to_quaternion()
-    rig.pose.bones[JOINT_NAMES[0]].location = REST_TO_WORLD.T @ (pelvis_world - pose.ground) - joints[0]
+    for name in JOINT_NAMES:
+        rig.pose.bones[name].rotation_mode = "QUATERNION"
+    set_pose(rig, pose.world_rotations(), pose.pelvis(joints) / pose.metres_per_unit)
 
 
 # ----------------------------------------------------------------------------------------------------------- mesh
@@ -224,10 +278,7 @@ def _add_shape_keys(mesh: bpy.types.Object, body: Body, betas: np.ndarray) -> No
     mesh.shape_key_add(name="Basis", from_mix=False)
     for index in range(BETAS):
         offset = body.shapedirs[:, :, index] if index < body.shapedirs.shape[2] else 0.0
-        key = _add_key(mesh, SHAPE_KEY.format(index), body.v_template + offset)
-        reach = max(BETA_RANGE, abs(float(betas[index])))
-        key.slider_min, key.slider_max = -reach, reach
-        key.value = float(betas[index])
+        _set_slider(_add_key(mesh, SHAPE_KEY.format(index), body.v_template + offset), float(betas[index]))
 
 
 def _add_key(mesh: bpy.types.Object, name: str, positions: np.ndarray) -> bpy.types.ShapeKey:
@@ -293,7 +344,8 @@ def _add_correctives(mesh: bpy.types.Object, rig: bpy.types.Object, body: Body) 
 def corrective_keys(mesh: bpy.types.Object) -> list[bpy.types.ShapeKey]:
     """The pose correctives of a body's mesh; empty where the body has none."""
     prefix = CORRECTIVE_KEY.format("")
-    return [key for key in mesh.data.shape_keys.key_blocks if key.name.startswith(prefix)]
+    keys = mesh.data.shape_keys.key_blocks if mesh.data.shape_keys else ()
+    return [key for key in keys if key.name.startswith(prefix)]
 
 
 def correctives_enabled(mesh: bpy.types.Object) -> bool:

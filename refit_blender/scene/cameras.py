@@ -143,16 +143,22 @@ def world_matrix(camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> np
 
 def create_camera(name: str, K: np.ndarray, width: int, height: int) -> tuple[bpy.types.Object, Frame]:
     """A camera object, linked nowhere yet, that sees a width x height image through K; and the frame it needs."""
-    lens, frame = lens_from_intrinsics(K, width, height)
     data = bpy.data.cameras.new(name)
+    frame = set_lens(data, K, width, height)
+    data.display_size = 0.3
+    data.passepartout_alpha = 0.8
+    return bpy.data.objects.new(name, data), frame
+
+
+def set_lens(data: bpy.types.Camera, K: np.ndarray, width: int, height: int) -> Frame:
+    """Make a camera see a width x height image through K; the frame that it needs."""
+    lens, frame = lens_from_intrinsics(K, width, height)
     data.sensor_fit = lens.sensor_fit
     data.sensor_width = lens.sensor_width
     data.lens = lens.focal_mm
     data.shift_x = lens.shift_x
     data.shift_y = lens.shift_y
-    data.display_size = 0.3
-    data.passepartout_alpha = 0.8
-    return bpy.data.objects.new(name, data), frame
+    return frame
 
 
 def set_frame(scene: bpy.types.Scene, frame: Frame) -> None:

@@ -24,7 +24,7 @@ def background_file(background: Background, frame: int, folder: Path) -> Path:
         position = frame - picture.frame_start + picture.frame_offset
         if picture.source == "MOVIE":
             return movie_still(path, position + 1, folder)
-        return engine_file(_existing(_numbered(path, _number(path) + position), picture.name), folder)
+        return engine_file(_existing(_numbered(path, number_of(path) + position), picture.name), folder)
     if picture.source not in {"MOVIE", "SEQUENCE"}:
         return image_file(picture, folder)
     path = Path(bpy.path.abspath(picture.filepath_raw, library=picture.library))
@@ -56,7 +56,7 @@ def movie_still(movie: Path, number: int, folder: Path) -> Path:
         image.scale(*image.size, frame=min(max(number, 1), last))
         pixels = pixels_of(image)
     # Quick to write, and a movie has no alpha.
-    return write_pixels(pixels, folder / "still.bmp")
+    return write_pixels(pixels, folder / f"{movie.stem} picture {number}.bmp")
 
 
 def shown_number(user: bpy.types.ImageUser, frame: int) -> int:
@@ -69,7 +69,7 @@ def shown_number(user: bpy.types.ImageUser, frame: int) -> int:
     return min(max(position, 0), user.frame_duration) + user.frame_offset
 
 
-def _number(path: Path) -> int:
+def number_of(path: Path) -> int:
     """The number of a file in a sequence: the last digits of its name."""
     found = re.search(r"(\d+)\D*$", path.stem)
     return int(found[1]) if found else 0

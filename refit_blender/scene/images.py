@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ _SUFFIXES = {
 _BLENDERS_OWN = frozenset(".tga .exr .dpx .cin .hdr .rgb .rgba .sgi .psd .dds".split())
 # Larger pictures are not converted: Blender keeps 16 bytes for a pixel, and so does the copy.
 _MAX_PIXELS = 150_000_000
+FOOTAGE_PROPERTY = "refit_footage"  # on an image that is a copy: what it was made from
+LONGEST_SEQUENCE = 1048574  # the most frames that Blender counts
 _FORMATS = {".png": "PNG", ".bmp": "BMP"}
 
 
@@ -66,6 +69,13 @@ def camera_background(camera: bpy.types.Object) -> Background:
     raise SourceError(f"Camera “{camera.name}” has no background image.")
 
 
+def footage_of(picture: bpy.types.Image | bpy.types.MovieClip) -> str:
+    """What a picture is known by: its file, also where that is packed, or its name where it has none."""
+    if noted := picture.get(FOOTAGE_PROPERTY):
+        return noted
+    return bpy.path.abspath(picture.filepath, library=picture.library) or picture.name
+
+
 def picture_size(path: Path) -> tuple[int, int] | None:
     """(width, height) of a picture file as Blender reads it; None for a file that it cannot read."""
     if not path.is_file():  # Blender would wait for a pipe
@@ -97,11 +107,16 @@ def image_file(image: bpy.types.Image, folder: Path) -> Path:
                 raise SourceError(f"The file of image “{image.name}” is missing: {path}.")
             return write_shown(image, folder / f"{path.stem}.png") if _is_blenders_own(image) else path
         if _is_blenders_own(image):
-            return write_shown(image, folder / "packed.png")
-        copy = folder / f"packed{_SUFFIXES.get(image.file_format, path.suffix or '.png')}"
+            return write_shown(image, folder / f"{_file_stem(image)}.png")
+        copy = folder / f"{_file_stem(image)}{_SUFFIXES.get(image.file_format, path.suffix or '.png')}"
         copy.write_bytes(image.packed_file.data)
         return copy
-    return write_shown(image, folder / "pixels.png")
+    return write_shown(image, folder / f"{_file_stem(image)}.png")
+
+
+def _file_stem(image: bpy.types.Image) -> str:
+    """What to call a copy, so that messages name the picture and not the copy."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", Path(footage_of(image)).stem or image.name)[:100]
 
 
 def _is_blenders_own(image: bpy.types.Image) -> bool:
@@ -125,12 +140,13 @@ def engine_file(path: Path, folder: Path) -> Path:
 
 def mirrored_file(path: Path, folder: Path, flip_x: bool, flip_y: bool) -> Path:
     """A file in `folder` with the picture mirrored. Raises SourceError for one that Blender cannot read."""
+    name = f"{path.stem} mirrored.png"
     with loaded(path) as image:
         if image.is_float:
             path = write_shown(image, folder / "shown.png")
     with loaded(path) as image:
         pixels = pixels_of(image)
-    return write_pixels(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1], folder / "mirrored.png")
+    return write_pixels(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1], folder / name)
 
 
 @contextlib.contextmanager
@@ -202,16 +218,43 @@ def _checked_size(image: bpy.types.Image) -> tuple[int, int]:
     return width, height
 
 
-def show_behind(camera: bpy.types.Object, picture: Path, name: str, *, pack: bool) -> None:
-    """Put a picture of the frame's own aspect behind a camera. `pack`: the file will not stay. Raises SourceError."""
+def show_behind(camera: bpy.types.Object, picture: Path, footage: str, *, pack: bool) -> None:
+    """Put a picture of the frame's own aspect behind a camera. Raises SourceError.
+
+    footage: what it is, or is a copy of; pack: keep it in the blend file, as the file will not stay.
+    """
     if not picture.is_file():  # Blender would wait for a pipe
         raise SourceError(f"The picture {picture} is no longer there.")
-    image = bpy.data.images.load(str(picture), check_existing=not pack)
-    if pack:
-        image.name = name
-        image.pack()
+    image = _packed(picture, footage) if pack else bpy.data.images.load(str(picture), check_existing=True)
     background = camera.data.background_images.new()
     background.image = image
     background.frame_method = "STRETCH"
     background.alpha = 1.0
     camera.data.show_background_images = True
+
+
+def _packed(picture: Path, footage: str) -> bpy.types.Image:
+    image = bpy.data.images.load(str(picture), check_existing=False)
+    image.name = Path(footage).name
+    image.pack()
+    image[FOOTAGE_PROPERTY] = footage
+    return image
+
+
+def show_instead(camera: bpy.types.Object, picture: Path, footage: str, offset: int | None) -> None:
+    """Show a picture in place of the still that is a camera's first background; a copy of the footage is packed.
+
+    offset: what a frame of the scene lacks to its picture's number, where pictures are a sequence that is shown in step.
+    """
+    background = camera.data.background_images[0] if camera.data.background_images else None
+    if not background or background.source != "IMAGE" or (background.image and background.image.source != "FILE"):
+        return
+    if str(picture) != footage:
+        background.image = _packed(picture, footage)
+        return
+    background.image = bpy.data.images.load(str(picture), check_existing=offset is None)
+    if offset is not None:
+        background.image.source = "SEQUENCE"
+        user = background.image_user
+        user.frame_start, user.frame_offset, user.frame_duration = 1, offset, LONGEST_SEQUENCE
+        user.use_auto_refresh = True

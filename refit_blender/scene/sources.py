@@ -18,20 +18,27 @@ from .views import LensDistortion, camera_view
 class Source:
     """A picture and what is known of its camera.
 
-    name: for the new objects; K [3,3] for the picture's pixels, or focal in pixels, or focal_mm on a sensor whose
-    longer side is 36 mm, or neither; distortion of the lens.
+    name: for the new objects; footage: the file of the picture, sequence or movie, or the name of an image without one,
+    by which a reconstruction is found again; K [3,3] for the picture's pixels, or focal in pixels, or focal_mm on a
+    sensor whose longer side is 36 mm, or neither; distortion of the lens.
     camera: name of the scene's camera that took it, with camera_to_world [4,4] (OpenCV axes, metres); without one, the
     job makes a camera that matches the picture.
     """
 
     picture: Path
     name: str
+    footage: str
     K: np.ndarray | None = None
     focal: float | None = None
     focal_mm: float | None = None
     distortion: LensDistortion | None = None
     camera: str | None = None
     camera_to_world: np.ndarray | None = None
+
+    @property
+    def title(self) -> str:
+        """The picture's name for messages."""
+        return Path(self.footage).name
 
 
 def file_source(path: Path, folder: Path, *, focal: float | None = None, focal_mm: float | None = None) -> Source:
@@ -42,14 +49,15 @@ def file_source(path: Path, folder: Path, *, focal: float | None = None, focal_m
     if not path.name:
         raise SourceError("No image is chosen.")
     picture = images.engine_file(path.absolute(), folder)
-    return Source(picture=picture, name=path.stem, focal=focal, focal_mm=focal_mm)
+    return Source(picture, path.stem, footage=str(path.absolute()), focal=focal, focal_mm=focal_mm)
 
 
 def empty_source(empty: bpy.types.Object | None, folder: Path, *, focal_mm: float | None = None) -> Source:
     """The picture of an image empty. Raises SourceError where the object is none."""
     if empty is None or empty.type != "EMPTY" or empty.empty_display_type != "IMAGE" or empty.data is None:
         raise SourceError("The active object is no empty with an image.")
-    return Source(picture=images.image_file(empty.data, folder), name=empty.name, focal_mm=focal_mm)
+    picture, footage = images.image_file(empty.data, folder), images.footage_of(empty.data)
+    return Source(picture, empty.name, footage, focal_mm=focal_mm)
 
 
 def camera_source(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, folder: Path) -> Source:
@@ -64,6 +72,7 @@ def camera_source(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, folder
     return Source(
         picture=view.picture,
         name=camera.name,
+        footage=images.footage_of(images.camera_background(camera).picture),
         K=view.K,
         distortion=view.distortion,
         camera=camera.name,

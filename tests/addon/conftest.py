@@ -42,6 +42,15 @@ def clean_scene(addon: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def preferences() -> Iterator[bpy.types.AddonPreferences]:
+    """The add-on's preferences, as they were afterwards."""
+    found = bpy.context.preferences.addons[refit_blender.__name__].preferences
+    yield found
+    for name in ("next_press", "look_through", "pack_photo"):
+        found.property_unset(name)
+
+
+@pytest.fixture
 def photo(tmp_path: Path) -> Path:
     """A picture of 640 x 480 pixels."""
     path = tmp_path / "a photo.png"
@@ -74,6 +83,16 @@ class FakeEngine:
     folder: Path
     body: dict[str, np.ndarray]
     result: dict[str, np.ndarray]
+
+    def prepare(self, image: Path, **result) -> dict[str, np.ndarray]:
+        """What it answers from now on for one picture."""
+        return synthetic_body.write_result(
+            self.folder / "result.npz", self.folder / "body.npz", self.body, image, **result
+        )
+
+    def requests(self) -> list[dict[str, Any]]:
+        """All that it was asked, the parameters and the method."""
+        return [json.loads(line) for line in (self.folder / "requests").read_text().splitlines()]
 
     def prepare_views(self, names: Sequence[str], **result) -> dict[str, np.ndarray]:
         """What it answers for these cameras."""

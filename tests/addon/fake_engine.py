@@ -2,7 +2,8 @@
 """An engine that speaks the protocol and answers with a prepared result, or misbehaves as it is told.
 
 Usage: fake_engine.py FOLDER. FOLDER holds result.npz (for several cameras views.npz, for shapes shape.json) and, in the
-file behaviour, what to do; what was asked is written there as request.json.
+file behaviour, what to do; what was asked last is written there as request.json, and all of it, line by line, in the file
+requests.
 """
 
 import json
@@ -10,6 +11,10 @@ import os
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
+
+WHOLE = ("image_size", "K", "up_cam", "joint_names")  # of the picture rather than of its people
 
 WRONG_REPLIES = {
     "garbage": b"Segmentation fault is not JSON\n",
@@ -67,6 +72,8 @@ def initialize(behaviour: str, request: dict) -> None:
 def run_job(behaviour: str, folder: Path, request: dict) -> None:
     """Behave as told; where that is well, answer with what was prepared."""
     (folder / "request.json").write_text(json.dumps(request["params"]))
+    with (folder / "requests").open("a") as log:
+        log.write(json.dumps({"method": request["method"], **request["params"]}) + "\n")
     for done in range(3):
         params = {"id": request["id"], "stage": "fit", "done": done, "total": 3, "message": "a photo.png"}
         send(method="$/progress", params=params)
@@ -96,11 +103,33 @@ def run_job(behaviour: str, folder: Path, request: dict) -> None:
     send(id=request["id"], result=answer)
 
 
+def detect(_behaviour: str, folder: Path, _params: dict) -> dict:
+    with np.load(folder / "result.npz") as prepared:
+        people = [{"bbox_xywh": box, "score": 0.9} for box in prepared["boxes_xywh"].tolist()]
+    return {"image_size": [640, 480], "people": people}
+
+
 def reconstruct(behaviour: str, folder: Path, params: dict) -> dict:
     npz = result_file(behaviour, folder / "result.npz", params)
+    if behaviour == "good":
+        suit(params["images"][0], npz)
     overlay = overlay_file(npz.with_name("overlay.png"), params)
     entry = {"image": params["images"][0]["image"], "npz": str(npz), "overlay": overlay, "people": 1}
     return {"results": [entry]}
+
+
+def suit(asked: dict, npz: Path) -> None:
+    """Make the prepared result one of the asked picture: of its people, those in the given boxes, or all."""
+    with np.load(npz) as prepared:
+        arrays = dict(prepared)
+    own = arrays["boxes_xywh"].tolist()
+    kept = [own.index(box) for box in asked["bboxes_xywh"] or () if box in own]
+    if kept:
+        people = [name for name, value in arrays.items() if name not in WHOLE and value.shape[:1] == (len(own),)]
+        arrays |= {name: arrays[name][kept] for name in people}
+    if Path(str(arrays["image"])).is_file():  # otherwise it is meant to be wrong
+        arrays["image"] = np.array(asked["image"])
+    np.savez(npz, **arrays)
 
 
 def fit_views(behaviour: str, folder: Path, params: dict) -> dict:
@@ -135,7 +164,7 @@ def overlay_file(path: Path, params: dict) -> str | None:
     return str(path)
 
 
-ANSWERS = {"reconstruct": reconstruct, "fit_views": fit_views, "fit_shape": fit_shape}
+ANSWERS = {"detect": detect, "reconstruct": reconstruct, "fit_views": fit_views, "fit_shape": fit_shape}
 
 
 def main() -> None:

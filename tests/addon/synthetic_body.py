@@ -85,13 +85,29 @@ def random_rotations(rng: np.random.Generator, count: int, largest: float) -> np
     return np.eye(3) + np.sin(angles) * cross + (1 - np.cos(angles)) * cross @ cross
 
 
+def _box_around(projected: np.ndarray) -> np.ndarray:
+    """The box [4] around homogeneous pixels [V,3]."""
+    pixels = projected[:, :2] / projected[:, 2:]
+    return np.round(np.concatenate([pixels.min(axis=0), np.ptp(pixels, axis=0)]), 2)
+
+
 def write_result(
-    path: Path, body_file: Path, body: dict[str, np.ndarray], image: Path, *, people: int = 1, K=None, size=(640, 480)
+    path: Path,
+    body_file: Path,
+    body: dict[str, np.ndarray],
+    image: Path,
+    *,
+    people: int = 1,
+    K=None,
+    size=(640, 480),
+    seed: int = 7,
+    shapes=None,
 ):
-    """A result.npz for `people` bodies in random poses in front of the camera."""
-    rng = np.random.default_rng(7)
+    """A result.npz for `people` bodies in random poses in front of the camera; shapes: their betas [people,10]."""
+    rng = np.random.default_rng(seed)
     facing_camera = np.diag([1.0, -1.0, -1.0])
     betas = rng.normal(size=(people, 10))
+    betas = betas if shapes is None else np.asarray(shapes)
     rotmats = np.stack([random_rotations(rng, 24, 1.2) for _ in range(people)])
     rotmats[:, 0] = random_rotations(rng, people, 0.4) @ facing_camera
     transl = np.array([[0.8 * index, 0.1, 4.0 + index] for index in range(people)])
@@ -105,7 +121,7 @@ def write_result(
         "image_size": np.array(size),
         "K": K,
         "focal_source": np.array("default"),
-        "boxes_xywh": np.tile([10.0, 20, 100, 200], (people, 1)),
+        "boxes_xywh": np.array([_box_around(one @ K.T) for one in vertices]),
         "scores": np.full(people, 0.9),
         "betas": betas,
         "rotmats": rotmats,
@@ -135,15 +151,24 @@ def write_result(
 
 
 def write_views_result(
-    path: Path, body_file: Path, body: dict[str, np.ndarray], names: Sequence[str], *, people: int = 1, left_out=()
+    path: Path,
+    body_file: Path,
+    body: dict[str, np.ndarray],
+    names: Sequence[str],
+    *,
+    people: int = 1,
+    left_out=(),
+    seed: int = 11,
+    shapes=None,
 ) -> dict[str, np.ndarray]:
     """A multi-view result for `people` bodies in random poses around the world's origin, Z up.
 
-    left_out: names of cameras that have no part in any body.
+    left_out: names of cameras that have no part in any body; shapes: betas [people,10].
     """
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seed)
     upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     betas = rng.normal(size=(people, 10))
+    betas = betas if shapes is None else np.asarray(shapes)
     rotmats = np.stack([random_rotations(rng, 24, 1.2) for _ in range(people)])
     rotmats[:, 0] = random_rotations(rng, people, 0.4) @ upright
     transl = np.array([[1.5 * index, 0.3, 1.1] for index in range(people)])

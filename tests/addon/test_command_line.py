@@ -28,8 +28,8 @@ def test_photo_becomes_a_blend_file(photo, install_fake, out, capsys):
     assert "1 body from a photo.png" in capsys.readouterr().out
     bpy.ops.wm.open_mainfile(filepath=str(out / "a.blend"))
     assert {found.type for found in bpy.context.scene.objects} == {"CAMERA", "ARMATURE", "MESH"}
-    height = fake.result["vertices_cam"][0, :, 1].max()
-    expected = fake.result["vertices_cam"][0][:, [0, 2, 1]] * [1, 1, -1] + [0, 0, height]
+    place = np.array(bpy.context.scene.camera.matrix_world)[:3, 3]
+    expected = fake.result["vertices_cam"][0][:, [0, 2, 1]] * [1, 1, -1] + place
     np.testing.assert_allclose(rig_vertices(), expected, atol=1e-4)
     assert (out / "result.npz").exists() and (out / "overlay.png").exists()
 
@@ -138,7 +138,7 @@ def test_shape_of_a_body_in_the_scene_is_kept(install_fake, four_cameras, out):
     result = fake.prepare_views(["cam_1", "cam_2", "cam_3", "cam_10"])
     save_cameras_scene(out, four_cameras)
     assert cli.main(["fit-cameras", "--out", str(out / "a.blend")]) == 0
-    assert cli.main(["fit-cameras", "--out", str(out / "b.blend"), "--shape-of", "cameras"]) == 0
+    assert cli.main(["fit-cameras", "--out", str(out / "b.blend"), "--shape-of", "cameras person 1"]) == 0
     np.testing.assert_allclose(fake.request()["betas"], result["betas"][0], atol=1e-6)
     assert cli.main(["fit-cameras", "--out", str(out / "b.blend"), "--shape-of", "nobody"]) == 1
 

@@ -46,7 +46,7 @@ ARRAYS = {
     "up_cam": np.zeros(3),
     "camera_height": np.array(np.nan),
     "on_floor": np.array([True, False]),
-    "scores": np.array([np.nan]),
+    "scores": np.array([np.inf]),
     "joint_std_mm": np.full((1, 24), -1.0),
     "body_kind": np.array("a\0b"),
     "engine_version": np.array("x" * 10_000),

@@ -142,7 +142,7 @@ def test_cameras_of_a_collection_and_its_children(engine_for_cameras, four_camer
     settings.cameras_from, settings.camera_collection = "COLLECTION", rig
     (body,) = fit()
     assert [view["name"] for view in engine_for_cameras.request()["views"]] == ["cam_1", "cam_10"]
-    assert body.name == "rig" and "ReFit rig" in bpy.data.collections
+    assert body.name == "rig person 1" and "ReFit rig" in bpy.data.collections
 
 
 def test_one_camera_is_not_enough(engine_for_cameras, four_cameras):
@@ -280,7 +280,9 @@ def test_shape_of_another_body_model_is_refused(engine_for_cameras):
     (first,) = fit()
     first["refit_body_kind"] = "smpl"
     bpy.context.scene.refit.fixed_shape = first
-    with pytest.raises(RuntimeError, match="“cameras” is an SMPL body: its shape means nothing to the bundled body"):
+    with pytest.raises(
+        RuntimeError, match="“cameras person 1” is an SMPL body: its shape means nothing to the bundled body"
+    ):
         bpy.ops.refit.fit_cameras()
 
 

@@ -69,7 +69,8 @@ def test_pictures_that_had_no_part_are_named(engine_for_shapes, tmp_path):
     assert "Shape from 2 pictures" in state.report and state.report.endswith("left out: b.png")
 
 
-def test_shape_that_selected_bodies_have_in_common(engine_for_shapes, photo):
+def test_shape_that_selected_bodies_have_in_common(engine_for_shapes, photo, preferences):
+    preferences.next_press = "NEW"
     bpy.context.scene.refit.image_path = str(photo)
     for _ in range(2):
         bpy.ops.refit.reconstruct()

@@ -35,10 +35,10 @@ def request(fake):
 def test_posed_mesh_equals_the_bodys_own_formula(photo, install_fake, correctives, regressor):
     fake = install_fake(correctives=correctives, regressor=regressor, people=2)
     rigs = reconstruct(photo)
-    height = fake.result["vertices_cam"][:, :, 1].max()
     assert len(rigs) == 2
+    place = np.array(bpy.context.scene.camera.matrix_world)[:3, 3]
     for index, rig in enumerate(sorted(rigs, key=lambda rig: rig.name)):
-        expected = fake.result["vertices_cam"][index] @ LEVEL.T + [0, 0, height]
+        expected = fake.result["vertices_cam"][index] @ LEVEL.T + place
         np.testing.assert_allclose(evaluated_vertices(bodies.body_mesh(rig)), expected, atol=2e-5)
 
 
@@ -91,8 +91,9 @@ def test_mesh_has_shape_sliders_uvs_and_material(photo, install_fake):
     assert not mesh.data.validate()
 
 
-def test_second_run_adds_a_body_and_keeps_the_first(photo, install_fake):
+def test_second_run_adds_a_body_and_keeps_the_first_where_new_ones_are_wanted(photo, install_fake, preferences):
     fake = install_fake()
+    preferences.next_press = "NEW"
     (first,) = reconstruct(photo)
     before = evaluated_vertices(bodies.body_mesh(first))
     assert len(reconstruct(photo)) == 2

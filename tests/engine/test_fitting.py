@@ -161,6 +161,12 @@ def test_more_people_than_a_batch_holds(fitter):
 def test_largest_person_alone(fitter, photo_file):
     result, _ = with_options(fitter, people="largest").reconstruct(ImageRequest(photo_file))
     np.testing.assert_allclose(result.boxes_xywh, [BOX])
+    assert 0 < result.scores[0] <= 1
+
+
+def test_given_box_has_no_score(fitter, photo_file):
+    result, _ = fitter.reconstruct(ImageRequest(photo_file, boxes_xywh=np.array([BOX])))
+    assert np.isnan(result.scores).all()
 
 
 def test_iterations_change_the_estimate_and_none_is_allowed(fitter):

@@ -46,10 +46,6 @@ class Job:
     def wait_for_end(self, seconds: float = 120.0) -> None:
         wait_until(lambda: self.error() or self.report(), "the job said how it ended", seconds)
         wait_until(lambda: not self.running(), "the job ended")
-        if self.error():
-            # Blender shows an error in a pop-up, too, over the panel.
-            self.window.input("key", "Escape")
-            self.window.let_it_work()
 
     @contextmanager
     def held(self, start: Callable[[], None] | None = None) -> Iterator[None]:

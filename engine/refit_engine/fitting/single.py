@@ -107,7 +107,7 @@ class Fitter(FitJob):
         if boxes is None:
             boxes, scores = self._found_boxes(photo, intrinsics)
         else:
-            scores = np.ones(len(boxes))
+            scores = np.full(len(boxes), np.nan)
         known_up = given_up(request.up, photo.up_sensor)
         intrinsics, lines = self.look_for_lines(photo.pixels, boxes, intrinsics, photo.quarter_turns)
         people = self._fit_photo(photo, boxes, intrinsics)
