@@ -22,6 +22,7 @@ from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
 from .engine_job import Device, EngineJob, Gender, JobFolder, Options, People
 from .errors import RefitError, SourceError
 from .jobs import EngineInfo
+from .person_addition import PersonAddition, find_reconstruction
 from .photo_update import FinishedUpdate, photo_job
 from .progress import Progress
 from .reconstruction import Finished
@@ -32,6 +33,7 @@ from .scene.sources import camera_source, file_source
 from .shape_fit import FinishedShape, ShapeFit, shape_from_pictures
 
 __all__ = [
+    "add_person",
     "engine_info",
     "export_glb",
     "fit_cameras",
@@ -103,6 +105,25 @@ def reconstruct_from_camera(
         return photo_job(bpy.context, source, options, folder, update=update, pack=False)
 
     return _run(job, keep, on_progress)
+
+
+def add_person(
+    reconstruction: str,
+    box: Sequence[float],
+    options: Options = Options(),
+    *,
+    keep: str | Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Finished:
+    """Add a person whom a reconstruction of one picture missed: same camera, same world; its bodies stay as they are.
+
+    reconstruction: name of its collection, of its camera or of one of its bodies; box: (x, y, w, h) in pixels of the
+    picture; options: the boxes in there do not count.
+    Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
+    """
+    context = bpy.context
+    known = find_reconstruction(context.scene, reconstruction)
+    return _run(lambda folder: PersonAddition(context, known, [box], options, folder), keep, on_progress)
 
 
 def fit_cameras(

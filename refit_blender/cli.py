@@ -12,7 +12,7 @@ import bpy
 
 from . import api
 from .calibration import AXES
-from .engine_job import Summary
+from .engine_job import Options, Summary
 from .errors import RefitError
 from .progress import Progress
 
@@ -52,6 +52,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the photo)")
     _add_job_options(command, iterations=5)
+
+    command = commands.add_parser(
+        "add-person", help="add people to a reconstruction of the scene by their boxes in its photo, and save the scene"
+    )
+    command.set_defaults(run=_add_person)
+    command.add_argument("reconstruction", metavar="NAME", help="its collection, its camera or one of its bodies")
+    command.add_argument("--bbox", type=_box, action="append", required=True, metavar="X,Y,W,H", help="box in pixels")
+    command.add_argument("--keep", type=Path, metavar="DIR", help="folder for result.npz and overlay")
+    _add_engine_options(command, iterations=5)
 
     command = commands.add_parser(
         "fit-cameras", help="fit the people seen by several cameras of the scene, and save the scene"
@@ -117,6 +126,17 @@ def _box(text: str) -> list[float]:
 def _reconstruct(options: argparse.Namespace) -> None:
     _leave_startup_file()
     finished = api.reconstruct(options.image, focal=options.focal, boxes=options.bbox, **_job_options(options))
+    _end(options, finished)
+
+
+def _add_person(options: argparse.Namespace) -> None:
+    engine_options = _engine_options(options)
+    on_progress = engine_options.pop("on_progress")
+    job_options = Options(**engine_options, overlay=options.keep is not None)
+    for box in options.bbox:
+        finished = api.add_person(
+            options.reconstruction, box, job_options, keep=options.keep, on_progress=on_progress
+        )
     _end(options, finished)
 
 

@@ -51,7 +51,7 @@ class Options:
 
     def parameters(self) -> dict[str, Any]:
         """As the engine's methods want them; the boxes belong to a picture and are not among them."""
-        parameters = {
+        return {
             "people": self.people,
             "body": str(self.body.absolute()) if self.body else None,
             "gender": self.gender,
@@ -63,7 +63,6 @@ class Options:
             "overlay": self.overlay,
             "confidence": self.confidence,
         }
-        return parameters if self.height is None else {**parameters, "height": self.height}
 
 
 class Summary(ABC):

@@ -8,7 +8,9 @@ import bpy
 from . import engine
 from .errors import SourceError
 from .panels_base import RefitPanel
+from .panels_boxes import draw_add_person, draw_boxes
 from .panels_cameras import draw_cameras
+from .panels_render import draw_before
 from .preferences import draw_engine_status, draw_install, draw_network_hint, draw_text
 from .scene import body as bodies
 from .scene import images
@@ -48,6 +50,7 @@ class REFIT_PT_main(RefitPanel, bpy.types.Panel):
             draw_text(layout, state.report, icon="INFO")
             for remark in state.remarks:
                 draw_text(layout, remark, icon="ERROR")
+        draw_before(layout, context.scene)
 
 
 def _draw_source(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -96,14 +99,11 @@ class REFIT_PT_people(RefitPanel, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.row().prop(settings, "people", expand=True)
-        if settings.people != "BOX":
-            return
-        if settings.source == "CAMERAS":
+        if settings.source != "CAMERAS":
+            draw_boxes(layout, context)
+        elif settings.people == "BOX":
             draw_text(layout, "A box belongs to one picture: choose All or Largest.", icon="ERROR")
-        else:
-            column = layout.column(align=True)
-            for index, text in enumerate(("Left", "Top", "Width", "Height")):
-                column.prop(settings, "box", index=index, text=text)
+        draw_add_person(layout, context)
 
 
 class REFIT_PT_body(RefitPanel, bpy.types.Panel):

@@ -9,10 +9,10 @@ from pathlib import Path
 import bpy
 from bpy.props import (
     BoolProperty,
+    CollectionProperty,
     EnumProperty,
     FloatProperty,
     IntProperty,
-    IntVectorProperty,
     PointerProperty,
     StringProperty,
 )
@@ -20,6 +20,7 @@ from bpy.props import (
 from . import session
 from .engine_job import Options
 from .errors import SourceError
+from .properties_boxes import RefitBox
 from .scene import cameras, sources
 from .scene.body import is_rig, shape_of
 from .scene.camera_choice import Candidate, candidates
@@ -27,6 +28,14 @@ from .scene.camera_choice import Candidate, candidates
 
 def _forget_texts(_self: RefitSettings, _context: bpy.types.Context) -> None:
     session.forget_texts()
+
+
+def _other_picture(settings: RefitSettings, _context: bpy.types.Context) -> None:
+    """What was said is about another picture, and so are the boxes."""
+    session.forget_texts()
+    if settings.image_path != settings.boxes_for:
+        settings.boxes.clear()
+        settings.boxes_for = settings.image_path
 
 
 class RefitSettings(bpy.types.PropertyGroup):
@@ -73,8 +82,9 @@ class RefitSettings(bpy.types.PropertyGroup):
         name="Image",
         description="Picture with the people to reconstruct",
         subtype="FILE_PATH",
-        update=_forget_texts,
+        update=_other_picture,
     )
+    boxes_for: StringProperty(options={"HIDDEN"})
     focal_mode: EnumProperty(
         name="Lens",
         description="How the focal length of the picture is found",
@@ -99,15 +109,11 @@ class RefitSettings(bpy.types.PropertyGroup):
         items=(
             ("ALL", "All", "Everybody who is found in the picture"),
             ("LARGEST", "Largest", "The person who fills most of the picture"),
-            ("BOX", "Box", "The person in a given box"),
+            ("BOX", "Boxes", "The people in given boxes"),
         ),
     )
-    box: IntVectorProperty(
-        name="Box",
-        description="Left, top, width and height around the person, in pixels of the picture from its top left corner",
-        size=4,
-        min=0,
-    )
+    boxes: CollectionProperty(name="Boxes", description="Boxes around people", type=RefitBox)
+    box_index: IntProperty(name="Chosen Box", description="The box whose numbers are shown", min=0)
     body: EnumProperty(
         name="Body",
         description="The body model",
@@ -200,11 +206,14 @@ class RefitSettings(bpy.types.PropertyGroup):
         """The cameras that are chosen."""
         return candidates(context, self.cameras_from, self.camera_collection)
 
-    def job_options(self) -> Options:
-        """The options that are set, for one picture. Raises SourceError where one is incomplete."""
-        if self.people == "BOX" and not (self.box[2] and self.box[3]):
-            raise SourceError("The box has no size: give its left, top, width and height in pixels.")
-        boxes = [list(self.box)] if self.people == "BOX" else None
+    def job_options(self, *, given_boxes: bool = True) -> Options:
+        """The options that are set, for one picture. Raises SourceError where one is incomplete.
+
+        given_boxes: False for another picture than the source, to which the boxes do not belong.
+        """
+        boxes = [box.numbers() for box in self.boxes] if self.people == "BOX" and given_boxes else None
+        if boxes == []:
+            raise SourceError("There is no box: draw one around each person.")
         return self._options(self.iterations, boxes)
 
     def camera_options(self) -> Options:

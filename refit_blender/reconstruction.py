@@ -13,8 +13,9 @@ import bpy
 
 from .engine_job import EngineJob, Options, Summary, counted, floats
 from .errors import EngineProtocolError
-from .results import ImageResult, check_body, read_body, read_result
-from .scene.assemble import Outcome, assemble
+from .results import Body, ImageResult, check_body, read_body, read_result
+from .scene import cameras, clipping
+from .scene.assemble import Outcome, assemble, depths
 from .scene.sources import Source
 
 
@@ -62,7 +63,10 @@ class Reconstruction(EngineJob):
         check_picture(result, self.source, self._folder)
         body = read_body(result.body_file)
         check_body(result.people[0].vertices_cam, body)
-        outcome = assemble(context, self.source, result, body, self._folder, frame=self._frame, pack=self._pack)
+        outcome = self._assemble(context, result, body)
+        unit = cameras.metres_per_unit(context.scene)
+        clipping.widen_viewports(context, depths(result)[1], unit)
+        remark = clipping.clip_remark(outcome.camera, *depths(result), unit)
         return Finished(
             outcome=outcome,
             picture=self.source.title,
@@ -71,8 +75,12 @@ class Reconstruction(EngineJob):
             overlay=overlay,
             device=device,
             seconds={**seconds, **self._times(building)},
-            messages=messages,
+            messages=(*messages, *([remark] if remark else [])),
         )
+
+    def _assemble(self, context: bpy.types.Context, result: ImageResult, body: Body) -> Outcome:
+        """Put the result into the scene."""
+        return assemble(context, self.source, result, body, self._folder, frame=self._frame, pack=self._pack)
 
 
 def check_picture(result: ImageResult, source: Source, folder: Path) -> None:

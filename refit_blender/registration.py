@@ -7,20 +7,37 @@ import atexit
 
 import bpy
 
-from . import cli, engine, panels, panels_cameras, panels_confidence, panels_upright, session
-from .operators import body, calibration, cameras, confidence, job, reconstruct, shape
+from . import (
+    cli,
+    engine,
+    panels,
+    panels_boxes,
+    panels_cameras,
+    panels_confidence,
+    panels_render,
+    panels_upright,
+    session,
+)
+from .operators import body, boxes, calibration, cameras, confidence, job, people, reconstruct, rendering, shape
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
+from .properties_boxes import RefitBox
 from .scene.upright import RefitUpright
 
 CLASSES: tuple[type, ...] = (
     RefitPreferences,
+    RefitBox,
     RefitSettings,
     RefitUpright,
     reconstruct.REFIT_OT_reconstruct,
     job.REFIT_OT_cancel,
     reconstruct.REFIT_FH_picture,
+    boxes.REFIT_OT_draw_boxes,
+    people.REFIT_OT_draw_person,
+    people.REFIT_OT_add_person,
+    boxes.REFIT_OT_add_box,
+    boxes.REFIT_OT_remove_box,
     cameras.REFIT_OT_fit_cameras,
     shape.REFIT_OT_fit_shape,
     shape.REFIT_OT_shape_from_bodies,
@@ -37,17 +54,23 @@ CLASSES: tuple[type, ...] = (
     body.REFIT_OT_toggle_correctives,
     body.REFIT_OT_reset_upright,
     body.REFIT_OT_look_through,
+    rendering.REFIT_OT_photo_in_renders,
+    rendering.REFIT_OT_shadow_catcher,
+    rendering.REFIT_OT_hide_before,
     confidence.REFIT_OT_confidence_colors,
     panels.REFIT_PT_main,
+    panels_boxes.REFIT_UL_boxes,
     panels.REFIT_PT_people,
     panels.REFIT_PT_body,
     panels.REFIT_PT_solve,
     panels_upright.REFIT_PT_upright,
+    panels_render.REFIT_PT_render,
     panels.REFIT_PT_result,
     panels_cameras.REFIT_PT_views,
     panels_confidence.REFIT_PT_confidence,
     panels.REFIT_PT_shape,
     panels.REFIT_PT_engine,
+    panels_boxes.REFIT_PT_editor_boxes,
 )
 
 _command = None

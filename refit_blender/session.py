@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """job, install: what is running; error, install_error: the last sentence for the user; report: the last success;
-    remarks: what was odd about it.
+    """job, install: what is running; drawing: whether boxes are being drawn; error, install_error: the last sentence for
+    the user; report: the last success; remarks: what was odd about it.
     """
 
     job: EngineJob | None = None
     error: str = ""
     report: str = ""
     remarks: tuple[str, ...] = ()
+    drawing: bool = False
     install: FolderJob | None = None
     install_error: str = ""
 
@@ -41,5 +42,6 @@ def reset() -> None:
     if state.install:
         state.install.cancel()
     state.job = state.install = None
+    state.drawing = False
     state.install_error = ""
     forget_texts()

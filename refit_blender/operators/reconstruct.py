@@ -8,10 +8,11 @@ from pathlib import Path
 import bpy
 from bpy.props import StringProperty
 
-from ..engine_job import EngineJob, Summary
-from ..photo_update import photo_job
+from ..engine_job import EngineJob
+from ..photo_update import FinishedUpdate, photo_job
 from ..preferences import preferences_of
 from ..reconstruction import Finished
+from ..scene import occluders
 from ..scene.sources import file_source
 from ..session import state
 from .job import JobOperator
@@ -40,10 +41,12 @@ class REFIT_OT_reconstruct(JobOperator, bpy.types.Operator):
             source = settings.job_source(context, folder)
         preferences = preferences_of(context)
         update = preferences.next_press == "UPDATE"
-        options = settings.job_options()
+        # A dropped picture is another one than that of the boxes.
+        options = settings.job_options(given_boxes=not self.filepath)
         return photo_job(context, source, options, folder, update=update, pack=preferences.pack_photo)
 
-    def built(self, context: bpy.types.Context, finished: Summary) -> None:
+    def built(self, context: bpy.types.Context, finished: Finished | FinishedUpdate) -> None:
+        occluders.look(context, finished.outcome)
         if isinstance(finished, Finished):
             outcome = finished.outcome
             self.show(context, outcome.camera if outcome.camera_made else None)

@@ -16,6 +16,7 @@ from mathutils import Matrix
 from ..results import Body, ImageResult, Person
 from . import cameras, images, placement, reconstructions
 from .body import REST_TO_WORLD, BodyObjects, Pose, build_body, note
+from .clipping import suit_to_unit
 from .confidence import note_confidence
 from .keying import key_pose
 from .reconstructions import Up
@@ -75,6 +76,7 @@ def assemble(
         view_frame = None
         if camera is None:  # none was there, or it was deleted in the meantime
             camera, view_frame = _make_camera(source, result, camera_matrix(camera_to_world, unit), temporary, pack)
+            suit_to_unit(camera.data, unit, depths(result)[1])
             made_here.collection.objects.link(camera)
         made_here.note_picture(camera, view_frame is not None, source.footage, result.size, result.K)
         made_here.add_frame(frame)
@@ -164,6 +166,12 @@ def assemble_shape(
         note(made.rig, betas=betas.tolist(), body_file=str(body_file), body_kind=kind)
     select_bodies(context, [made.rig])
     return made
+
+
+def depths(result: ImageResult) -> tuple[float, float]:
+    """How near and how far the bodies of a picture reach along the camera's view, metres."""
+    along = np.concatenate([person.vertices_cam[:, 2] for person in result.people])
+    return float(along.min()), float(along.max())
 
 
 def camera_matrix(camera_to_world: np.ndarray, unit: float) -> Matrix:

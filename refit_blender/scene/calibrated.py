@@ -15,7 +15,7 @@ from mathutils import Matrix
 from ..calibration import CalibratedCamera, Calibration, Picture, World
 from ..calibration.model import LARGEST_SIDE
 from ..errors import CalibrationError
-from . import cameras
+from . import cameras, clipping
 from .assemble import leave_edit_mode, nothing_left_on_error
 from .cameras import DEFAULT_SENSOR_MM, Frame, Lens, Placement
 from .views import LENS_PROPERTY
@@ -92,6 +92,7 @@ def build_rig(
         messages.append(f"No picture was found for {_enumeration(absent)}: choose their folder, or add them by hand.")
     if bent:
         messages.append("Stills are shown as taken, bent by their lenses; Fit from Cameras takes that into account.")
+    clipping.widen_viewports(context, max(item.matrix_world.translation.length for item in made) * unit, unit)
     scene.camera = made[0]
     _select(context, made)
     return Rig(collection, tuple(made), world, f"{file.name} ({calibration.label})", tuple(messages))
@@ -164,7 +165,7 @@ def _make_camera(camera: CalibratedCamera, size: tuple[int, int], frame: Frame, 
     data.lens, data.shift_x, data.shift_y = lens.focal_mm, lens.shift_x, lens.shift_y
     if not np.allclose((data.lens, data.shift_x, data.shift_y), (lens.focal_mm, lens.shift_x, lens.shift_y), rtol=1e-4):
         raise CalibrationError(f"Camera “{camera.name}”: Blender has no lens of {lens.focal_mm:g} mm for its pictures.")
-    data.display_size = 0.3 / unit
+    clipping.suit_to_unit(data, unit, float(np.linalg.norm(camera.t)))
     data.passepartout_alpha = 0.8
     if camera.distortion:
         data[LENS_PROPERTY] = {"model": "opencv", "coefficients": list(camera.distortion)}

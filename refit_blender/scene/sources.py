@@ -60,9 +60,11 @@ def empty_source(empty: bpy.types.Object | None, folder: Path, *, focal_mm: floa
     return Source(picture, empty.name, footage, focal_mm=focal_mm)
 
 
-def camera_source(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, folder: Path) -> Source:
-    """The background image of the scene's camera, and that camera at the current frame. Raises SourceError."""
-    camera = scene.camera
+def camera_source(
+    scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, folder: Path, camera: bpy.types.Object | None = None
+) -> Source:
+    """The background image of a camera, by default the scene's, and that camera at the current frame. Raises SourceError."""
+    camera = camera or scene.camera
     if camera is None:
         raise SourceError("The scene has no active camera.")
     view = camera_view(camera, scene, depsgraph, folder)

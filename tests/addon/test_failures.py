@@ -144,7 +144,7 @@ def test_error_while_building_leaves_nothing_behind(photo, install_fake, monkeyp
         ({"image_path": ""}, "No image is chosen."),
         ({"source": "CAMERA"}, "The scene has no active camera."),
         ({"source": "EMPTY"}, "The active object is no empty with an image."),
-        ({"people": "BOX"}, "The box has no size"),
+        ({"people": "BOX"}, "There is no box: draw one around each person."),
         ({"body": "FILE"}, "No body file is chosen."),
     ],
 )

@@ -10,6 +10,7 @@ from blender_helpers import evaluated_vertices
 
 from refit_blender import api, engine
 from refit_blender.reconstruction import Options, Reconstruction
+from refit_blender.properties_boxes import set_boxes
 from refit_blender.results import JOINT_NAMES
 from refit_blender.scene import body as bodies
 from refit_blender.scene import cameras, sources
@@ -104,10 +105,13 @@ def test_second_run_adds_a_body_and_keeps_the_first_where_new_ones_are_wanted(ph
 
 def test_settings_reach_the_engine(photo, install_fake):
     fake = install_fake()
-    reconstruct(photo, people="BOX", box=(1, 2, 30, 40), focal_mode="MANUAL", focal_mm=36.0, iterations=7, device="CPU")
+    bpy.context.scene.refit.image_path = str(photo)
+    set_boxes(bpy.context.scene.refit, [(1, 2, 30, 40), (50, 60, 70, 80)])
+    reconstruct(photo, people="BOX", focal_mode="MANUAL", focal_mm=36.0, iterations=7, device="CPU")
     asked = request(fake)
     (image,) = asked["images"]
-    assert (image["image"], image["bboxes_xywh"], image["K"]) == (str(photo), [[1, 2, 30, 40]], None)
+    boxes = [[1, 2, 30, 40], [50, 60, 70, 80]]
+    assert (image["image"], image["bboxes_xywh"], image["K"]) == (str(photo), boxes, None)
     assert (image["focal"], image["focal_mm"]) == (None, 36.0)
     assert (asked["iterations"], asked["device"], asked["people"], asked["body"]) == (7, "cpu", "all", None)
 

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A person whom a reconstruction of one picture has missed: same camera, same floor, the others stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import bpy
+
+from .engine_job import Options
+from .errors import SourceError
+from .reconstruction import Finished
+from .reconstruction import Reconstruction as PhotoJob
+from .results import Body, ImageResult
+from .scene import cameras, reconstructions
+from .scene.assemble import Outcome
+from .scene.reconstructions import Reconstruction
+from .scene.sources import Source, camera_source
+from .scene.updating import Part, update_photo
+
+# Metres: who is farther from the others' floor is named.
+OFF_FLOOR = 0.05
+
+
+class PersonAddition(PhotoJob):
+    """The job: the people in given boxes (x, y, w, h) of a reconstruction's picture, seen through its camera."""
+
+    def __init__(
+        self,
+        context: bpy.types.Context,
+        known: Reconstruction,
+        boxes: Sequence[Sequence[float]],
+        options: Options,
+        folder: Path,
+    ) -> None:
+        check_extendable(known)
+        self._known = known
+        super().__init__(known_source(context, known, folder), replace(options, boxes=boxes, height=None), folder)
+
+    def finish(self, context: bpy.types.Context) -> Finished:
+        floor = next(iter(self._known.bodies.values())).matrix_world.translation.z
+        floor *= cameras.metres_per_unit(context.scene)
+        finished = super().finish(context)
+        place = self.source.camera_to_world
+        remarks = []
+        for made, person in zip(finished.outcome.bodies, finished.result.people, strict=True):
+            lowest = float((person.vertices_cam @ place[2, :3] + place[2, 3]).min())
+            if abs(lowest - floor) > OFF_FLOOR:
+                where = "above" if lowest > floor else "below"
+                remarks.append(f"{made.rig.name} is {abs(lowest - floor):.2f} m {where} the floor of the others.")
+        return replace(finished, messages=(*finished.messages, *remarks))
+
+    def _assemble(self, context: bpy.types.Context, result: ImageResult, body: Body) -> Outcome:
+        lens = next(iter(self._known.bodies.values())).get("refit_focal_source")
+        outcome = update_photo(context, self._known, self.source, [Part(result, {})], body, redo=False)
+        for made in outcome.bodies if lens else ():
+            # The add-on gave it, which is not where it comes from.
+            made.rig["refit_focal_source"] = lens
+        return outcome
+
+
+def known_source(context: bpy.types.Context, known: Reconstruction, folder: Path) -> Source:
+    """The picture of a reconstruction, with its camera as it stands. Raises SourceError."""
+    source = camera_source(context.scene, context.evaluated_depsgraph_get(), folder, known.camera)
+    if not known.own_camera:
+        return replace(source, footage=known.footage)
+    # The scene may have got another frame since, in which the background lies otherwise.
+    K = source.K if known.K is None else known.K
+    return replace(source, name=Path(known.footage).stem, footage=known.footage, K=K)
+
+
+def check_extendable(known: Reconstruction) -> None:
+    """Raises SourceError, in one sentence, where no person can be added to a reconstruction."""
+    if known.kind != "photo":
+        raise SourceError("These bodies come from several cameras: press Fit from Cameras again.")
+    if known.camera is None:
+        raise SourceError("The photo's camera was deleted: press Reconstruct again.")
+    if not known.bodies:
+        raise SourceError("The photo's bodies were deleted: press Reconstruct again.")
+
+
+def find_reconstruction(scene: bpy.types.Scene, name: str) -> Reconstruction:
+    """The reconstruction with a collection, a camera or a body of this name. Raises SourceError."""
+    for one in reconstructions.in_scene(scene):
+        if one.collection.name == name:
+            return one
+    found = reconstructions.of(scene.objects.get(name))
+    if found is None:
+        raise SourceError(f"The scene has no reconstruction “{name}”.")
+    return found
