@@ -40,8 +40,7 @@ class PersonAddition(PhotoJob):
         super().__init__(known_source(context, known, folder), replace(options, boxes=boxes, height=None), folder)
 
     def finish(self, context: bpy.types.Context) -> Finished:
-        floor = next(iter(self._known.bodies.values())).matrix_world.translation.z
-        floor *= cameras.metres_per_unit(context.scene)
+        floor = _floor(context, self._known)
         finished = super().finish(context)
         place = self.source.camera_to_world
         remarks = []
@@ -68,7 +67,13 @@ def known_source(context: bpy.types.Context, known: Reconstruction, folder: Path
         return replace(source, footage=known.footage)
     # The scene may have got another frame since, in which the background lies otherwise.
     K = source.K if known.K is None else known.K
-    return replace(source, name=Path(known.footage).stem, footage=known.footage, K=K)
+    height = float(source.camera_to_world[2, 3]) - _floor(context, known)
+    return replace(source, name=Path(known.footage).stem, footage=known.footage, K=K, camera_height=height)
+
+
+def _floor(context: bpy.types.Context, known: Reconstruction) -> float:
+    """The floor's height in metres: a rig's origin lies on the ground under its body."""
+    return next(iter(known.bodies.values())).matrix_world.translation.z * cameras.metres_per_unit(context.scene)
 
 
 def check_extendable(known: Reconstruction) -> None:

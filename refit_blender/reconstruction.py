@@ -102,6 +102,8 @@ def image_parameters(source: Source, options: Options) -> dict[str, Any]:
     if source.camera_to_world is not None:
         # The world's Z axis in the camera's frame.
         image["up"] = floats(source.camera_to_world[2, :3])
+    if source.camera_height is not None:
+        image["camera_height"] = source.camera_height
     if source.distortion:
         image["distortion"] = source.distortion.parameters()
     return image

@@ -43,6 +43,9 @@ def image_requests(values: Params) -> list[ImageRequest]:
         up = item.optional_numbers("up", 3)
         if up is not None and not any(up):
             raise ProtocolError(INVALID_PARAMS, "The direction up must not be zero.")
+        camera_height = item.optional_number("camera_height")
+        if camera_height is not None and up is None:
+            raise ProtocolError(INVALID_PARAMS, "A camera's height says nothing without the direction up.")
         distortion = _distortion(item)
         item.done()
         requests.append(
@@ -54,6 +57,7 @@ def image_requests(values: Params) -> list[ImageRequest]:
                 focal_mm=focal_mm,
                 distortion=distortion,
                 up=np.array(up) if up is not None else None,
+                camera_height=camera_height,
             )
         )
     return requests

@@ -22,7 +22,8 @@ class Source:
     by which a reconstruction is found again; K [3,3] for the picture's pixels, or focal in pixels, or focal_mm on a
     sensor whose longer side is 36 mm, or neither; distortion of the lens.
     camera: name of the scene's camera that took it, with camera_to_world [4,4] (OpenCV axes, metres); without one, the
-    job makes a camera that matches the picture.
+    job makes a camera that matches the picture. camera_height: metres of that camera above the floor on which people
+    shall stand, None to leave them where the camera sees them.
     """
 
     picture: Path
@@ -34,6 +35,7 @@ class Source:
     distortion: LensDistortion | None = None
     camera: str | None = None
     camera_to_world: np.ndarray | None = None
+    camera_height: float | None = None
 
     @property
     def title(self) -> str:

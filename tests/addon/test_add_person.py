@@ -67,6 +67,29 @@ def test_engine_is_told_the_camera_and_the_box(reconstructed, photo):
     np.testing.assert_allclose(asked["K"], result["K"], rtol=1e-9)
 
 
+def test_engine_is_told_the_floor_of_the_others_wherever_they_were_moved(reconstructed):
+    fake, outcome, result = reconstructed
+    outcome.camera.location.z += 3
+    outcome.bodies[0].rig.location.z += 3
+    api.add_person(outcome.collection.name, BOX)
+    (asked,) = fake.request()["images"]
+    lowest = evaluated_vertices(bodies.body_mesh(outcome.bodies[0].rig))[:, 2].min()
+    assert asked["camera_height"] == pytest.approx(outcome.camera.location.z - lowest, abs=1e-4)
+    np.testing.assert_allclose(asked["up"], result["up_cam"], atol=1e-6)
+
+
+def test_camera_of_the_scene_says_nothing_about_the_floor(photo, install_fake):
+    fake = install_fake()
+    scene = bpy.context.scene
+    scene.camera = bpy.data.objects.new("cam", bpy.data.cameras.new("cam"))
+    scene.collection.objects.link(scene.camera)
+    scene.camera.location, scene.camera.rotation_euler = (1, -5, 2), (1.2, 0.1, 0.3)
+    scene.camera.data.background_images.new().image = bpy.data.images.load(str(photo))
+    outcome = api.reconstruct_from_camera().outcome
+    api.add_person(outcome.collection.name, BOX)
+    assert "camera_height" not in fake.request()["images"][0]
+
+
 @pytest.mark.parametrize(("sink", "said"), [(0.0, []), (0.04, []), (0.3, ["0.30 m below"]), (-0.2, ["0.20 m above"])])
 def test_distance_from_the_others_floor_is_said(photo, install_fake, sink, said):
     fake = install_fake()

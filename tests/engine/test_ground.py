@@ -73,11 +73,11 @@ def known_up(pitch=15.0):
     return Up(upwards(pitch), "lines", 1.0, True)
 
 
-def settle(body, people, up=None, fixed=None) -> tuple[People, Ground, np.ndarray, np.ndarray]:
+def settle(body, people, up=None, fixed=None, camera_height=None) -> tuple[People, Ground, np.ndarray, np.ndarray]:
     """People and floor, how high everybody's lowest vertex is above it, and how tall everybody is, metres."""
     heights = np.array([standing_height(body.data, betas) for betas in people.betas])
     fixed = np.zeros(len(heights), bool) if fixed is None else np.array(fixed)
-    ground = find_ground(people.vertices, feet_of(body.data), heights, fixed, up or known_up())
+    ground = find_ground(people.vertices, feet_of(body.data), heights, fixed, up or known_up(), camera_height)
     after = stand_on_floor(people, body, ground)
     above = (after.vertices.astype(float) @ ground.up_cam).min(axis=1) + ground.camera_height
     return after, ground, above, np.array([standing_height(body.data, betas) for betas in after.betas])
@@ -98,6 +98,16 @@ def test_misjudged_sizes_are_found_and_the_floor_is_shared(body):
     np.testing.assert_allclose(above, 0, atol=1e-3)
     np.testing.assert_allclose(tall, [1.84, 1.58], atol=0.02)
     assert ground.on_floor.all() and ground.camera_height == pytest.approx(CAMERA, abs=0.02)
+
+
+@pytest.mark.parametrize(("height", "stands"), [(1.70, True), (1.88, True), (1.5, True), (2.4, False)])
+def test_single_person_steps_onto_a_known_floor_at_a_size_that_people_have(body, height, stands):
+    """The network takes everybody for a person of about the same height, so a wrong size shows as a wrong distance."""
+    people = group(body, (height, 0.3, 4.0))
+    _, ground, above, tall = settle(body, people, camera_height=CAMERA)
+    assert ground.camera_height == CAMERA and ground.on_floor.tolist() == [stands]
+    if stands:
+        assert above[0] == pytest.approx(0, abs=1e-3) and tall[0] == pytest.approx(height, abs=0.02)
 
 
 def test_the_overlay_stays(body):

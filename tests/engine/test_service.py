@@ -140,6 +140,7 @@ def test_each_bad_input_has_its_own_failure_and_writes_nothing(
         {"images": [{"image": "a.jpg", "K": [[1, 2], [3, 4]]}]},
         {"images": [{"image": "a.jpg", "bboxes_xywh": [[1, 2, 3]]}]},
         {"images": [{"image": "a.jpg", "up": [0, 0, 0]}]},
+        {"images": [{"image": "a.jpg", "camera_height": 1.6}]},
         {"images": [{"image": "a.jpg", "colour": "red"}]},
         {"betas": [0.0] * 9},
         {"iterations": 1000},

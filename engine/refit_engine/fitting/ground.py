@@ -68,9 +68,10 @@ def find_ground(
     heights: np.ndarray,
     fixed: np.ndarray,
     up: Up,
+    camera_height: float | None = None,
     prior: FloorPrior = PRIOR,
 ) -> Ground:
-    """The most probable floor of the bodies [N,V,3] (camera frame, metres).
+    """The most probable floor of the bodies [N,V,3] (camera frame, metres), or the known one at `camera_height`.
 
     feet: see `feet_of`. heights: [N] metres that they measure standing. fixed: [N] whose size is known, so that they
     cannot move.
@@ -78,11 +79,12 @@ def find_ground(
     may be off, if that makes their sizes on one floor more probable: bodies at different distances tell of the pitch.
     """
     direction = up.direction / np.linalg.norm(up.direction)
-    if not up.sure and len(vertices_cam) > 1:
+    if camera_height is None and not up.sure and len(vertices_cam) > 1:
         std = np.radians(min(up.std_deg, prior.tilt_std_deg))
         direction = _tilted(vertices_cam, feet, heights, fixed, direction, std, prior)
     below = below_camera(vertices_cam, feet, direction[None])[:, 0]
-    camera_height, _ = _most_probable(below, heights, fixed, prior)
+    if camera_height is None:
+        camera_height, _ = _most_probable(below, heights, fixed, prior)
     stands, off = _costs(np.array([camera_height]), below, heights, fixed, prior)
     on_floor = (stands <= off)[:, 0]
     return Ground(direction, camera_height, on_floor, on_floor & ~fixed)

@@ -42,7 +42,7 @@ class ImageRequest:
     boxes_xywh: [N,4] people in pixels of the result's frame (see `Fitter.reconstruct`), None to detect them.
     K: [3,3] the scene camera's matrix for the stored pixels; focal: given by the user, in pixels, or focal_mm on a sensor
     whose longer side is 36 mm. distortion: the lens's, None for none. up: [3] the scene camera's, the world's up in its
-    frame, None where nobody knows.
+    frame, None where nobody knows. camera_height: metres of such a camera above a floor that is known, None to find the floor.
     """
 
     image: Path
@@ -52,6 +52,7 @@ class ImageRequest:
     focal_mm: float | None = None
     distortion: Distortion | None = None
     up: np.ndarray | None = None
+    camera_height: float | None = None
 
     def focal_for(self, size: tuple[int, int]) -> float | None:
         """The user's focal length in pixels of a picture of this size."""
@@ -117,7 +118,7 @@ class Fitter(FitJob):
         subject = self.subject()
         up = known_up or find_up(lines, people.rotmats, people.joints)
         with self.timed("body"):
-            people, ground = self.on_device(lambda: self._on_one_floor(people, known, up))
+            people, ground = self.on_device(lambda: self._on_one_floor(people, known, up, request.camera_height))
         result = ImageResult(
             image=str(request.image),
             image_size=np.array([width, height]),
@@ -202,15 +203,18 @@ class Fitter(FitJob):
         known[_largest(boxes)] |= self.options.height is not None
         return known
 
-    def _on_one_floor(self, people: People, known: np.ndarray, up: Up) -> tuple[People, Ground]:
-        """The people on the floor that they share; as they are, where the camera's place in the scene was given.
+    def _on_one_floor(
+        self, people: People, known: np.ndarray, up: Up, camera_height: float | None
+    ) -> tuple[People, Ground]:
+        """The people on the floor that they share, or on the known one; as they are, where only the camera's up is given.
 
         known: [N] whose size is known.
         """
         body = self.subject().result_body
         heights = np.array([standing_height(body.data, betas) for betas in people.betas])
-        ground = find_ground(people.vertices, feet_of(body.data), heights, known, up)
-        return people if up.source == "camera" else stand_on_floor(people, body, ground), ground
+        ground = find_ground(people.vertices, feet_of(body.data), heights, known, up, camera_height)
+        as_given = up.source == "camera" and camera_height is None
+        return people if as_given else stand_on_floor(people, body, ground), ground
 
     def confidence_kind(self) -> ConfidenceKind:
         """What this job's standard deviations are worth."""
