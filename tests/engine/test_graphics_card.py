@@ -48,7 +48,7 @@ def assert_same_on_card(monkeypatch, kind, options, request):
         found = result(card)
     for name in (field.name for field in fields(expected)):
         ours, theirs = getattr(found, name), getattr(expected, name)
-        if isinstance(theirs, np.ndarray) and theirs.dtype.kind == "f":
+        if np.asarray(theirs).dtype.kind == "f":
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-3, err_msg=name)
         else:
             assert np.array_equal(ours, theirs), name

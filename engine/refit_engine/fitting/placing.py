@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..device import exact
 from .bounds import moved
 from .ground import Ground, below_camera, feet_of
 from .height import betas_of_height, standing_height
@@ -51,7 +52,7 @@ def _resized(people: People, betas: np.ndarray, size: np.ndarray, body: Body) ->
     like = body.model.skin.v_template
     with torch.inference_mode():
         posed = body.model(torch.from_numpy(betas).to(like), torch.from_numpy(people.rotmats).to(like))
-    joints, vertices = posed.joints.double().cpu().numpy(), posed.vertices.cpu().numpy()
+    joints, vertices = exact(posed.joints).numpy(), posed.vertices.cpu().numpy()
     transl = _seen_alike(joints, size[:, None, None] * people.joints.astype(np.float64))
     return replace(
         people,
