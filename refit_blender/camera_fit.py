@@ -56,7 +56,7 @@ class FinishedFit(Summary):
         used = counted(len(self.result.views) - len(left_out), "camera", "cameras")
         if self.outcome.updated:
             bodies = f"{bodies} updated at frame {self.frame}"
-        sentence = f"{bodies} from {used} in {self.seconds['click to body']:.1f} s on {self.device}"
+        sentence = f"{bodies} from {used} in {self.took()}"
         return f"{sentence}; left out: {', '.join(name for name, _ in left_out)}" if left_out else sentence
 
     def files(self) -> dict[str, Path]:

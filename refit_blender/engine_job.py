@@ -26,6 +26,8 @@ People = Literal["all", "largest"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Gender = Literal["neutral", "male", "female"]
 
+DEVICES = {"cpu": "the CPU", "cuda": "the GPU", "mps": "the GPU"}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -68,15 +70,20 @@ class Options:
 class Summary(ABC):
     """What a job has done, for the operator and the command line.
 
-    seconds: per stage; messages: the engine's remarks.
+    device: the engine's name of what computed; seconds: per stage; messages: the engine's remarks.
     """
 
+    device: str
     seconds: dict[str, float]
     messages: tuple[str, ...]
 
     @abstractmethod
     def summary(self) -> str:
         """One sentence for the status line."""
+
+    def took(self) -> str:
+        """How long the user waited, and for what."""
+        return f"{self.seconds['click to body']:.1f} s on {DEVICES.get(self.device, self.device)}"
 
     @abstractmethod
     def files(self) -> dict[str, Path]:

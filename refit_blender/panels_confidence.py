@@ -18,18 +18,22 @@ UNITS = {"POSITION": " mm", "ROTATION": "°"}
 class REFIT_PT_confidence(RefitPanel, bpy.types.Panel):
     bl_label = "Confidence"
     bl_parent_id = "REFIT_PT_result"
+    bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         rig = bodies.rig_of(context.active_object)
         return rig is not None and confidence.confidence_of(rig) is not None
 
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        """The essence, for the closed panel."""
+        millimetres, degrees = confidence.confidence_of(bodies.rig_of(context.active_object)).overall()
+        self.layout.label(text=f"± {millimetres:.0f} mm, ± {degrees:.0f}°")
+
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         rig = bodies.rig_of(context.active_object)
         known = confidence.confidence_of(rig)
-        millimetres, degrees = known.overall()
-        layout.label(text=f"Joints ± {millimetres:.0f} mm, ± {degrees:.0f}°", icon="DRIVER_DISTANCE")
         if not known.calibrated:
             draw_text(layout, "Not calibrated for these weights: good for comparing joints only.", icon="ERROR")
         table = layout.box().column(align=True)

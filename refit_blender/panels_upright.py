@@ -61,7 +61,7 @@ def up_status(known: Reconstruction) -> str:
         return "by hand"
     if known.up.source == "camera":
         return "by the camera"
-    return f"{'sure' if known.up.sure else 'a guess'}, ± {known.up.std_deg:.0f}°"
+    return f"sure, ± {known.up.std_deg:.0f}°" if known.up.sure else "a guess"
 
 
 def up_note(known: Reconstruction) -> str:
@@ -69,9 +69,10 @@ def up_note(known: Reconstruction) -> str:
     up = known.up
     source = SOURCES.get(up.source, up.source)
     if upright.set_by_hand(known):
-        return f"Up is set by hand (found by {source}, ± {up.std_deg:.0f}°)"
+        return f"Up is set by hand (found by {source})"
     if up.source == "camera":
         return f"Up by {source}"
     if up.sure:
         return f"Up by {source}, ± {up.std_deg:.0f}°"
-    return f"Up is a guess by {source}, ± {up.std_deg:.0f}°: correct it here"
+    # How far a guess is off is a guess, too.
+    return f"Up is a guess by {source}. If the bodies lean, correct it here"

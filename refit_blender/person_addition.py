@@ -49,7 +49,7 @@ class PersonAddition(PhotoJob):
             if abs(lowest - floor) > OFF_FLOOR:
                 where = "above" if lowest > floor else "below"
                 remarks.append(f"{made.rig.name} is {abs(lowest - floor):.2f} m {where} the floor of the others.")
-        return replace(finished, messages=(*finished.messages, *remarks))
+        return replace(finished, messages=(*finished.messages, *remarks), added=True)
 
     def _assemble(self, context: bpy.types.Context, result: ImageResult, body: Body) -> Outcome:
         lens = next(iter(self._known.bodies.values())).get("refit_focal_source")

@@ -50,8 +50,7 @@ class FinishedUpdate(Summary):
 
     def summary(self) -> str:
         people = counted(len(self.outcome.bodies), "body", "bodies")
-        took = f"{self.seconds['click to body']:.1f} s on {self.device}"
-        return f"{people} updated at frame {self.frame} from {self.picture} in {took}"
+        return f"{people} updated at frame {self.frame} from {self.picture} in {self.took()}"
 
     def files(self) -> dict[str, Path]:
         named = {}

@@ -85,19 +85,24 @@ class RefitPreferences(bpy.types.AddonPreferences):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
+        self._draw_engine(layout.box(), context)
         column = layout.column(heading="Reconstruct")
         column.prop(self, "look_through")
         column.prop(self, "pack_photo")
         column.prop(self, "next_press")
-        box = layout.box()
-        draw_engine_status(box)
-        row = box.row()
-        row.operator("refit.start_engine", icon="PLAY")
-        row.operator("refit.stop_engine", icon="SNAP_FACE")
-        layout.prop(self, "engine_python")
         column = layout.column()
+        column.prop(self, "engine_python")
         column.prop(self, "accelerator", expand=False)
         column.prop(self, "torch_index")
+
+    def _draw_engine(self, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+        """What a new user needs first: whether there is an engine, and the buttons that get one."""
+        if draw_engine_status(layout):
+            python = engine.selected_python()
+            layout.label(text=f"Python ({python.chosen_by}): {python.path}")
+            row = layout.row()
+            row.operator("refit.start_engine", icon="PLAY")
+            row.operator("refit.stop_engine", icon="SNAP_FACE")
         if session.state.install:
             draw_install(layout)
         else:
@@ -141,7 +146,6 @@ def draw_engine_status(layout: bpy.types.UILayout) -> bool:
         layout.label(text="Engine starting", icon="SORTTIME")
     else:
         layout.label(text="Engine installed, not running", icon="CHECKMARK")
-    layout.label(text=f"Python ({python.chosen_by}): {python.path}")
     return True
 
 

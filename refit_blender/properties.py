@@ -89,7 +89,7 @@ class RefitSettings(bpy.types.PropertyGroup):
         name="Lens",
         description="How the focal length of the picture is found",
         items=(
-            ("AUTO", "From Picture", "From the photo's EXIF data, or a common value where they say nothing"),
+            ("AUTO", "From Picture", "From the photo's EXIF data, else from straight lines, else a common value"),
             ("MANUAL", "Given", "Set it below"),
         ),
     )

@@ -23,7 +23,8 @@ from .scene.sources import Source
 class Finished(Summary):
     """A reconstruction that is in the scene.
 
-    npz, overlay: the engine's files, there as long as the job's folder; seconds: per stage; messages: remarks.
+    npz, overlay: the engine's files, there as long as the job's folder; seconds: per stage; messages: remarks. added:
+    to a reconstruction that was there.
     """
 
     outcome: Outcome
@@ -34,10 +35,11 @@ class Finished(Summary):
     device: str
     seconds: dict[str, float] = field(default_factory=dict)
     messages: tuple[str, ...] = ()
+    added: bool = False
 
     def summary(self) -> str:
         people = counted(len(self.outcome.bodies), "body", "bodies")
-        return f"{people} from {self.picture} in {self.seconds['click to body']:.1f} s on {self.device}"
+        return f"{people}{' added' if self.added else ''} from {self.picture} in {self.took()}"
 
     def files(self) -> dict[str, Path]:
         return {"result.npz": self.npz, **({"overlay.png": self.overlay} if self.overlay else {})}

@@ -44,7 +44,9 @@ def test_added_person_stands_where_the_camera_sees_it_and_nothing_else_moves(rec
     camera.rotation_euler.z += 0.5
     bpy.context.view_layer.update()
     before = evaluated_vertices(bodies.body_mesh(first)), np.array(camera.matrix_world), camera.data.lens
-    made = api.add_person(outcome.collection.name, BOX).outcome
+    finished = api.add_person(outcome.collection.name, BOX)
+    assert finished.summary().startswith(f"1 body added from {finished.picture} in ")
+    made = finished.outcome
     assert (made.collection, made.camera) == (outcome.collection, camera)
     np.testing.assert_array_equal(evaluated_vertices(bodies.body_mesh(first)), before[0])
     np.testing.assert_array_equal(np.array(camera.matrix_world), before[1])

@@ -74,5 +74,5 @@ def test_deleted_things_are_forgotten(reconstruct):
 
 
 def test_sentences():
-    assert before_note(["Cube"]) == "“Cube” stands before the camera."
-    assert before_note(["Cube", "Wall", "Tree"]) == "“Cube”, “Wall” and “Tree” stand before the camera."
+    assert before_note(["Cube"]) == "“Cube” stands between the camera and the bodies."
+    assert before_note(["Cube", "Wall", "Tree"]) == "“Cube”, “Wall” and “Tree” stand between the camera and the bodies."

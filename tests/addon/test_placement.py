@@ -165,7 +165,7 @@ def test_reset_brings_back_what_was_found(photo, tilted):
 
 def test_guess_is_called_one(photo, install_fake):
     install_fake()
-    assert up_note(press(photo)) == "Up is a guess by a camera that is held level, ± 20°: correct it here"
+    assert up_note(press(photo)) == "Up is a guess by a camera that is held level. If the bodies lean, correct it here"
 
 
 def test_things_moved_by_hand_turn_from_where_they_are(photo, tilted):

@@ -5,6 +5,8 @@ import pytest
 from desktop import wait_until
 from job import SAMPLE_PHOTO, Job
 
+HEADER = 33  # pixels from the middle of a button to that of the panel's header below
+
 BONES = """
 rig = next(item for item in bpy.data.objects if item.type == 'ARMATURE')
 answer = [[*bone.color.custom.normal] for bone in rig.data.bones if bone.color.palette == 'CUSTOM']
@@ -27,6 +29,10 @@ def body(window):
         "    bpy.ops.view3d.view_axis(type='FRONT'); bpy.ops.view3d.view_selected()"
     )
     window.let_it_work()
+    # The panel is closed at first; its header is the row below this button.
+    x, y = window.find_button("refit.look_through")
+    window.picture("confidence-closed")
+    window.click((x, y + HEADER))
 
 
 def colored(window):
