@@ -45,5 +45,5 @@ def before_note(names: list[str]) -> str:
     """A sentence about these objects."""
     quoted = [f"“{name}”" for name in names]
     if len(quoted) == 1:
-        return f"{quoted[0]} stands between the camera and the bodies."
-    return f"{', '.join(quoted[:-1])} and {quoted[-1]} stand between the camera and the bodies."
+        return f"{quoted[0]} stands in front of the bodies."
+    return f"{', '.join(quoted[:-1])} and {quoted[-1]} stand in front of the bodies."

@@ -97,7 +97,8 @@ class RefitPreferences(bpy.types.AddonPreferences):
 
     def _draw_engine(self, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         """What a new user needs first: whether there is an engine, and the buttons that get one."""
-        if draw_engine_status(layout):
+        there = draw_engine_status(layout)
+        if there:
             python = engine.selected_python()
             layout.label(text=f"Python ({python.chosen_by}): {python.path}")
             row = layout.row()
@@ -106,14 +107,14 @@ class RefitPreferences(bpy.types.AddonPreferences):
         if session.state.install:
             draw_install(layout)
         else:
-            self._draw_plan(layout, context)
+            self._draw_plan(layout, context, obstacle_icon="INFO" if there else "ERROR")
 
-    def _draw_plan(self, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    def _draw_plan(self, layout: bpy.types.UILayout, context: bpy.types.Context, *, obstacle_icon: str) -> None:
         """What Install Engine would do, and how the last time ended."""
         try:
             summary = install_plan(self).summary()
         except InstallError as error:
-            draw_text(layout, str(error), icon="ERROR")
+            draw_text(layout, str(error), icon=obstacle_icon)
         else:
             draw_text(layout, f"Will install: {summary}", icon="INFO")
         if _blocked_offline() and not bpy.app.online_access_override:

@@ -9,6 +9,7 @@ import bpy
 
 from ..camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
 from ..preferences import preferences_of
+from ..scene import occluders
 from ..scene.camera_choice import obstacle
 from .job import JobOperator
 
@@ -38,5 +39,8 @@ class REFIT_OT_fit_cameras(JobOperator, bpy.types.Operator):
         return CameraFit(name, views, options, folder, update=update)
 
     def built(self, context: bpy.types.Context, finished: FinishedFit) -> None:
+        cameras = [context.scene.objects.get(view.name) for view in finished.result.views]
+        rigs = [made.rig for made in finished.outcome.bodies]
+        occluders.look(context, [camera for camera in cameras if camera], rigs)
         if not finished.outcome.updated:
             self.show(context)

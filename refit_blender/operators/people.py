@@ -63,4 +63,5 @@ class REFIT_OT_add_person(JobOperator, bpy.types.Operator):
         return PersonAddition(context, known, [box.numbers() for box in self.boxes], options, folder)
 
     def built(self, context: bpy.types.Context, finished: Finished) -> None:
-        occluders.look(context, finished.outcome)
+        outcome = finished.outcome
+        occluders.look(context, [outcome.camera], [made.rig for made in outcome.bodies])

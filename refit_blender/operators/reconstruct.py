@@ -46,9 +46,9 @@ class REFIT_OT_reconstruct(JobOperator, bpy.types.Operator):
         return photo_job(context, source, options, folder, update=update, pack=preferences.pack_photo)
 
     def built(self, context: bpy.types.Context, finished: Finished | FinishedUpdate) -> None:
-        occluders.look(context, finished.outcome)
+        outcome = finished.outcome
+        occluders.look(context, [outcome.camera], [made.rig for made in outcome.bodies])
         if isinstance(finished, Finished):
-            outcome = finished.outcome
             self.show(context, outcome.camera if outcome.camera_made else None)
         if self.filepath:
             context.scene.refit.source = "FILE"

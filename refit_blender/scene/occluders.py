@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stands between a camera and the bodies, such as the cube of Blender's start-up file."""
+"""What stands between cameras and the bodies, such as the cube of Blender's start-up file."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import bpy
 from mathutils import Vector
 
-from .assemble import Outcome
 from .body import rig_of
 from .shadow_catcher import PROPERTY as SHADOW_CATCHER
 
@@ -19,26 +19,29 @@ _STEP = 1e-4
 _MAX_HITS = 64
 
 
-def look(context: bpy.types.Context, outcome: Outcome) -> None:
-    """Keep with the scene what stands before the bodies of a reconstruction."""
-    found = standing_before(context, outcome.camera, [made.rig for made in outcome.bodies])
+def look(
+    context: bpy.types.Context, cameras: Sequence[bpy.types.Object], rigs: Sequence[bpy.types.Object]
+) -> None:
+    """Keep with the scene what stands before the bodies of a reconstruction, as its cameras see them."""
+    found = standing_before(context, cameras, rigs)
     context.scene[PROPERTY] = {str(index): item for index, item in enumerate(found)}
 
 
 def standing_before(
-    context: bpy.types.Context, camera: bpy.types.Object, rigs: Sequence[bpy.types.Object]
+    context: bpy.types.Context, cameras: Sequence[bpy.types.Object], rigs: Sequence[bpy.types.Object]
 ) -> list[bpy.types.Object]:
-    """The scene's objects that rays from the camera to the bodies' joints meet, those that are met most often first.
+    """The scene's objects that rays from the cameras to the bodies' joints meet, those that are met most often first.
 
     Bodies of this add-on and all that is hidden in the viewport do not count.
     """
     depsgraph = context.evaluated_depsgraph_get()
-    origin = camera.evaluated_get(depsgraph).matrix_world.translation.copy()
+    origins = [camera.evaluated_get(depsgraph).matrix_world.translation.copy() for camera in cameras]
     met: dict[bpy.types.Object, int] = {}
     for rig in rigs:
         evaluated = rig.evaluated_get(depsgraph)
-        for bone in evaluated.pose.bones:
-            for item in _met_on_the_way(context.scene, depsgraph, origin, evaluated.matrix_world @ bone.head):
+        joints = [evaluated.matrix_world @ bone.head for bone in evaluated.pose.bones]
+        for origin, joint in itertools.product(origins, joints):
+            for item in _met_on_the_way(context.scene, depsgraph, origin, joint):
                 met[item] = met.get(item, 0) + 1
     in_view = {item for item in met if item.name in context.view_layer.objects and hides(item)}
     return sorted(in_view, key=lambda item: (-met[item], item.name))

@@ -73,6 +73,16 @@ def test_deleted_things_are_forgotten(reconstruct):
     assert names() == []
 
 
+def test_what_stands_before_one_of_several_cameras_is_named(four_cameras, install_fake):
+    fake = install_fake()
+    fake.prepare_views(["cam_1", "cam_2", "cam_3", "cam_10"])
+    bpy.context.scene.refit.source = "CAMERAS"
+    cube("Cube", four_cameras[-1].location, 0.5)
+    cube("beside", four_cameras[-1].location + Vector((30, 0, 0)))
+    assert bpy.ops.refit.fit_cameras() == {"FINISHED"}
+    assert names() == ["Cube"]
+
+
 def test_sentences():
-    assert before_note(["Cube"]) == "“Cube” stands between the camera and the bodies."
-    assert before_note(["Cube", "Wall", "Tree"]) == "“Cube”, “Wall” and “Tree” stand between the camera and the bodies."
+    assert before_note(["Cube"]) == "“Cube” stands in front of the bodies."
+    assert before_note(["Cube", "Wall", "Tree"]) == "“Cube”, “Wall” and “Tree” stand in front of the bodies."
