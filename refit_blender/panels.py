@@ -157,8 +157,6 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
         layout = self.layout
         rig = bodies.rig_of(context.active_object)
         layout.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
-        if "refit_score" in rig:  # a given box has none
-            layout.label(text=f"Detection score {rig['refit_score']:.2f}")
         if lens := lens_note(rig):
             draw_text(layout, lens, icon="CAMERA_DATA")
         if "refit_camera" in rig:

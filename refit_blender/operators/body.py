@@ -60,7 +60,7 @@ class REFIT_OT_reset_upright(bpy.types.Operator):
     """Turn camera and bodies back to the upward direction that was found for the photo"""
 
     bl_idname = "refit.reset_upright"
-    bl_label = "Back to What Was Found"
+    bl_label = "Reset"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod

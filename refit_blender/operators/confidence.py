@@ -11,7 +11,7 @@ from ..scene import confidence
 
 
 class REFIT_OT_confidence_colors(bpy.types.Operator):
-    """Colour the bones by the error to expect, green for small and red for large, and show them in Pose Mode; \
+    """Color the bones by the error to expect, green for small and red for large, and show them in Pose Mode; \
 press again to get the former look back"""
 
     bl_idname = "refit.confidence_colors"
@@ -37,7 +37,7 @@ press again to get the former look back"""
         if rig is None or confidence.confidence_of(rig) is None:
             return False
         if context.mode not in {"OBJECT", "POSE"}:
-            cls.poll_message_set("Bones can be coloured in Object and Pose mode")
+            cls.poll_message_set("Bones can be colored in Object and Pose mode")
             return False
         return rig.data.library is None and rig.name in context.view_layer.objects
 

@@ -61,7 +61,7 @@ class REFIT_OT_shadow_catcher(bpy.types.Operator):
 
 
 class REFIT_OT_hide_before(bpy.types.Operator):
-    """Hide what stands between the camera and the bodies, in the viewport and in renders"""
+    """Hide what stands in front of the bodies, in the viewport and in renders"""
 
     bl_idname = "refit.hide_before"
     bl_label = "Hide"
