@@ -16,7 +16,7 @@ from .reconstruction import Reconstruction as PhotoJob
 from .results import Body, ImageResult
 from .scene import cameras, reconstructions
 from .scene.assemble import Outcome
-from .scene.reconstructions import Reconstruction
+from .scene.reconstructions import Reconstruction, check_own
 from .scene.sources import Source, camera_source
 from .scene.updating import Part, update_photo
 
@@ -36,11 +36,11 @@ class PersonAddition(PhotoJob):
         folder: Path,
     ) -> None:
         check_extendable(known)
-        self._known = known
+        self._number = known.number
         super().__init__(known_source(context, known, folder), replace(options, boxes=boxes, height=None), folder)
 
     def finish(self, context: bpy.types.Context) -> Finished:
-        floor = _floor(context, self._known)
+        floor = _floor(context, self._known(context))
         finished = super().finish(context)
         place = self.source.camera_to_world
         remarks = []
@@ -51,9 +51,18 @@ class PersonAddition(PhotoJob):
                 remarks.append(f"{made.rig.name} is {abs(lowest - floor):.2f} m {where} the floor of the others.")
         return replace(finished, messages=(*finished.messages, *remarks), added=True)
 
+    def _known(self, context: bpy.types.Context) -> Reconstruction:
+        """The reconstruction as it is now. Raises SourceError where no person can be added to it any more."""
+        known = reconstructions.numbered(context.scene, self._number)
+        if known is None:
+            raise SourceError("The reconstruction was removed while the job ran.")
+        check_extendable(known)
+        return known
+
     def _assemble(self, context: bpy.types.Context, result: ImageResult, body: Body) -> Outcome:
-        lens = next(iter(self._known.bodies.values())).get("refit_focal_source")
-        outcome = update_photo(context, self._known, self.source, [Part(result, {})], body, redo=False)
+        known = self._known(context)
+        lens = next(iter(known.bodies.values())).get("refit_focal_source")
+        outcome = update_photo(context, known, self.source, [Part(result, {})], body, redo=False)
         for made in outcome.bodies if lens else ():
             # The add-on gave it, which is not where it comes from.
             made.rig["refit_focal_source"] = lens
@@ -84,6 +93,7 @@ def check_extendable(known: Reconstruction) -> None:
         raise SourceError("The photo's camera was deleted: press Reconstruct again.")
     if not known.bodies:
         raise SourceError("The photo's bodies were deleted: press Reconstruct again.")
+    check_own(known)
 
 
 def find_reconstruction(scene: bpy.types.Scene, name: str) -> Reconstruction:

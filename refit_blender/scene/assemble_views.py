@@ -69,6 +69,8 @@ def assemble_views(
     redo = known is not None and known.frames == [frame]
     for rig in rigs.values():
         check_reposable(rig, str(result.body_file), shape=redo)
+    if known and len(rigs) < len(poses):
+        reconstructions.check_own(known)
     bodies: dict[int, BodyObjects] = {}
     with nothing_left_on_error():
         made_here = known or reconstructions.start(context.scene, name, "views")

@@ -14,6 +14,7 @@ from typing import Literal
 import bpy
 import numpy as np
 
+from ..errors import SourceError
 from .body import is_rig, rig_of
 
 Kind = Literal["photo", "views"]
@@ -156,6 +157,13 @@ def of(candidate: bpy.types.Object | None) -> Reconstruction | None:
         if member == one.camera or member in one.bodies.values():
             return one
     return None
+
+
+def check_own(reconstruction: Reconstruction) -> None:
+    """Raises SourceError where a reconstruction comes from another file, so that nothing can be added to it."""
+    collection = reconstruction.collection
+    if collection.library or collection.override_library:
+        raise SourceError(f"“{collection.name}” is linked from another file: make it local first (Object › Relations).")
 
 
 def number_of(rig: bpy.types.Object) -> int | None:

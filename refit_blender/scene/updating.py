@@ -28,7 +28,7 @@ from .body import BodyObjects, body_mesh, check_visible, set_shape
 from .frames import number_of
 from .keying import key_pose, pose_bones, set_pose
 from .recognition import camera_place
-from .reconstructions import Reconstruction, Up
+from .reconstructions import Reconstruction, Up, check_own
 from .sources import Source
 
 
@@ -54,6 +54,8 @@ def update_photo(
     for part in parts:
         for number in part.known.values():
             check_reposable(rigs.get(number), str(part.result.body_file), shape=redo)
+        if len(part.known) < len(part.result.people):
+            check_own(known)
     leave_edit_mode(context)
     scene = context.scene
     unit = cameras.metres_per_unit(scene)
@@ -93,6 +95,8 @@ def check_reposable(rig: bpy.types.Object | None, body_file: str, *, shape: bool
     """Raises SourceError where a rig cannot take poses of a result with this body file, and shapes if need be."""
     if rig is None:
         raise SourceError("A body was deleted while the job ran.")
+    if rig.name not in bpy.context.view_layer.objects:
+        raise SourceError(f"“{rig.name}” is not in this view layer: include its collection, or set Next Press to New.")
     if rig.get("refit_body_file") != body_file:
         raise SourceError(f"“{rig.name}” has another body file: choose that, or set Next Press to New in Preferences.")
     pose_bones(rig)

@@ -90,6 +90,10 @@ def obstacle(reconstruction: Reconstruction) -> str:
         return "The photo's camera was deleted, so that bodies cannot be turned with it."
     if not reconstruction.own_camera:
         return "The scene's camera says which way is up."
+    if reconstruction.collection.library:
+        return "The photo's collection is linked from another file."
+    if camera.name not in bpy.context.view_layer.objects:
+        return "The photo's camera is not in this view layer: include its collection."
     moved = {curve.data_path for curve in keying.curves_of(camera)}
     if camera.constraints or moved & {"location", f"rotation_{camera.rotation_mode.lower()}", "rotation_euler"}:
         return "The photo's camera is animated or constrained, so that it cannot be turned with the bodies."

@@ -7,7 +7,9 @@ import pytest
 from blender_helpers import evaluated_vertices, scene_state
 
 from refit_blender import api, cli
+from refit_blender.engine_job import Options
 from refit_blender.errors import SourceError
+from refit_blender.person_addition import PersonAddition
 from refit_blender.scene import body as bodies
 from refit_blender.scene import cameras, reconstructions
 from refit_blender.session import state
@@ -174,4 +176,60 @@ def test_failure_of_the_engine_leaves_the_scene_as_it_was(reconstructed):
     with pytest.raises(RuntimeError):
         bpy.ops.refit.add_person(reconstruction=outcome.collection.name, boxes=boxes)
     assert state.error == "Nobody was found in the box."
+    assert scene_state() == before
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (lambda made: bpy.data.collections.remove(made.collection), "The reconstruction was removed while"),
+        (lambda made: [bpy.data.objects.remove(one.rig) for one in made.bodies], "bodies were deleted"),
+        (lambda made: bpy.data.objects.remove(made.camera), "camera was deleted"),
+        (lambda _made: bpy.ops.wm.read_homefile(use_empty=True), "The reconstruction was removed while"),
+    ],
+)
+def test_what_was_deleted_meanwhile_is_named(reconstructed, tmp_path, harm, sentence):
+    _, outcome, _ = reconstructed
+    job = PersonAddition(bpy.context, reconstructions.of(outcome.camera), [BOX], Options(), tmp_path)
+    job.wait()
+    harm(outcome)
+    before = scene_state()
+    with pytest.raises(SourceError, match=sentence):
+        job.finish(bpy.context)
+    assert scene_state() == before
+
+
+def test_undo_in_the_middle(reconstructed, tmp_path):
+    _, outcome, _ = reconstructed
+    name = outcome.collection.name
+    bpy.ops.ed.undo_push(message="reconstructed")
+    job = PersonAddition(bpy.context, reconstructions.of(outcome.camera), [BOX], Options(), tmp_path)
+    bpy.context.scene.render.fps = 30
+    bpy.ops.ed.undo_push(message="something else")
+    bpy.ops.ed.undo()
+    job.wait()
+    job.finish(bpy.context)
+    (known,) = reconstructions.in_scene(bpy.context.scene)
+    assert (known.collection.name, len(known.bodies)) == (name, 2)
+
+
+def test_nobody_is_added_to_another_file(photo, install_fake, tmp_path):
+    install_fake()
+    name = api.reconstruct(photo).outcome.collection.name
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, wanted):
+        wanted.collections = [name]
+    scene = bpy.context.scene
+    scene.collection.children.link(wanted.collections[0])
+    (linked,) = [item.name for item in wanted.collections[0].objects if bodies.is_rig(item)]
+    before = scene_state()
+    with pytest.raises(SourceError, match="linked from another file"):
+        api.add_person(linked, BOX)
+    assert scene_state() == before
+    own = wanted.collections[0].override_hierarchy_create(scene, bpy.context.view_layer, do_fully_editable=True)
+    scene.collection.children.unlink(wanted.collections[0])
+    before = scene_state()
+    with pytest.raises(SourceError, match="linked from another file"):
+        api.add_person(own.name, BOX)
     assert scene_state() == before

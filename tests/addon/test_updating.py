@@ -229,9 +229,14 @@ def test_job_belongs_to_the_frame_at_which_it_was_started(photo, install_fake, t
     assert keyed_frames(rig)['pose.bones["pelvis"].location'] == {1.0, 7.0}
 
 
+def leave_view_layer(known):
+    bpy.context.view_layer.layer_collection.children[known.collection.name].exclude = True
+
+
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
+        (leave_view_layer, "not in this view layer"),
         (lambda known: bpy.data.objects.remove(known.camera), "camera"),
         (lambda known: bpy.data.objects.remove(next(iter(known.bodies.values()))), "deleted"),
         (lambda known: bpy.data.collections.remove(known.collection), "removed"),
