@@ -9,7 +9,8 @@ finished.outcome.bodies[0].rig.location.x += 1
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from .calibration.world import Axis
 from .calibration_import import import_rig
 from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
 from .engine_job import Device, EngineJob, Gender, JobFolder, Options, People
-from .errors import RefitError, SourceError
+from .errors import RefitError, SourceError, sentence
 from .jobs import EngineInfo
 from .person_addition import PersonAddition, find_reconstruction
 from .photo_update import FinishedUpdate, photo_job
@@ -253,7 +254,9 @@ def export_glb(path: str | Path) -> None:
             export_rest_position_armature=False,
         )
     except RuntimeError as error:
-        raise RefitError(f"{path} could not be written: {str(error).strip()}.") from error
+        # An add-on's error comes as its traceback, which ends with its name and text and with Blender's place.
+        lines = [line for line in str(error).strip().splitlines() if not line.startswith("Location:")]
+        raise RefitError(f"{path} could not be written: {lines[-1].strip().removesuffix('.')}.") from error
 
 
 def _run(
@@ -262,15 +265,38 @@ def _run(
     on_progress: Callable[[Progress], None] | None,
 ) -> Any:
     """Run a job in a folder of its own to its end and keep its files."""
-    folder = JobFolder()
+    kept = None if keep is None else _writable_folder(Path(keep))
+    try:
+        folder = JobFolder()
+    except OSError as error:
+        raise RefitError(sentence(error)) from error
     try:
         job = make_job(folder.path)
         job.wait(on_progress)
         finished = job.finish(bpy.context)
-        if keep is not None:
-            Path(keep).mkdir(parents=True, exist_ok=True)
-            for name, path in finished.files().items():
-                shutil.copyfile(path, Path(keep) / name)
+        if kept:
+            _copy(finished.files(), kept)
         return finished
+    except OSError as error:  # the disk is full, for example
+        raise RefitError(sentence(error)) from error
     finally:
         folder.close()
+
+
+def _writable_folder(folder: Path) -> Path:
+    """A folder that is there, or is made, for files to be kept. Raises RefitError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RefitError(f"Nothing can be kept in the folder {folder}: {reason}.") from error
+
+
+def _copy(files: Mapping[str, Path], folder: Path) -> None:
+    for name, path in files.items():
+        try:
+            shutil.copyfile(path, folder / name)
+        except OSError as error:
+            raise RefitError(f"The bodies are there, but {folder / name} is not: {error.strerror or error}.") from error

@@ -14,7 +14,7 @@ from .calibration.world import Axis
 from .errors import CalibrationError
 from .scene.calibrated import Rig, build_rig
 
-_LONGEST_UNIT = 1e6  # metres
+_SHORTEST_UNIT, _LONGEST_UNIT = 1e-9, 1e6  # metres
 _NO_SCALE = (
     "The file's world has no scale, but bodies are fitted in metres: measure something known, or see what factor "
     "Fit from Cameras names, and import the file again with the length of its unit (Unit: Other)."
@@ -36,7 +36,7 @@ def import_rig(
     """
     if pictures is not None and not pictures.is_dir():
         raise CalibrationError(f"There is no folder {pictures}.")
-    if metres is not None and not 0 < metres < _LONGEST_UNIT:
+    if metres is not None and not _SHORTEST_UNIT < metres < _LONGEST_UNIT:
         raise CalibrationError(f"A unit of {metres:g} metres is no length that a file can be measured in.")
     files = [path.absolute() for path in files]
     calibration = read_calibration(files)

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ import bpy
 from . import api
 from .calibration import AXES
 from .engine_job import Options, Summary
-from .errors import RefitError
+from .errors import RefitError, sentence
 from .progress import Progress
 
 COMMAND = "refit"
+LAST_FRAME = 1048574  # of Blender
+LONGEST_PATH = 1023  # bytes of a path in Blender; it cuts longer ones off
 
 
 def main(arguments: list[str]) -> int:
@@ -26,12 +31,10 @@ def main(arguments: list[str]) -> int:
     except SystemExit as stop:  # Blender's own exit code shall tell
         return int(stop.code or 0)
     try:
+        _check_outputs(options.out, getattr(options, "glb", None))
         options.run(options)
-    except RefitError as error:
-        print(f"refit: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"refit: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+    except (RefitError, OSError) as error:
+        print(f"refit: {sentence(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -69,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     which = command.add_mutually_exclusive_group()
     which.add_argument("--collection", metavar="NAME", help="the cameras of a collection")
     which.add_argument("--cameras", type=_names, metavar="A,B", help="cameras by name (default: all with an image)")
-    command.add_argument("--frame", type=int, metavar="N", help="frame of the scene (default: the current one)")
+    command.add_argument("--frame", type=_frame, metavar="N", help="frame of the scene (default: the current one)")
     _add_job_options(command, iterations=10)
 
     command = commands.add_parser("fit-shape", help="fit one person's shape to several photos, and save the scene")
@@ -117,10 +120,37 @@ def _names(text: str) -> list[str]:
 
 
 def _box(text: str) -> list[float]:
-    numbers = [float(number) for number in text.split(",")]
-    if len(numbers) != 4 or min(numbers[2:]) <= 0:
-        raise argparse.ArgumentTypeError("a box is X,Y,W,H with a positive size")
-    return numbers
+    try:
+        x, y, width, height = (float(number) for number in text.split(","))
+    except ValueError:
+        x = y = width = height = math.nan
+    if not (all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no box X,Y,W,H with a positive size")
+    return [x, y, width, height]
+
+
+def _frame(text: str) -> int:
+    frame = int(text)
+    if not abs(frame) <= LAST_FRAME:
+        raise argparse.ArgumentTypeError(f"Blender's frames go from -{LAST_FRAME} to {LAST_FRAME}")
+    return frame
+
+
+def _check_outputs(*files: Path | None) -> None:
+    """Raises RefitError, and OSError, where a file cannot be written, before the job begins."""
+    for path in files:
+        if path is None:
+            continue
+        absolute = path.absolute()
+        if len(os.fsencode(absolute)) > LONGEST_PATH:
+            raise RefitError(f"The path {str(path)[:60]}… is longer than Blender can take.")
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(absolute)  # a part of the path is too long, or no folder
+        if absolute.is_dir():
+            raise RefitError(f"{path} is a folder, not a file to write.")
+        there = next(one for one in (absolute, *absolute.parents) if one.exists())
+        if not os.access(there, os.W_OK):
+            raise RefitError(f"{path} cannot be written: permission denied.")
 
 
 def _reconstruct(options: argparse.Namespace) -> None:

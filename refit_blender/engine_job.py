@@ -19,8 +19,10 @@ import numpy as np
 
 from . import engine
 from .engine_answers import AnswerReader
+from .given_numbers import checked_boxes, checked_count, checked_number, checked_numbers
 from .jobs import Request
 from .progress import Progress
+from .results import BETAS
 
 People = Literal["all", "largest"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -36,7 +38,7 @@ class Options:
     people: whom to take, or boxes: [[x, y, w, h], ...] in pixels of a single picture. body: SMPL file, or None for
     the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. height:
     metres that the person, or the largest of several, measures standing. overlay: draw one, too. confidence: say how
-    far each joint may be off.
+    far each joint may be off. Raises SourceError where something that should be numbers is not.
     """
 
     people: People = "all"
@@ -50,6 +52,17 @@ class Options:
     device: Device = "auto"
     overlay: bool = False
     confidence: bool = True
+
+    def __post_init__(self) -> None:
+        checked = {"iterations": checked_count(self.iterations, "The iterations")}
+        if self.boxes is not None:
+            checked["boxes"] = checked_boxes(self.boxes)
+        if self.betas is not None:
+            checked["betas"] = checked_numbers(self.betas, BETAS, "The shape")
+        if self.height is not None:
+            checked["height"] = checked_number(self.height, "The height")
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def parameters(self) -> dict[str, Any]:
         """As the engine's methods want them; the boxes belong to a picture and are not among them."""

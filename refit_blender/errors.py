@@ -11,6 +11,13 @@ class RefitError(Exception):
         return type(self).__name__
 
 
+def sentence(error: RefitError | OSError) -> str:
+    """What to tell a user: of the system's errors the reason and the file."""
+    if isinstance(error, RefitError):
+        return str(error)
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}."
+
+
 class EngineMissing(RefitError):
     """No engine is installed, or its Python cannot be started."""
 

@@ -249,7 +249,7 @@ def camera_canvas(context: bpy.types.Context, camera: bpy.types.Object | None) -
 
 def _file_canvas(area: bpy.types.Area, path: Path) -> Canvas:
     """A picture file, shown in the viewport. Raises SourceError."""
-    if not path.is_file():  # Blender would wait for a pipe
+    if not images.is_file(path):
         raise SourceError(f"There is no picture at {path}.")
     try:
         image = bpy.data.images.load(str(path), check_existing=False)

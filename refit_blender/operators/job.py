@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
 
 from ..engine_job import EngineJob, JobFolder, Summary
-from ..errors import Cancelled, RefitError
+from ..errors import Cancelled, RefitError, SourceError, sentence
 from ..preferences import preferences_of
 from ..session import forget_texts, state
 from .viewports import area_of, is_viewport, panel_is_seen, show
@@ -23,6 +25,7 @@ class JobOperator:
 
     _timer: bpy.types.Timer | None = None
     _area: bpy.types.Area | None = None
+    _folder: JobFolder | None = None
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -54,7 +57,7 @@ class JobOperator:
     def _run_modal(self, context: bpy.types.Context) -> set[str]:
         try:
             self._start(context)
-        except RefitError as error:
+        except (RefitError, OSError) as error:
             return self._give_up(context, error)
         self._area = area_of(context)
         manager = context.window_manager
@@ -69,7 +72,7 @@ class JobOperator:
             self._start(context)
             state.job.wait()
             return self._finish(context)
-        except RefitError as error:
+        except (RefitError, OSError) as error:
             return self._give_up(context, error)
         finally:
             self._clean_up()
@@ -80,19 +83,23 @@ class JobOperator:
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        if not state.job.poll():
-            if state.job.progress != self._shown:
-                self._shown = state.job.progress
-                _redraw(context)
-            return {"PASS_THROUGH"}
+        ended = True
         try:
-            return self._finish(context)
-        except RefitError as error:
+            ended = state.job.poll()
+            return self._finish(context) if ended else self._go_on(context)
+        except (RefitError, OSError) as error:
             return self._give_up(context, error)
         finally:
-            self._stop_timer(context)
-            self._clean_up()
+            if ended:
+                self._stop_timer(context)
+                self._clean_up()
+                _redraw(context)
+
+    def _go_on(self, context: bpy.types.Context) -> set[str]:
+        if state.job.progress != self._shown:
+            self._shown = state.job.progress
             _redraw(context)
+        return {"PASS_THROUGH"}
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Blender ends the operator: another file is loaded, or the window closes."""
@@ -105,6 +112,7 @@ class JobOperator:
     def _start(self, context: bpy.types.Context) -> None:
         forget_texts()
         self._folder = JobFolder()
+        self._scene = context.scene.session_uid
         try:
             state.job = self.make_job(context, self._folder.path)
         except BaseException:
@@ -112,21 +120,24 @@ class JobOperator:
             raise
 
     def _finish(self, context: bpy.types.Context) -> set[str]:
-        finished = state.job.finish(context)
-        self.built(context, finished)
+        if context.scene.session_uid != self._scene:
+            self._area = None  # the viewport shows another scene
+        with scene_of_job(context, self._scene):
+            finished = state.job.finish(bpy.context)
+            self.built(bpy.context, finished)
         state.report, state.remarks = finished.summary(), finished.messages
         for message in finished.messages:
             self._say(context, "WARNING", message)
         self._say(context, "INFO", state.report)
         return {"FINISHED"}
 
-    def _give_up(self, context: bpy.types.Context, error: RefitError) -> set[str]:
+    def _give_up(self, context: bpy.types.Context, error: RefitError | OSError) -> set[str]:
         if isinstance(error, Cancelled):
             state.report = str(error)
             self._say(context, "INFO", str(error))
         else:
-            state.error = str(error)
-            self._say(context, "ERROR", str(error))
+            state.error = sentence(error)
+            self._say(context, "ERROR", state.error)
         return {"CANCELLED"}
 
     def _say(self, context: bpy.types.Context, level: str, text: str) -> None:
@@ -139,7 +150,27 @@ class JobOperator:
 
     def _clean_up(self) -> None:
         state.job = None
-        self._folder.close()
+        if self._folder:
+            self._folder.close()
+
+
+@contextlib.contextmanager
+def scene_of_job(context: bpy.types.Context, uid: int) -> Iterator[None]:
+    """Be in the scene in which a job was started, by its `session_uid`: the window may show another one by now."""
+    if context.scene.session_uid == uid:
+        yield
+        return
+    scene = next((scene for scene in bpy.data.scenes if scene.session_uid == uid), None)
+    if scene is None:
+        raise SourceError("The scene was removed while the job ran.")
+    # Operators look at what the window shows, whatever else the context is told.
+    window = context.window
+    shown, layer = window.scene, window.view_layer
+    window.scene = scene
+    try:
+        yield
+    finally:
+        window.scene, window.view_layer = shown, layer
 
 
 class REFIT_OT_cancel(bpy.types.Operator):

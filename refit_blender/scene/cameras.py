@@ -19,6 +19,8 @@ from ..errors import SourceError
 # Blender's camera looks along -Z with Y up.
 BLENDER_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
 DEFAULT_SENSOR_MM = 36.0
+# Scene units: rounding alone moves things by kilometres of metres there.
+FARTHEST = 1e12
 # Cosine of the angle between a camera's axes that still counts as rounding.
 MAX_SHEAR = 1e-4
 
@@ -81,9 +83,15 @@ def lens_from_intrinsics(K: np.ndarray, width: int, height: int) -> tuple[Lens, 
 def extrinsics(matrix_world: np.ndarray, name: str = "") -> tuple[np.ndarray, np.ndarray]:
     """R [3,3], t [3] (world to OpenCV camera) of a camera object with this matrix [4,4]; its scale does not count.
 
-    Raises SourceError, with the camera's name, where parents mirror or shear the camera, so that it has no rotation.
+    Raises SourceError, with the camera's name, where parents mirror or shear the camera, so that it has no rotation, and
+    where it has no place.
     """
-    axes = matrix_world[:3, :3] / np.linalg.norm(matrix_world[:3, :3], axis=0)
+    lengths = np.linalg.norm(matrix_world[:3, :3], axis=0)
+    if not (np.abs(matrix_world) < FARTHEST).all():
+        raise SourceError(f"Camera “{name}” is nowhere: its place or its axes are not finite, or far too large.")
+    if not lengths.all():
+        raise SourceError(f"Camera “{name}” is scaled to nothing.")
+    axes = matrix_world[:3, :3] / lengths
     if np.linalg.det(axes) < 0:
         raise SourceError(f"Camera “{name}” is mirrored by a negative scale.")
     if not np.abs(axes.T @ axes - np.eye(3)).max() < MAX_SHEAR:

@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 from ..errors import SourceError
-from .images import Background, engine_file, image_file, loaded, picture_size, pixels_of, write_pixels
+from .images import Background, engine_file, image_file, is_file, loaded, picture_size, pixels_of, write_pixels
 
 
 def background_file(background: Background, frame: int, folder: Path) -> Path:
@@ -85,6 +85,6 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 def _existing(path: Path, name: str) -> Path:
-    if not path.is_file():
+    if not is_file(path):
         raise SourceError(f"The file of image “{name}” is missing: {path}.")
     return path

@@ -76,9 +76,17 @@ def footage_of(picture: bpy.types.Image | bpy.types.MovieClip) -> str:
     return bpy.path.abspath(picture.filepath, library=picture.library) or picture.name
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file, whatever the name; Blender would wait for a pipe."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # the name is too long, or the folder may not be looked into
+        return False
+
+
 def picture_size(path: Path) -> tuple[int, int] | None:
     """(width, height) of a picture file as Blender reads it; None for a file that it cannot read."""
-    if not path.is_file():  # Blender would wait for a pipe
+    if not is_file(path):
         return None
     try:
         picture = imbuf.load(str(path))
@@ -103,7 +111,7 @@ def image_file(image: bpy.types.Image, folder: Path) -> Path:
     if is_gif or (image.source == "FILE" and not image.is_dirty):
         path = Path(bpy.path.abspath(image.filepath_raw, library=image.library))
         if image.packed_file is None:
-            if not path.is_file():
+            if not is_file(path):
                 raise SourceError(f"The file of image “{image.name}” is missing: {path}.")
             return write_shown(image, folder / f"{path.stem}.png") if _is_blenders_own(image) else path
         if _is_blenders_own(image):
@@ -152,7 +160,7 @@ def mirrored_file(path: Path, folder: Path, flip_x: bool, flip_y: bool) -> Path:
 @contextlib.contextmanager
 def loaded(path: Path) -> Iterator[bpy.types.Image]:
     """A picture or movie as an image that nobody else sees, for a moment. Raises SourceError."""
-    if not path.is_file():  # Blender would wait for a pipe
+    if not is_file(path):
         raise SourceError(f"There is no picture at {path}.")
     try:
         image = bpy.data.images.load(str(path), check_existing=False)
@@ -223,7 +231,7 @@ def show_behind(camera: bpy.types.Object, picture: Path, footage: str, *, pack: 
 
     footage: what it is, or is a copy of; pack: keep it in the blend file, as the file will not stay.
     """
-    if not picture.is_file():  # Blender would wait for a pipe
+    if not is_file(picture):
         raise SourceError(f"The picture {picture} is no longer there.")
     image = _packed(picture, footage) if pack else bpy.data.images.load(str(picture), check_existing=True)
     background = camera.data.background_images.new()

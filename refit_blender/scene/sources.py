@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 
 from ..errors import SourceError
+from ..given_numbers import checked_number
 from . import images
 from .views import LensDistortion, camera_view
 
@@ -50,8 +51,20 @@ def file_source(path: Path, folder: Path, *, focal: float | None = None, focal_m
     """
     if not path.name:
         raise SourceError("No image is chosen.")
+    _check_name(path)
+    if focal is not None:
+        focal = checked_number(focal, "The focal length")
     picture = images.engine_file(path.absolute(), folder)
     return Source(picture, path.stem, footage=str(path.absolute()), focal=focal, focal_mm=focal_mm)
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"The picture's name {ascii(path.name)} is no text that Blender can show: rename it."
+        ) from None
 
 
 def empty_source(empty: bpy.types.Object | None, folder: Path, *, focal_mm: float | None = None) -> Source:

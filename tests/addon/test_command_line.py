@@ -75,8 +75,37 @@ def test_place_that_cannot_be_written_is_named(photo, install_fake, tmp_path, ca
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--out", "--glb"])
 @pytest.mark.parametrize(
-    "words", [[], ["dance"], ["reconstruct"], ["reconstruct", "a.png", "--out", "b", "--bbox", "1,2"]]
+    ("name", "sentence"),
+    [
+        ("", "is a folder"),
+        ("file/a.blend", "Not a directory"),
+        ("x" * 300, "too long"),
+        ("/".join(["x" * 200] * 6), "longer than Blender"),
+    ],
+)
+def test_wrong_places_are_named_before_the_job(photo, install_fake, tmp_path, capsys, option, name, sentence):
+    fake = install_fake()
+    (tmp_path / "file").write_text("in the way")
+    places = {"--out": tmp_path / "a.blend", "--glb": tmp_path / "a.glb"} | {option: tmp_path / name}
+    words = [str(word) for pair in places.items() for word in pair]
+    assert cli.main(["reconstruct", str(photo), *words]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert sentence in line
+    assert not (fake.folder / "request.json").exists()
+
+
+def test_numbers_that_are_none_are_named(photo, install_fake, tmp_path, capsys):
+    install_fake()
+    assert cli.main(["reconstruct", str(photo), "--out", str(tmp_path / "a.blend"), "--focal", "nan"]) == 1
+    assert "refit: The focal length must be a finite number, not nan." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["dance"], ["reconstruct"], ["fit-cameras", "--out", "b", "--frame", "99999999999"]]
+    + [["reconstruct", "a.png", "--out", "b", "--bbox", box] for box in ("1,2", "a,b,c,d", "nan,nan,nan,nan", "0,0,inf,9")],
 )
 def test_wrong_usage_has_exit_code_2(words, capsys):
     assert cli.main(words) == 2

@@ -316,3 +316,17 @@ def test_script_gets_bodies_and_files(engine_for_cameras, tmp_path):
         api.fit_cameras(["cam_9", "cam_1"])
     with pytest.raises(SourceError, match="There is no collection “rig”"):
         api.fit_cameras(collection="rig")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("rotation_euler", (float("nan"), 0, 0), "is nowhere"),
+        ("location", (float("inf"), 0, 0), "is nowhere"),
+        ("scale", (0, 0, 0), "is scaled to nothing"),
+    ],
+)
+def test_camera_that_is_nowhere_is_named(engine_for_cameras, four_cameras, name, value, words):
+    setattr(four_cameras[0], name, value)
+    bpy.context.view_layer.update()
+    assert f"“cam_10” {words}" in refusal()
