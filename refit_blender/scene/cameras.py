@@ -134,6 +134,8 @@ def metres_per_unit(scene: bpy.types.Scene) -> float:
 def lens_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> Lens:
     """The lens of a perspective camera. Raises SourceError for projections that have no K."""
     data = camera.data
+    if camera.type != "CAMERA":  # the scene's may be any object
+        raise SourceError(f"“{camera.name}” is no camera.")
     if data.type != "PERSP":
         kind = {"ORTHO": "orthographic", "PANO": "panoramic"}.get(data.type, "custom")
         raise SourceError(f"Camera “{camera.name}” is {kind}: a perspective camera is needed.")

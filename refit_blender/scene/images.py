@@ -52,7 +52,12 @@ class Background:
 
 
 def camera_background(camera: bpy.types.Object) -> Background:
-    """The first visible background image or movie clip of a camera. Raises SourceError where there is none."""
+    """The first visible background image or movie clip of a camera; the scene's may be any object.
+
+    Raises SourceError where there is none.
+    """
+    if camera.type != "CAMERA":
+        raise SourceError(f"“{camera.name}” is no camera.")
     for background in camera.data.background_images:
         is_clip = background.source == "MOVIE_CLIP"
         picture = background.clip if is_clip else background.image

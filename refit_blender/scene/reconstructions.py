@@ -49,7 +49,8 @@ class Reconstruction:
     @property
     def number(self) -> int:
         """Counts the file's reconstructions: the largest is the latest."""
-        return self.collection.get(NUMBER, 0)
+        number = self.collection.get(NUMBER)
+        return number if isinstance(number, int) else 0
 
     @property
     def camera(self) -> bpy.types.Object | None:
@@ -65,50 +66,62 @@ class Reconstruction:
     @property
     def footage(self) -> str:
         """What was reconstructed: the file of a picture, sequence or movie, or the name of an image without one."""
-        return self.collection.get(FOOTAGE, "")
+        footage = self.collection.get(FOOTAGE)
+        return footage if isinstance(footage, str) else ""
 
     @property
     def size(self) -> tuple[int, int] | None:
         """(width, height) of the picture."""
-        size = self.collection.get(SIZE)
+        size = numbers_of(self.collection, SIZE, 2)
         return (int(size[0]), int(size[1])) if size else None
 
     @property
     def K(self) -> np.ndarray | None:
         """[3,3] in pixels of the picture."""
-        values = self.collection.get(INTRINSICS)
-        return np.array(values[:], dtype=np.float64).reshape(3, 3) if values else None
+        values = numbers_of(self.collection, INTRINSICS, 9)
+        return np.array(values, dtype=np.float64).reshape(3, 3) if values else None
 
     @property
     def up(self) -> Up | None:
         """Which way is up in the photo, as it was found."""
-        notes = self.collection
-        if UP not in notes:
+        notes, direction = self.collection, numbers_of(self.collection, UP, 3)
+        if not direction or not any(direction):
             return None
-        return Up(np.array(notes[UP][:]), notes[UP_SOURCE], float(notes[UP_STD]), bool(notes[UP_SURE]))
+        deviation = notes.get(UP_STD)
+        return Up(
+            np.array(direction),
+            str(notes.get(UP_SOURCE, "level")),
+            float(deviation) if isinstance(deviation, int | float) else 0.0,
+            bool(notes.get(UP_SURE)),
+        )
 
     @property
     def bodies(self) -> dict[int, bpy.types.Object]:
         """The rigs that are still in a scene, by the numbers of their persons, which count from 1."""
-        noted = self.collection.get(BODIES)
-        rigs = {int(number): rig for number, rig in noted.items()} if noted else {}
+        rigs = {number: rig for number, rig in self._noted_bodies().items() if isinstance(rig, bpy.types.Object)}
         return {number: rigs[number] for number in sorted(rigs) if is_rig(rigs[number]) and rigs[number].users_scene}
 
     @property
     def frames(self) -> list[int]:
         """The frames of the scene at which it was made or updated."""
-        return list(self.collection.get(FRAMES, ()))
+        return [frame for frame in _listed(self.collection, FRAMES) if isinstance(frame, int)]
 
     @property
     def next_number(self) -> int:
         """The number of the next person who is taken in."""
-        return 1 + max((int(number) for number in self.collection.get(BODIES) or ()), default=0)
+        return 1 + max(self._noted_bodies(), default=0)
 
     def add_body(self, rig: bpy.types.Object) -> int:
         """Take a rig in as the next person; its number."""
-        noted, number = self.collection.get(BODIES), self.next_number
-        self.collection[BODIES] = {**(dict(noted.items()) if noted else {}), str(number): rig}
+        number = self.next_number
+        noted = {str(other): one for other, one in self._noted_bodies().items()}
+        self.collection[BODIES] = {**noted, str(number): rig}
         return number
+
+    def _noted_bodies(self) -> dict[int, object]:
+        noted = self.collection.get(BODIES)
+        items = noted.items() if hasattr(noted, "items") else ()
+        return {int(number): rig for number, rig in items if number.isdecimal()}
 
     def add_frame(self, frame: int) -> None:
         self.collection[FRAMES] = sorted({*self.frames, frame})
@@ -170,6 +183,17 @@ def number_of(rig: bpy.types.Object) -> int | None:
     """The number of a rig's person in its reconstruction."""
     found = of(rig)
     return next((number for number, one in found.bodies.items() if one == rig), None) if found else None
+
+
+def _listed(collection: bpy.types.Collection, name: str) -> list:
+    values = collection.get(name)
+    return values.to_list() if hasattr(values, "to_list") else []
+
+
+def numbers_of(collection: bpy.types.Collection, name: str, count: int) -> list[float] | None:
+    """A custom property of so many numbers, or None: users may change it."""
+    values = _listed(collection, name)
+    return values if len(values) == count and all(isinstance(value, int | float) for value in values) else None
 
 
 def _everywhere() -> Iterator[Reconstruction]:

@@ -133,7 +133,8 @@ def _place_again(
         up = upright.standing_up(known)
         touching = [person for person, on in zip(result.people, result.on_floor, strict=True) if on] or result.people
         height = -min(float((person.vertices_cam @ up).min()) for person in touching)
-    heading = placement.heading_of(place, upright.standing_up(known))
+    standing = upright.standing_up(known)
+    heading = placement.heading_of(place, up if standing is None else standing)
     index = min(part.known)
     ground = np.array(rigs[part.known[index]].matrix_world.translation) * unit
     return placement.standing_camera(up, height, pelvis_cam(body, result.people[index]), ground, heading)

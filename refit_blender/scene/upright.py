@@ -10,7 +10,7 @@ from mathutils import Matrix, Vector
 from ..errors import SourceError
 from . import cameras, keying, placement
 from .body import body_mesh, world_vertices
-from .reconstructions import Reconstruction, Up
+from .reconstructions import Reconstruction, Up, numbers_of
 
 # On the collection: the up [3] in the camera frame by which camera and bodies stand at the moment.
 _STANDING = "refit_up_standing"
@@ -62,8 +62,8 @@ def settle(reconstruction: Reconstruction, up: Up) -> None:
 
 def standing_up(reconstruction: Reconstruction) -> np.ndarray | None:
     """The up [3] in the camera frame by which the camera stands: as found, or as set by hand."""
-    values = reconstruction.collection.get(_STANDING)
-    return None if values is None else np.array(values[:])
+    values = numbers_of(reconstruction.collection, _STANDING, 3)
+    return np.array(values) if values and any(values) else None
 
 
 def set_by_hand(reconstruction: Reconstruction) -> bool:
@@ -118,7 +118,7 @@ def _correct(reconstruction: Reconstruction, settings: RefitUpright, context: bp
     turn = placement.turn_between(R.T, before, after)
     rigs = list(reconstruction.bodies.values())
     notes = reconstruction.collection
-    if _PIVOT not in notes:
+    if numbers_of(notes, _PIVOT, 3) is None:
         notes[_PIVOT] = (R @ np.array(rigs[0].matrix_world.translation) + t).tolist()
     pivot = R.T @ (np.array(notes[_PIVOT][:]) - t)
     touching = [rig for rig in rigs if rig.get(ON_FLOOR, True)] or rigs
