@@ -14,6 +14,9 @@ import numpy as np
 
 from .errors import ImageError
 
+FOCAL_RANGE = (0.005, 1000.0)
+"""Of the picture's longer side; lenses for people have 0.1 to 60."""
+
 FocalSource = Literal["scene", "exif", "default", "user", "lines"]
 
 
@@ -67,10 +70,19 @@ def choose_intrinsics(
     if focal is not None:
         if not (np.isfinite(focal) and focal > 0):
             raise ImageError(f"The focal length must be a positive number of pixels, not {focal}.")
+        _check_focal(focal, width, height)
         return Intrinsics(camera_matrix(focal, width, height), "user")
     if exif_focal is not None:
         return Intrinsics(camera_matrix(exif_focal, width, height), "exif")
     return Intrinsics(camera_matrix(default_focal(width, height), width, height), "default")
+
+
+def _check_focal(focal: float, width: int, height: int) -> None:
+    low, high = FOCAL_RANGE
+    if not low < focal / max(width, height) < high:
+        raise ImageError(
+            f"A focal length of {focal:.6g} pixels cannot be that of a picture of {width}x{height} pixels."
+        )
 
 
 def _checked_matrix(K: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -80,13 +92,15 @@ def _checked_matrix(K: np.ndarray, width: int, height: int) -> np.ndarray:
     K = K / K[2, 2] if K[2, 2] else K
     if K[0, 0] <= 0 or K[1, 1] <= 0 or np.abs(K[[1, 2, 2], [0, 0, 1]]).max() > 1e-9:
         raise ImageError("The camera matrix K must be upper triangular with positive focal lengths.")
+    for focal in K[[0, 1], [0, 1]]:
+        _check_focal(float(focal), width, height)
     if abs(K[0, 1]) > 1e-3 * K[0, 0]:
         raise ImageError("Cameras with skewed pixels are not supported.")
     # A shifted lens may well put the principal point outside the image, but not by many images.
     offset = np.abs(K[:2, 2] - (width / 2, height / 2)) / (width, height)
     if offset.max() > 5:
         raise ImageError(
-            f"The camera's principal point ({K[0, 2]:.0f}, {K[1, 2]:.0f}) is far outside the {width}x{height} image."
+            f"The camera's principal point ({K[0, 2]:.10g}, {K[1, 2]:.10g}) is far outside the {width}x{height} image."
         )
     return K
 

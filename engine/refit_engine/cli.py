@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import math
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -124,6 +127,16 @@ def _iterations(text: str) -> int:
     return count
 
 
+def _check_folder(folder: Path) -> None:
+    """Raises OSError where results cannot be written, before the work begins."""
+    folder = folder.absolute()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    with tempfile.TemporaryFile(dir=there):
+        pass
+
+
 def _detect(options: argparse.Namespace) -> int:
     from .fitting import FitOptions, Fitter, Models
     from .images import read_photo
@@ -156,6 +169,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
     from .fitting import Fitter, ImageRequest, Models
     from .fitting.output import write_output
 
+    _check_folder(options.out)
     fitter = Fitter(Models(), _fit_options(options), options.device)
     boxes = np.array(options.bbox) if options.bbox else None
     failed = False
@@ -197,6 +211,7 @@ def _fit_views(options: argparse.Namespace) -> int:
     from .job_params import read_views
 
     requests = read_views(options.views)
+    _check_folder(options.out)
     with tqdm(total=len(requests), unit="view", disable=None) as bar:
         fitter = ViewFitter(Models(), _fit_options(options), options.device, lambda stage: bar.update(stage == "fit"))
         result, views = fitter.reconstruct(requests)
@@ -223,6 +238,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .fitting.job import FitJob
 
     records = read_dataset(options.dataset)
+    if options.out.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "It is a folder, not a file to write", str(options.out))
+    _check_folder(options.out.parent)
     models, solve = Models(), _fit_options(options)
     given = options.iterations
     fitter = Fitter(models, replace(solve, iterations=5 if given is None else given), options.device)

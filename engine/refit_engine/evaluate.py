@@ -28,6 +28,7 @@ from .fitting.annotated import annotated_joints
 from .fitting.boxes import checked_boxes
 from .fitting.job import FitJob
 from .fitting.multiview import View, fit_person
+from .fitting.views import is_rotation
 from .gravity import find_up, given_up
 from .images import Photo, read_photo
 from .job_params import read_json
@@ -198,6 +199,8 @@ def _world_joints(
 
 def _view(record: dict[str, Any], picture: _Picture) -> View:
     R, t = _numbers(record, "R_world2cam", (3, 3)), _numbers(record, "t_world2cam", (3,))
+    if not is_rotation(R):
+        raise DatasetError(f"The R_world2cam of record {_short(record['id'])} is no rotation.")
     return View(str(record["id"]), picture.pixels, picture.intrinsics, R, t, picture.roll)
 
 

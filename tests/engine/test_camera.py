@@ -30,15 +30,17 @@ def test_better_knowledge_wins():
         np.diag([-500.0, 500, 1]),
         np.array([[500.0, 40, 320], [0, 500, 240], [0, 0, 1]]),
         np.array([[500.0, 0, 90000], [0, 500, 240], [0, 0, 1]]),
+        np.array([[3.0, 0, 320], [0, 500, 240], [0, 0, 1]]),
+        np.array([[500.0, 0, 320], [0, 1e9, 240], [0, 0, 1]]),
     ],
-    ids=["singular", "4x4", "nan", "mirrored", "skewed", "elsewhere"],
+    ids=["singular", "4x4", "nan", "mirrored", "skewed", "elsewhere", "wide", "narrow"],
 )
 def test_impossible_camera_matrices_are_refused(bad):
     with pytest.raises(ImageError):
         camera.choose_intrinsics(640, 480, K=bad)
 
 
-@pytest.mark.parametrize("focal", [0.0, -3.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("focal", [0.0, -3.0, float("nan"), float("inf"), 1e-300, 3.0, 1e7, 1e300])
 def test_impossible_focal_lengths_are_refused(focal):
     with pytest.raises(ImageError):
         camera.choose_intrinsics(640, 480, focal=focal)

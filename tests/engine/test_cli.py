@@ -69,8 +69,9 @@ def test_several_images_get_folders_and_a_bad_one_stops_nothing(reconstruct, pho
         (["PHOTO", "--focal", "-5"], "focal length must be a positive number"),
         (["EMPTY_STREET"], "Nobody was found in empty.png."),
         (["PHOTO", "--out", "PHOTO"], "photo.png"),
+        (["missing.jpg", "--out", "PHOTO"], "Not a directory (PHOTO)"),  # before anything else
     ],
-    ids=["image", "weights", "wrong weights", "body", "box", "focal", "nobody", "folder"],
+    ids=["image", "weights", "wrong weights", "body", "box", "focal", "nobody", "folder", "folder first"],
 )
 def test_failure_is_one_sentence_and_exit_code_1(reconstruct, photo_file, tmp_path, capsys, arguments, says):
     write_image(tmp_path / "empty.png", street(160, 120))
@@ -78,7 +79,7 @@ def test_failure_is_one_sentence_and_exit_code_1(reconstruct, photo_file, tmp_pa
     arguments = [names.get(part, part) for part in arguments]
     code = reconstruct(*arguments)
     error = capsys.readouterr().err
-    assert code == 1 and says in error and "Traceback" not in error
+    assert code == 1 and says.replace("PHOTO", str(photo_file)) in error and "Traceback" not in error
     assert [line for line in error.splitlines() if line.startswith("refit-engine: ")]
     assert not (tmp_path / "out").exists()
 

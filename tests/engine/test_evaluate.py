@@ -144,6 +144,7 @@ def test_members_of_a_group_share_one_body_in_the_world_and_keep_their_own(recor
         ({"image": "missing.jpg"}, "Fewer than two"),
         ({"R_world2cam": None}, "Fewer than two"),
         ({"t_world2cam": [1, 2]}, "proper t_world2cam"),
+        ({"R_world2cam": [[0, 0, 0]] * 3}, "is no rotation"),
     ],
     ids=str,
 )

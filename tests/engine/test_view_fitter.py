@@ -162,13 +162,14 @@ def test_lens_distortion_is_taken_out_of_picture_and_boxes(scene):
         (lambda r: [r[0], replace(r[1], R=2 * r[1].R)], ViewsError, "no rotation"),
         (lambda r: [r[0], replace(r[1], R=-r[1].R)], ViewsError, "no rotation"),
         (lambda r: [r[0], replace(r[1], t=np.full(3, np.nan))], ViewsError, "finite"),
+        (lambda r: [r[0], replace(r[1], t=np.full(3, 1e300))], ViewsError, "1e.300 metres from the origin: check"),
         (lambda r: [r[0], replace(r[1], size=(1920, 1080))], ImageError, "320x240 pixels, but the camera camera 1"),
         (lambda r: [r[0], replace(r[1], K=np.diag([-300.0, 300.0, 1.0]))], ImageError, "camera matrix"),
         (lambda r: [r[0], replace(r[1], image=r[1].image.with_name("none.png"))], ImageError, "no image"),
         (lambda r: [replace(one, boxes_xywh=None) for one in r], NoPersonFound, "any of the pictures"),
         (lambda r: [r[0], *(replace(one, boxes_xywh=None) for one in r[1:])], ViewsError, "Only the camera camera 0"),
     ],
-    ids=["one view", "names", "scaled", "mirrored", "nan", "size", "matrix", "missing", "nobody", "one shows"],
+    ids=["one view", "names", "scaled", "mirrored", "nan", "far", "size", "matrix", "missing", "nobody", "one shows"],
 )
 def test_each_bad_input_is_one_sentence(fitter, scene, change, error, words):
     with pytest.raises(error, match=words) as caught:

@@ -19,6 +19,7 @@ from .undistort import without_distortion
 
 MAX_VIEWS = 64
 _ROTATION_TOLERANCE = 1e-3
+_FARTHEST = 1e9  # metres from the world's origin
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,17 @@ def check_requests(requests: Sequence[ViewRequest]) -> None:
         R, t = np.asarray(request.R, dtype=np.float64), np.asarray(request.t, dtype=np.float64)
         if R.shape != (3, 3) or t.shape != (3,) or not (np.isfinite(R).all() and np.isfinite(t).all()):
             raise ViewsError(f"The view {request.name} needs a rotation of 3x3 and a translation of 3 finite numbers.")
-        if np.abs(R @ R.T - np.eye(3)).max() > _ROTATION_TOLERANCE or np.linalg.det(R) < 0:
+        if np.abs(t).max() > _FARTHEST:
+            raise ViewsError(
+                f"The view {request.name} is {np.abs(t).max():.0e} metres from the origin: check its unit."
+            )
+        if not is_rotation(R):
             raise ViewsError(f"The rotation of the view {request.name} is no rotation: it scales, skews or mirrors.")
+
+
+def is_rotation(R: np.ndarray) -> bool:
+    """Whether a matrix [3,3] turns, and neither scales nor skews nor mirrors, but for few digits."""
+    return bool(np.abs(R @ R.T - np.eye(3)).max() <= _ROTATION_TOLERANCE and np.linalg.det(R) > 0)
 
 
 def load_view(request: ViewRequest) -> tuple[View, Photo, np.ndarray | None]:
