@@ -19,10 +19,11 @@ import numpy as np
 
 from . import engine
 from .engine_answers import AnswerReader
+from .errors import SourceError
 from .given_numbers import checked_boxes, checked_count, checked_number, checked_numbers
 from .jobs import Request
 from .progress import Progress
-from .results import BETAS
+from .results import BETAS, MAX_BETA
 
 People = Literal["all", "largest"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -59,6 +60,8 @@ class Options:
             checked["boxes"] = checked_boxes(self.boxes)
         if self.betas is not None:
             checked["betas"] = checked_numbers(self.betas, BETAS, "The shape")
+            if max(map(abs, checked["betas"])) > MAX_BETA:
+                raise SourceError(f"The shape's numbers must lie between -{MAX_BETA:g} and {MAX_BETA:g}.")
         if self.height is not None:
             checked["height"] = checked_number(self.height, "The height")
         for name, value in checked.items():

@@ -45,6 +45,11 @@ def test_shape_is_ten_numbers(photo, betas):
         api.reconstruct(photo, betas=betas)
 
 
+def test_shape_that_nobody_has(photo):
+    with pytest.raises(SourceError, match="The shape's numbers must lie between"):
+        api.reconstruct(photo, betas=[1e9] * 10)
+
+
 @pytest.mark.parametrize("iterations", [2.5, NAN, None, "5"])
 def test_iterations_are_counted(photo, iterations):
     with pytest.raises(SourceError, match="The iterations must be a whole number, not"):

@@ -66,12 +66,13 @@ def test_several_images_get_folders_and_a_bad_one_stops_nothing(reconstruct, pho
         (["PHOTO", "--weights", "PHOTO"], "photo.png is not a weights file"),
         (["PHOTO", "--body", "PHOTO"], "photo.png is no body file"),
         (["PHOTO", "--bbox", "900,900,10,10"], "does not lie in"),
+        (["PHOTO", "--bbox", "9,9,1,30"], "is too small: 4 pixels a side"),
         (["PHOTO", "--focal", "-5"], "focal length must be a positive number"),
         (["EMPTY_STREET"], "Nobody was found in empty.png."),
         (["PHOTO", "--out", "PHOTO"], "photo.png"),
         (["missing.jpg", "--out", "PHOTO"], "Not a directory (PHOTO)"),  # before anything else
     ],
-    ids=["image", "weights", "wrong weights", "body", "box", "focal", "nobody", "folder", "folder first"],
+    ids=["image", "weights", "wrong weights", "body", "box", "small box", "focal", "nobody", "folder", "folder first"],
 )
 def test_failure_is_one_sentence_and_exit_code_1(reconstruct, photo_file, tmp_path, capsys, arguments, says):
     write_image(tmp_path / "empty.png", street(160, 120))

@@ -47,8 +47,10 @@ def checked_boxes(boxes_xywh: np.ndarray, photo: Photo) -> np.ndarray:
         raise ImageError(f"Give one to {MAX_BOXES} boxes for {photo.path.name}, not {len(boxes)}.")
     width, height = photo.size
     for x, y, w, h in boxes:
+        if 0 < min(w, h) < MIN_BOX_SIDE:
+            raise ImageError(f"The box {x:g},{y:g},{w:g},{h:g} is too small: {MIN_BOX_SIDE} pixels a side are needed.")
         overlaps = x < width and y < height and x + w > 0 and y + h > 0
-        if not (np.isfinite([x, y, w, h]).all() and min(w, h) >= MIN_BOX_SIDE and overlaps):
+        if not (np.isfinite([x, y, w, h]).all() and min(w, h) > 0 and overlaps):
             raise ImageError(
                 f"The box {x:g},{y:g},{w:g},{h:g} does not lie in {photo.path.name} ({width}x{height} pixels)."
             )
