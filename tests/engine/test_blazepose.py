@@ -35,6 +35,7 @@ def test_every_output_is_that_of_the_original(networks, variant):
     landmarks = said.landmarks[0].numpy()
     np.testing.assert_allclose(landmarks[:, :3], expected["landmarks"][:, :3], atol=0.3)
     np.testing.assert_allclose(landmarks[:, 3:], expected["landmarks"][:, 3:], atol=0.01)
+    np.testing.assert_allclose(said.refined[0].numpy(), expected["refined"], atol=0.3)
     np.testing.assert_allclose(said.world[0].numpy(), expected["world"], atol=3e-3)
     np.testing.assert_allclose(said.presence[0].numpy(), expected["presence"], atol=0.01)
     np.testing.assert_allclose(said.vector[0, ::16].numpy(), expected["vector"], atol=0.03)
@@ -49,7 +50,8 @@ def test_backbone_output_has_the_promised_layout(networks, variant):
     assert output.features.shape == (2, network.channels, 64, 64)
     assert output.vector.shape == (2, network.vector_size)
     landmarks = seen.landmarks[:, :LANDMARKS]
-    torch.testing.assert_close(output.landmarks, landmarks[..., [0, 1, 3]])
+    torch.testing.assert_close(output.landmarks[..., :2], seen.refined[:, :LANDMARKS])
+    torch.testing.assert_close(output.landmarks[..., 2], landmarks[..., 3])
     start = seen.vector.shape[1]
     per_landmark = output.vector[:, start : start + 5 * LANDMARKS].view(2, LANDMARKS, 5)
     torch.testing.assert_close(per_landmark[..., :2] * 128 + 128, landmarks[..., :2])
@@ -63,7 +65,7 @@ def test_local_features_are_the_deep_maps_at_the_landmarks(networks, variant):
     network = networks[variant]
     with torch.inference_mode():
         crop = photo_batch()
-        seen = network(crop)
+        seen = network.observe(crop)
         maps, deepest, _ = network.encoder(crop)
     assert seen.local.shape == (1, LANDMARKS, network.local_size)
     start = 0

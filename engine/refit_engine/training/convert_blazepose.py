@@ -29,6 +29,7 @@ from ..network.backbones.blazepose import (
     BlazePose,
     Halve,
     ResidualSeparable,
+    heatmap_file,
 )
 
 log = logging.getLogger(__name__)
@@ -142,6 +143,7 @@ def copy_weights(graph: TfliteGraph, model: BlazePose) -> dict[str, int]:
             x = graph.after(x, "ADD").output
     for head in (model.landmark_head, model.world_head, model.presence_head):
         graph.copy(x, head)
+    graph.copy(features, model.heatmap_head)
     return {"features": features, "vector": x}
 
 
@@ -153,7 +155,7 @@ def run_original(path: Path, crop: np.ndarray, inner: dict[str, int]) -> dict[st
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], crop[None].astype(np.float32))
     interpreter.invoke()
-    landmarks, presence, _, _, world = (
+    landmarks, presence, _, heatmaps, world = (
         interpreter.get_tensor(detail["index"])[0]
         for detail in sorted(interpreter.get_output_details(), key=lambda detail: detail["name"])
     )
@@ -166,7 +168,25 @@ def run_original(path: Path, crop: np.ndarray, inner: dict[str, int]) -> dict[st
         "landmarks": landmarks,
         "world": world.reshape(POINTS, 3),
         "presence": presence[0],
+        "refined": refine_slowly(landmarks[:, :2], heatmaps),
     }
+
+
+def refine_slowly(pixels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Landmarks [39,2] (crop pixels) moved by heatmaps [64,64,39], one by one as MediaPipe's calculator does it."""
+    size, refined = len(logits), pixels.copy()
+    for point, (x, y) in enumerate(pixels):
+        column, row = int(x * size / INPUT_SIZE), int(y * size / INPUT_SIZE)
+        if not (0 <= column < size and 0 <= row < size):
+            continue
+        window = logits[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4, point].astype(np.float64)
+        likely = 1 / (1 + np.exp(-window))
+        if likely.max() < 0.5:
+            continue
+        rows, columns = np.mgrid[: likely.shape[0], : likely.shape[1]]
+        place = [(likely * columns).sum() / likely.sum() + max(0, column - 3), (likely * rows).sum() / likely.sum() + max(0, row - 3)]
+        refined[point] = np.array(place) / size * INPUT_SIZE
+    return refined
 
 
 def compare(expected: dict[str, np.ndarray], model: BlazePose, crop: np.ndarray) -> dict[str, tuple[float, float]]:
@@ -205,13 +225,15 @@ def main() -> None:
 
     state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     target = arguments.out / f"blazepose_{arguments.variant}.safetensors"
+    heatmaps = {name: state.pop(name) for name in list(state) if name.startswith("heatmap_head.")}
     metadata = {
         "format": "blazepose",
         "variant": arguments.variant,
         "source": f"npm @mediapipe/pose 0.5.1675469404, {arguments.tflite.name}, Apache-2.0",
     }
-    save_file(state, target, metadata)
-    log.info("%s: %.1f MB", target.name, target.stat().st_size / 1e6)
+    for path, tensors in ((target, state), (heatmap_file(target), heatmaps)):
+        save_file(tensors, path, metadata)
+        log.info("%s: %.2f MB", path.name, path.stat().st_size / 1e6)
 
 
 if __name__ == "__main__":

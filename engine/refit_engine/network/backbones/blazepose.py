@@ -5,7 +5,8 @@ The layer plan was read from the graphs of npm `@mediapipe/pose` (Apache-2.0); `
 copies the weights and checks the result against the original. The segmentation branch is left out.
 
 An encoder of inverted residual blocks (stride 32) feeds a decoder that climbs back to stride 4. From there the heavy
-model descends a second time; all models end in a 2×2 map from which every landmark is read by a linear layer.
+model descends a second time; all models end in a 2×2 map from which every landmark is read by a linear layer. A heatmap
+of each landmark is read from the decoder's map; landmarks are refined by it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,17 @@ from torch import Tensor, nn
 
 from ...errors import WeightsFileError
 from . import BackboneOutput
+from .heatmap_refinement import refine
 
-__all__ = ["LANDMARK_NAMES", "BlazePose", "BlazePoseConfig", "BlazePoseOutput", "CONFIGS", "load_blazepose"]
+__all__ = [
+    "CONFIGS",
+    "LANDMARK_NAMES",
+    "BlazePose",
+    "BlazePoseConfig",
+    "BlazePoseOutput",
+    "heatmap_file",
+    "load_blazepose",
+]
 
 INPUT_SIZE = 256
 POINTS = 39
@@ -143,6 +153,8 @@ class BlazePoseOutput(NamedTuple):
     """[B] probability that the crop shows a person."""
     local: Tensor
     """[B, 33, C] the encoder's maps of stride 16 and 32 at the landmarks."""
+    refined: Tensor
+    """[B, 39, 2] x, y of the landmarks in crop pixels, refined from the heatmaps."""
 
 
 def relu6_(x: Tensor) -> Tensor:
@@ -326,7 +338,7 @@ class BlazePose(nn.Module):
     """Pose network, frozen until `low_rank.adapt` thaws it; as a backbone its forward takes RGB in 0..1, [B, 3, 256, 256].
 
     `vector` of the backbone output, [B, vector_size], is the concatenation of: the last 2×2 map, flattened; per
-    landmark (33) x/128−1, y/128−1, z/128, visibility, presence; per landmark its 3 world coordinates in metres; the
+    landmark (33), as it was before its refinement, x/128−1, y/128−1, z/128, visibility, presence; per landmark its 3 world coordinates in metres; the
     probability that there is a person at all.
     """
 
@@ -341,6 +353,7 @@ class BlazePose(nn.Module):
         self.landmark_head = nn.Conv2d(last, POINTS * 5, 2)
         self.world_head = nn.Conv2d(last, POINTS * 3, 2)
         self.presence_head = nn.Conv2d(last, 1, 2)
+        self.heatmap_head = nn.Conv2d(config.decoder, POINTS, 1)
         self.channels = config.decoder
         self.vector_size = last * 4 + LANDMARKS * (5 + 3) + 1
         self.local_size = self.encoder.widths[-1] + config.encoder[-1].channels
@@ -358,6 +371,7 @@ class BlazePose(nn.Module):
                 F.conv2d(exact, head.weight.float(), head.bias.float()).flatten(1)
                 for head in (self.landmark_head, self.world_head, self.presence_head)
             )
+            heatmaps = F.conv2d(features.float(), self.heatmap_head.weight, self.heatmap_head.bias)
         landmarks = landmarks.view(-1, POINTS, 5)
         return BlazePoseOutput(
             features=features,
@@ -366,13 +380,14 @@ class BlazePose(nn.Module):
             world=world.view(-1, POINTS, 3),
             presence=presence[:, 0].sigmoid(),
             local=_read_at([maps[-1], deepest], landmarks[:, :LANDMARKS, :2].detach()),
+            refined=refine(landmarks[..., :2], heatmaps, INPUT_SIZE),
         )
 
     def dense_convolutions(self, first_block: int) -> list[str]:
         """Names of the convolutions across channels: the encoder's from a block on (28: none), all that follow, and the heads."""
         names = []
         for name, module in self.named_modules():
-            if isinstance(module, nn.Conv2d) and module.groups == 1 and name != "presence_head":
+            if isinstance(module, nn.Conv2d) and module.groups == 1 and name not in ("presence_head", "heatmap_head"):
                 part, *rest = name.split(".")
                 if part != "encoder" or rest[0] == "top" or (rest[0] == "blocks" and int(rest[1]) >= first_block):
                     names.append(name)
@@ -394,8 +409,9 @@ class BlazePose(nn.Module):
             ],
             dim=1,
         )
-        circle = seen.landmarks[:, LANDMARKS : LANDMARKS + 2, :2]
-        return BackboneOutput(seen.features, vector, landmarks[..., [0, 1, 3]], circle, seen.local)
+        refined = torch.cat([seen.refined[:, :LANDMARKS], landmarks[..., 3:4]], dim=-1)
+        circle = seen.refined[:, LANDMARKS : LANDMARKS + 2]
+        return BackboneOutput(seen.features, vector, refined, circle, seen.local)
 
 
 def _read_at(maps: list[Tensor], pixels: Tensor) -> Tensor:
@@ -409,6 +425,11 @@ def _read_at(maps: list[Tensor], pixels: Tensor) -> Tensor:
     return torch.cat(seen, dim=1)[:, :, 0].mT
 
 
+def heatmap_file(path: Path) -> Path:
+    """Where the weights of the heatmaps belong to those of the rest."""
+    return path.with_name(f"{path.stem}_heatmaps.safetensors")
+
+
 def load_blazepose(
     variant: Literal["heavy", "full", "lite"] = "heavy",
     path: Path | None = None,
@@ -416,13 +437,15 @@ def load_blazepose(
 ) -> BlazePose:
     """Frozen network in evaluation mode with the bundled weights (float16 on disk, float32 in memory).
 
-    Raises WeightsFileError if the file is missing or holds another network.
+    The weights of the heatmaps lie in a file beside the others (`heatmap_file`). Raises WeightsFileError if the file is missing or holds another network.
     """
     path = path or Path(__file__).parents[2] / "data" / f"blazepose_{variant}.safetensors"
     model = BlazePose(variant)
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            state = {name: file.get_tensor(name).float() for name in file.keys()}
+        state: dict[str, Tensor] = {}
+        for part in (path, heatmap_file(path)):
+            with safe_open(part, framework="pt", device=str(device)) as file:
+                state |= {name: file.get_tensor(name).float() for name in file.keys()}
         model.to(device).load_state_dict(state)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsFileError(f"{path.name} does not hold the weights of BlazePose {variant}.") from error

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Landmarks refined from heatmaps, as MediaPipe's `RefineLandmarksFromHeatmapCalculator` does.
+
+Regressed landmarks are right about which joint is where and coarse about the exact place; heatmaps are the other way
+round. A landmark moves to the weighted mean of the cells in a window around it, where one of them is likely enough.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+RADIUS = 3
+"""Cells on each side of the landmark's own: MediaPipe's window of 7×7."""
+LIKELY = 0.5
+"""Probability that one cell of the window must have."""
+
+
+def refine(pixels: Tensor, logits: Tensor, size: float) -> Tensor:
+    """Landmarks [B,P,2] (pixels of a square crop of this side), moved by their heatmaps' logits [B,P,h,h].
+
+    Cells count by their index, without half a cell added, as the original does. Landmarks outside the crop, and those
+    of which no cell near them is likely, stay.
+    """
+    cells = logits.shape[-1]
+    own = (pixels * (cells / size)).trunc().long()
+    reach = torch.arange(-RADIUS, RADIUS + 1, device=pixels.device)
+    columns, rows = (own[..., axis, None] + reach for axis in (0, 1))
+    inside = [(index >= 0) & (index < cells) for index in (columns, rows)]
+    places = rows.clamp(0, cells - 1)[..., :, None] * cells + columns.clamp(0, cells - 1)[..., None, :]
+    near = logits.flatten(2).gather(2, places.flatten(2)).float().sigmoid().unflatten(2, places.shape[2:])
+    near = near * (inside[1][..., :, None] & inside[0][..., None, :])
+    total = near.sum((2, 3)).clamp(min=1e-9)
+    mean = torch.stack([(near.sum(2) * columns).sum(-1), (near.sum(3) * rows).sum(-1)], dim=-1) / total[..., None]
+    seen = (pixels >= 0).all(-1) & (own < cells).all(-1)
+    moves = seen & (near.amax((2, 3)) >= LIKELY)
+    return torch.where(moves[..., None], mean.to(pixels.dtype) * (size / cells), pixels)
