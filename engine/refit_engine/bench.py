@@ -42,7 +42,7 @@ class _RandomModels(Models):
     def network(self, weights: Path | None, device: torch.device) -> Network:
         def build() -> Network:
             torch.manual_seed(0)
-            model = ReFit(COMPACT, load_blazepose("heavy")).to(device)
+            model = ReFit(COMPACT, load_blazepose()).to(device)
             return Network(prepare_for_inference(model), "random", "bundled")
 
         return self._keep("network", device, build)

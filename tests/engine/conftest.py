@@ -32,7 +32,7 @@ def untrained_weights(tmp_path_factory) -> Path:
     """A weights file of the bundled kind, with a head that knows nothing but has an opinion."""
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     torch.manual_seed(1)
-    model = ReFit(COMPACT, load_blazepose("heavy"))
+    model = ReFit(COMPACT, load_blazepose())
     with torch.no_grad():
         for parameter in model.regressor.parameters():
             parameter.normal_(std=0.05)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the original BlazePose and MoveNet say of the sample photo, recorded for the tests.
 
-    python tests/engine/record_references.py blazepose package/pose_landmark_heavy.tflite heavy
+    python tests/engine/record_references.py blazepose package/pose_landmark_heavy.tflite
     python tests/engine/record_references.py movenet package/models/movenet-multipose.json
 
 The first needs `ai-edge-litert` and `tflite`, the second `tensorflow`.
@@ -34,15 +34,15 @@ def feature_samples(features: np.ndarray) -> np.ndarray:
     return features[::8, ::16, ::16]
 
 
-def record_blazepose(path: Path, variant: str) -> None:
+def record_blazepose(path: Path) -> None:
     from refit_engine.network.backbones.blazepose import BlazePose
     from refit_engine.training.convert_blazepose import TfliteGraph, copy_weights, run_original
 
-    inner = copy_weights(TfliteGraph(path), BlazePose(variant))
+    inner = copy_weights(TfliteGraph(path), BlazePose())
     said = run_original(path, sample_square(256).astype(np.float32) / 255, inner)
     said["features"] = feature_samples(said["features"])
     said["vector"] = said["vector"][::16]
-    np.savez_compressed(DATA / f"blazepose_{variant}.npz", **said)
+    np.savez_compressed(DATA / "blazepose_heavy.npz", **said)
 
 
 def record_movenet(path: Path) -> None:
@@ -55,6 +55,6 @@ def record_movenet(path: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "blazepose":
-        record_blazepose(Path(sys.argv[2]), sys.argv[3])
+        record_blazepose(Path(sys.argv[2]))
     else:
         record_movenet(Path(sys.argv[2]))

@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 import torch
 from record_references import DATA, feature_samples, sample_square
+from refit_engine.detect import WEIGHTS as PERSON_DETECTOR
 from refit_engine.errors import WeightsFileError
 from refit_engine.network.backbones import BACKBONES
 from refit_engine.network.backbones.blazepose import LANDMARKS, load_blazepose, relu6_
 
-VARIANTS = ("heavy", "lite")
-LITE = DATA / "blazepose_lite.safetensors"
 
 
 @pytest.fixture(scope="module")
-def networks():
-    return {"heavy": load_blazepose("heavy"), "lite": load_blazepose("lite", LITE)}
+def network():
+    return load_blazepose()
 
 
 def photo_batch(count: int = 1) -> torch.Tensor:
@@ -25,11 +24,10 @@ def photo_batch(count: int = 1) -> torch.Tensor:
     return crop.expand(count, -1, -1, -1)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_output_is_that_of_the_original(networks, variant):
-    expected = np.load(DATA / f"blazepose_{variant}.npz")
+def test_every_output_is_that_of_the_original(network):
+    expected = np.load(DATA / "blazepose_heavy.npz")
     with torch.inference_mode():
-        said = networks[variant].observe(photo_batch())
+        said = network.observe(photo_batch())
     assert expected["presence"] > 0.9, "the recorded photo must show somebody"
     # The photo's own decoding may differ by one grey level between OpenCV's builds.
     landmarks = said.landmarks[0].numpy()
@@ -42,9 +40,7 @@ def test_every_output_is_that_of_the_original(networks, variant):
     np.testing.assert_allclose(feature_samples(said.features[0].numpy()), expected["features"], atol=0.1)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_backbone_output_has_the_promised_layout(networks, variant):
-    network = networks[variant]
+def test_backbone_output_has_the_promised_layout(network):
     with torch.inference_mode():
         output, seen = network(photo_batch(2)), network.observe(photo_batch(2))
     assert output.features.shape == (2, network.channels, 64, 64)
@@ -60,9 +56,7 @@ def test_backbone_output_has_the_promised_layout(networks, variant):
     torch.testing.assert_close(output.vector[:, -1], seen.presence)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_local_features_are_the_deep_maps_at_the_landmarks(networks, variant):
-    network = networks[variant]
+def test_local_features_are_the_deep_maps_at_the_landmarks(network):
     with torch.inference_mode():
         crop = photo_batch()
         seen = network.observe(crop)
@@ -84,19 +78,19 @@ def test_local_features_are_the_deep_maps_at_the_landmarks(networks, variant):
     assert start == network.local_size
 
 
-def test_a_crop_does_not_depend_on_the_rest_of_its_batch(networks):
+def test_a_crop_does_not_depend_on_the_rest_of_its_batch(network):
     noise = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        alone = networks["lite"](photo_batch()).vector
-        together = networks["lite"](torch.cat([noise, photo_batch()])).vector[1:]
+        alone = network(photo_batch()).vector
+        together = network(torch.cat([noise, photo_batch()])).vector[1:]
     torch.testing.assert_close(alone, together, atol=1e-4, rtol=1e-4)
 
 
-def test_bfloat16_stays_close(networks):
+def test_bfloat16_stays_close(network):
     with torch.inference_mode():
-        exact = networks["lite"].observe(photo_batch())
+        exact = network.observe(photo_batch())
         with torch.autocast("cpu", torch.bfloat16):
-            rough = networks["lite"].observe(photo_batch())
+            rough = network.observe(photo_batch())
     assert rough.landmarks.dtype == torch.float32
     assert (rough.landmarks[:, :LANDMARKS, :2] - exact.landmarks[:, :LANDMARKS, :2]).abs().mean() < 6
     assert (rough.features - exact.features).abs().mean() < 0.06 * exact.features.abs().mean()
@@ -108,16 +102,15 @@ def test_relu6_in_bfloat16_is_exact():
     torch.testing.assert_close(relu6_(x.clone()), x.float().clamp(0, 6).bfloat16(), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["blazepose_heavy", "blazepose_full", "blazepose_lite"])
-def test_nothing_of_the_backbone_is_trained(name):
-    assert not any(parameter.requires_grad for parameter in BACKBONES[name]().parameters())
+def test_nothing_of_the_backbone_is_trained():
+    assert not any(parameter.requires_grad for parameter in BACKBONES["blazepose_heavy"]().parameters())
 
 
-def test_weights_of_another_variant_are_refused():
+def test_weights_of_another_network_are_refused():
     with pytest.raises(WeightsFileError, match="heavy"):
-        load_blazepose("heavy", LITE)
+        load_blazepose(path=PERSON_DETECTOR)
 
 
 def test_missing_weights_are_one_sentence(tmp_path):
-    with pytest.raises(WeightsFileError, match="lite"):
-        load_blazepose("lite", tmp_path / "missing.safetensors")
+    with pytest.raises(WeightsFileError, match="missing"):
+        load_blazepose(path=tmp_path / "missing.safetensors")

@@ -84,7 +84,7 @@ def test_compact_weights_leave_the_frozen_backbone_to_its_own_file(tmp_path):
 def test_changes_of_an_adapted_backbone_come_back_built_in(tmp_path):
     path = tmp_path / "adapted.safetensors"
     torch.manual_seed(0)
-    backbone, name = load_blazepose("heavy"), "encoder.blocks.20.expand"
+    backbone, name = load_blazepose(), "encoder.blocks.20.expand"
     given = backbone.get_submodule(name).weight.clone()
     adapt(backbone, [name], rank=3)
     backbone.get_submodule(name).parametrizations.weight[0].up.data.normal_()

@@ -177,7 +177,7 @@ def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_g
     crops, _ = next(PhotographStore(photographs).batches(SHARD))
     network, _ = load_refit(later / "refit_compact.safetensors")
     with torch.no_grad():
-        moved = network.backbone(crops).landmarks - load_blazepose("heavy")(crops).landmarks
+        moved = network.backbone(crops).landmarks - load_blazepose()(crops).landmarks
     assert moved.abs().max() > 0.01
     states = [train.last_state(run) for run in (learned, later)]
     assert states[0]["backbone"].keys() == states[1]["backbone"].keys()
@@ -206,7 +206,7 @@ def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, p
     def losses(device):
         torch.manual_seed(0)
         rng = np.random.default_rng(0)
-        backbone = load_blazepose("heavy")
+        backbone = load_blazepose()
         adapt(backbone, backbone.dense_convolutions(27), rank=2)
         trainer = train.Trainer(tmp_path, 1e-3, 4, device=device, backbone=backbone)
         trainer.network.train()
@@ -232,7 +232,7 @@ def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, p
 def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one(tmp_path, encoder, kept):
     names = ["encoder.blocks.27.project", "landmark_head"]
     torch.manual_seed(0)
-    adapted, given = load_blazepose("heavy"), load_blazepose("heavy")
+    adapted, given = load_blazepose(), load_blazepose()
     adapt(adapted, names, rank=2)
     with torch.no_grad():
         for convolution in map(adapted.get_submodule, names):
@@ -254,7 +254,7 @@ def test_mean_of_runs_lies_between_them_and_needs_one_backbone(tmp_path):
     runs = [tmp_path / run for run in ("a", "b", "other")]
     for number, run in enumerate(runs):
         torch.manual_seed(number == 2)
-        backbone = load_blazepose("heavy")
+        backbone = load_blazepose()
         adapt(backbone, [name], rank=2)
         trainer = train.Trainer(run, 1e-4, 1, backbone=backbone)
         with torch.no_grad():
@@ -274,7 +274,7 @@ def test_features_are_what_the_backbone_says(photographs, tmp_path):
     (seen, _), *_ = FeatureStore(tmp_path / "features").batches(SHARD)
     crops, _ = next(PhotographStore(photographs).batches(SHARD))
     with torch.no_grad():
-        expected = load_blazepose("heavy")(crops)
+        expected = load_blazepose()(crops)
     torch.testing.assert_close(seen.landmarks, expected.landmarks, atol=0.01, rtol=1e-3)
     assert (seen.features - expected.features).abs().max() < 0.01 * expected.features.abs().max()
 
@@ -310,7 +310,7 @@ def test_gradient_through_the_backbone_is_the_plain_one(monkeypatch):
     """Gathered at its outputs, through quicker clamps and strides, it is what autograd makes of the plain network."""
     torch.manual_seed(0)
     crops, pull = torch.rand(1, 3, 256, 256), torch.randn(1, 48, 64, 64)
-    network = load_blazepose("heavy")
+    network = load_blazepose()
     adapt(network, ["encoder.blocks.8.expand"], rank=2)
     change = network.get_submodule("encoder.blocks.8.expand").parametrizations.weight[0]
 

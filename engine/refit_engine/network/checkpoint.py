@@ -255,7 +255,7 @@ def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
     backbone = None
     try:
         if info.config.compact and not own_backbone:
-            backbone = load_blazepose(info.config.backbone.removeprefix("blazepose_"))
+            backbone = load_blazepose()
             apply_changes(backbone, changes)
             state |= {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
         model = ReFit(info.config, backbone)

@@ -2,7 +2,7 @@
 """Convert MediaPipe's BlazePose graphs (.tflite) to the weights of `network.backbones.blazepose`.
 
     npm pack @mediapipe/pose@0.5.1675469404 && tar xzf mediapipe-pose-*.tgz
-    python -m refit_engine.training.convert_blazepose package/pose_landmark_heavy.tflite --variant heavy
+    python -m refit_engine.training.convert_blazepose package/pose_landmark_heavy.tflite
 
 The module is walked along the graph, so that every layer is matched by where it stands (and by its shape), then both
 are run on the same input. Needs the `build` extra: `tflite` parses the file, `ai-edge-litert` runs the original.
@@ -23,9 +23,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..network.backbones.blazepose import (
-    CONFIGS,
     INPUT_SIZE,
     POINTS,
+    WEIGHTS,
     BlazePose,
     Halve,
     ResidualSeparable,
@@ -130,8 +130,6 @@ def copy_weights(graph: TfliteGraph, model: BlazePose) -> dict[str, int]:
         x = graph.after(graph.after(x, "RESIZE_BILINEAR").output, "ADD").output
     features = x
     descending = model.descending
-    if descending.entry is not None:
-        x = graph.copy(top, *descending.entry)
     sources = [*maps[1:], top]
     for index, step in enumerate(descending.steps):
         for block in step:
@@ -202,14 +200,12 @@ def compare(expected: dict[str, np.ndarray], model: BlazePose, crop: np.ndarray)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tflite", type=Path)
-    parser.add_argument("--variant", choices=sorted(CONFIGS), required=True)
     parser.add_argument("--check-images", type=Path, nargs="*", default=[], help="photos to compare both networks on")
-    default = Path(__file__).parents[1] / "data"
-    parser.add_argument("--out", type=Path, default=default, help="folder of blazepose_VARIANT.safetensors")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="file; the heatmaps get one beside it")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
-    model = BlazePose(arguments.variant)
+    model = BlazePose()
     inner = copy_weights(TfliteGraph(arguments.tflite), model)
     model.eval()
 
@@ -224,14 +220,13 @@ def main() -> None:
         log.info("%s: largest difference in %s", name, ", ".join(texts))
 
     state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
-    target = arguments.out / f"blazepose_{arguments.variant}.safetensors"
     heatmaps = {name: state.pop(name) for name in list(state) if name.startswith("heatmap_head.")}
     metadata = {
         "format": "blazepose",
-        "variant": arguments.variant,
+        "variant": "heavy",
         "source": f"npm @mediapipe/pose 0.5.1675469404, {arguments.tflite.name}, Apache-2.0",
     }
-    for path, tensors in ((target, state), (heatmap_file(target), heatmaps)):
+    for path, tensors in ((arguments.out, state), (heatmap_file(arguments.out), heatmaps)):
         save_file(tensors, path, metadata)
         log.info("%s: %.2f MB", path.name, path.stat().st_size / 1e6)
 

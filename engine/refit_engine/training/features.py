@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
 
     device = torch.device(options.device)
-    backbone = load_refit(options.weights, device)[0].backbone if options.weights else load_blazepose("heavy", device=device)
+    backbone = load_refit(options.weights, device)[0].backbone if options.weights else load_blazepose(device)
     photographs = PhotographStore(options.photographs)
     observer = Observer(backbone, PersonDetector(device))
     shards = itertools.islice(photographs.shards(), options.samples and -(-options.samples // SHARD))

@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--box", action="store_true", help="read them in the plain box")
     parser.add_argument("--again", action="store_true", help="look as often as the product does")
     arguments = parser.parse_args()
-    network = load_refit(arguments.weights)[0].backbone if arguments.weights else load_blazepose("heavy")
+    network = load_refit(arguments.weights)[0].backbone if arguments.weights else load_blazepose()
     figures = measure(arguments.folder, network, not arguments.box, arguments.again)
     print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
 

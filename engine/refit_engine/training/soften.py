@@ -21,7 +21,7 @@ from refit_engine.training.train import last_state, write_run
 
 def soften(run: Path, share: float, out: Path, encoder: float | None = None) -> None:
     """Write a run that begins with `share` of the changes that `run` has made; of those in the encoder, with the share `encoder`."""
-    state, given = last_state(run), dict(load_blazepose("heavy").named_parameters())
+    state, given = last_state(run), dict(load_blazepose().named_parameters())
     changes = {}
     for name, value in state["backbone"].items():
         kept = encoder if encoder is not None and name.startswith("encoder.") else share

@@ -73,7 +73,7 @@ def last_state(run: Path) -> dict:
 
 def backbone_of(state: dict) -> BlazePose:
     """The backbone that a run saw through, ready to go on learning."""
-    backbone = load_blazepose("heavy")
+    backbone = load_blazepose()
     resume_changes(backbone, state["backbone"])
     return backbone
 
@@ -126,7 +126,7 @@ class Trainer:
         self.points = keypoint_points(self.body_model, self.body, config.keypoints)
         self.markers = self.body_model.subset(self.body.marker_ids)
         self.landmarks = LandmarkBody(self.body).to(self.device)
-        backbone = backbone or load_blazepose("heavy")
+        backbone = backbone or load_blazepose()
         self.network = ReFit(config, backbone).to(self.device)
         self.sight_losses = SightLosses(backbone.channels, len(self.body.marker_ids)).to(self.device)
         self.network.init_cam[0, 0] = INITIAL_SCALE
@@ -353,7 +353,7 @@ def main(arguments: list[str] | None = None) -> None:
     go_on = (options.out / "last.pt").exists()
     source = options.out if go_on else options.start
     state = last_state(source) if source else None
-    backbone = backbone_of(state) if state else load_blazepose("heavy")
+    backbone = backbone_of(state) if state else load_blazepose()
     if options.stage == "photographs" and not changes_of(backbone):
         adapt(backbone, backbone.dense_convolutions(options.adapt_from), RANK)
     if options.stage != "photographs":

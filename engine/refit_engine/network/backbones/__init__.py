@@ -44,20 +44,15 @@ def _hrnet(width: int) -> Callable[[], nn.Module]:
     return build
 
 
-def _blazepose(variant: str) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
-        from .blazepose import BlazePose
+def _blazepose() -> nn.Module:
+    from .blazepose import BlazePose
 
-        return BlazePose(variant)
-
-    return build
+    return BlazePose()
 
 
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "hrnet_w48": _hrnet(48),
     "hrnet_w32": _hrnet(32),
-    "blazepose_heavy": _blazepose("heavy"),
-    "blazepose_full": _blazepose("full"),
-    "blazepose_lite": _blazepose("lite"),
+    "blazepose_heavy": _blazepose,
 }
 """Untrained backbones by the name that a `ReFitConfig` gives them."""

@@ -4,9 +4,9 @@
 The layer plan was read from the graphs of npm `@mediapipe/pose` (Apache-2.0); `refit_engine.training.convert_blazepose`
 copies the weights and checks the result against the original. The segmentation branch is left out.
 
-An encoder of inverted residual blocks (stride 32) feeds a decoder that climbs back to stride 4. From there the heavy
-model descends a second time; all models end in a 2×2 map from which every landmark is read by a linear layer. A heatmap
-of each landmark is read from the decoder's map; landmarks are refined by it.
+An encoder of inverted residual blocks (stride 32) feeds a decoder that climbs back to stride 4. From there the network
+descends a second time, to a 2×2 map from which every landmark is read by a linear layer. A heatmap of each landmark is
+read from the decoder's map; landmarks are refined by it. This is the heavy one of MediaPipe's three networks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from . import BackboneOutput
 from .heatmap_refinement import refine
 
 __all__ = [
-    "CONFIGS",
     "LANDMARK_NAMES",
     "BlazePose",
     "BlazePoseConfig",
@@ -34,6 +33,7 @@ __all__ = [
     "load_blazepose",
 ]
 
+WEIGHTS = Path(__file__).parents[2] / "data" / "blazepose_heavy.safetensors"
 INPUT_SIZE = 256
 POINTS = 39
 """33 body landmarks, then 33 = middle of the hips, 34 = a point on the circle around the whole body straight above
@@ -77,8 +77,7 @@ class BlazePoseConfig:
     encoder: tuple[Stage, ...]
     decoder: int
     descents: tuple[Descent, ...]
-    """Of the heavy model the first starts at the decoder's stride 4, else at the encoder's stride 32."""
-    second_pass: bool
+    """The first starts at the decoder's stride 4."""
 
     @property
     def top(self) -> int:
@@ -86,56 +85,25 @@ class BlazePoseConfig:
         return self.encoder[-1].channels * 6
 
 
-CONFIGS: dict[str, BlazePoseConfig] = {
-    "heavy": BlazePoseConfig(
-        stem=24,
-        encoder=(
-            Stage(32, 3, 2, blocks=2, expansion=4),
-            Stage(32, 3, 1, blocks=2),
-            Stage(56, 5, 2, blocks=4),
-            Stage(112, 3, 2, blocks=6),
-            Stage(160, 5, 1, blocks=6),
-            Stage(272, 5, 2, blocks=8),
-        ),
-        decoder=48,
-        descents=(
-            Descent(96, blocks=6, skip=True),
-            Descent(192, blocks=7, skip=True),
-            Descent(288, blocks=7, skip=True),
-            Descent(288, blocks=7),
-            Descent(288, blocks=7),
-        ),
-        second_pass=True,
+HEAVY = BlazePoseConfig(
+    stem=24,
+    encoder=(
+        Stage(32, 3, 2, blocks=2, expansion=4),
+        Stage(32, 3, 1, blocks=2),
+        Stage(56, 5, 2, blocks=4),
+        Stage(112, 3, 2, blocks=6),
+        Stage(160, 5, 1, blocks=6),
+        Stage(272, 5, 2, blocks=8),
     ),
-    "full": BlazePoseConfig(
-        stem=16,
-        encoder=(
-            Stage(24, 3, 2, blocks=1, expansion=4),
-            Stage(24, 3, 1, blocks=1),
-            Stage(32, 5, 2, blocks=2),
-            Stage(64, 3, 2, blocks=3),
-            Stage(88, 5, 1, blocks=3),
-            Stage(144, 5, 2, blocks=4),
-        ),
-        decoder=48,
-        descents=(Descent(288, blocks=4), Descent(288, blocks=5)),
-        second_pass=False,
+    decoder=48,
+    descents=(
+        Descent(96, blocks=6, skip=True),
+        Descent(192, blocks=7, skip=True),
+        Descent(288, blocks=7, skip=True),
+        Descent(288, blocks=7),
+        Descent(288, blocks=7),
     ),
-    "lite": BlazePoseConfig(
-        stem=8,
-        encoder=(
-            Stage(16, 3, 2, blocks=1, expansion=4),
-            Stage(16, 3, 1, blocks=1),
-            Stage(24, 5, 2, blocks=2),
-            Stage(40, 3, 2, blocks=3),
-            Stage(56, 5, 1, blocks=3),
-            Stage(96, 5, 2, blocks=4),
-        ),
-        decoder=32,
-        descents=(Descent(192, blocks=2), Descent(192, blocks=3)),
-        second_pass=False,
-    ),
-}
+)
 
 
 class BlazePoseOutput(NamedTuple):
@@ -303,29 +271,24 @@ class Decoder(nn.Module):
 
 
 class Descending(nn.Module):
-    """From the decoder's map (heavy) or the encoder's top (lite, full) down to the last 2×2 map."""
+    """From the decoder's map down to the last 2×2 map."""
 
     def __init__(self, config: BlazePoseConfig, widths: list[int]) -> None:
         super().__init__()
         sources = [*widths[1:], config.top]
         skips = [step for step in config.descents if step.skip]
-        if config.second_pass:
-            channels = config.decoder
-            self.entry = None
-        else:
-            channels = config.descents[0].channels
-            self.entry = separable(config.top, channels)
         self.skips = nn.ModuleList(
-            separable(source, step.channels) for source, step in zip(sources, skips, strict=False)
+            separable(source, step.channels) for source, step in zip(sources, skips, strict=True)
         )
         self.steps = nn.ModuleList()
+        channels = config.decoder
         for step in config.descents:
             residuals = (ResidualSeparable(step.channels) for _ in range(step.blocks))
             self.steps.append(nn.Sequential(Halve(channels, step.channels), *residuals))
             channels = step.channels
 
     def forward(self, features: Tensor, maps: list[Tensor], top: Tensor) -> Tensor:
-        x = features if self.entry is None else self.entry(top)
+        x = features
         sources = [*maps[1:], top]
         for index, step in enumerate(self.steps):
             x = step(x)
@@ -342,10 +305,8 @@ class BlazePose(nn.Module):
     probability that there is a person at all.
     """
 
-    def __init__(self, variant: Literal["heavy", "full", "lite"] = "heavy") -> None:
+    def __init__(self, config: BlazePoseConfig = HEAVY) -> None:
         super().__init__()
-        config = CONFIGS[variant]
-        self.variant = variant
         self.encoder = Encoder(config)
         self.decoder = Decoder(self.encoder.widths, config.top, config.decoder)
         self.descending = Descending(config, self.encoder.widths)
@@ -430,17 +391,13 @@ def heatmap_file(path: Path) -> Path:
     return path.with_name(f"{path.stem}_heatmaps.safetensors")
 
 
-def load_blazepose(
-    variant: Literal["heavy", "full", "lite"] = "heavy",
-    path: Path | None = None,
-    device: torch.device | str = "cpu",
-) -> BlazePose:
+def load_blazepose(device: torch.device | str = "cpu", path: Path = WEIGHTS) -> BlazePose:
     """Frozen network in evaluation mode with the bundled weights (float16 on disk, float32 in memory).
 
-    The weights of the heatmaps lie in a file beside the others (`heatmap_file`). Raises WeightsFileError if the file is missing or holds another network.
+    The weights of the heatmaps lie in a file beside the others (`heatmap_file`). Raises WeightsFileError if a file is
+    missing or holds another network.
     """
-    path = path or Path(__file__).parents[2] / "data" / f"blazepose_{variant}.safetensors"
-    model = BlazePose(variant)
+    model = BlazePose()
     try:
         state: dict[str, Tensor] = {}
         for part in (path, heatmap_file(path)):
@@ -448,5 +405,5 @@ def load_blazepose(
                 state |= {name: file.get_tensor(name).float() for name in file.keys()}
         model.to(device).load_state_dict(state)
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsFileError(f"{path.name} does not hold the weights of BlazePose {variant}.") from error
+        raise WeightsFileError(f"{path.name} does not hold the weights of BlazePose heavy.") from error
     return model.eval().to(memory_format=torch.channels_last)
