@@ -244,6 +244,8 @@ def _show(progress: Progress) -> None:
 
 
 def _save(path: Path) -> None:
+    if path.exists() and not path.is_file():  # Blender would put its file in the place of a device
+        raise RefitError(f"{path} is not a regular file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         bpy.ops.wm.save_as_mainfile(filepath=str(path.absolute()), check_existing=False)

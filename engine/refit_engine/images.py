@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -125,7 +126,12 @@ def write_image(path: Path, rgb: np.ndarray) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` through a temporary file beside it. Raises OSError, e.g. when the disk is full."""
+    """Write `data` to `path` through a temporary file beside it.
+
+    Raises OSError, e.g. when the disk is full, or where `path` is a folder, a pipe or a device: those are not replaced.
+    """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "It is not a regular file", str(path))
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -2,6 +2,7 @@
 """`blender --command refit`, without a window."""
 
 import json
+import os
 
 import bpy
 import numpy as np
@@ -110,6 +111,15 @@ def test_numbers_that_are_none_are_named(photo, install_fake, tmp_path, capsys):
 def test_wrong_usage_has_exit_code_2(words, capsys):
     assert cli.main(words) == 2
     assert "usage: blender --command refit" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_regular_file_is_not_replaced(photo, install_fake, tmp_path, capsys):
+    install_fake()
+    os.mkfifo(tmp_path / "pipe.blend")
+    assert cli.main(["reconstruct", str(photo), "--out", str(tmp_path / "pipe.blend")]) == 1
+    assert "is not a regular file" in capsys.readouterr().err
+    assert (tmp_path / "pipe.blend").is_fifo()
 
 
 def test_open_file_is_added_to(photo, install_fake, out):

@@ -82,6 +82,14 @@ def test_foreign_or_missing_file_is_named(tmp_path):
             read_result(tmp_path / name)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "result.npz")
+    with pytest.raises(OSError, match="regular file"):
+        write_result(tmp_path / "result.npz", result())
+    assert (tmp_path / "result.npz").is_fifo()
+
+
 def test_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
