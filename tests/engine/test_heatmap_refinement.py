@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Landmarks move to what their heatmaps show near them."""
 
+import math
+
 import pytest
 import torch
 from refit_engine.network.backbones.heatmap_refinement import refine
@@ -33,9 +35,10 @@ def test_what_lies_beyond_three_cells_does_not_count():
     assert moved(100.0, 60.0, heatmap((28, 15, 9.0))) == pytest.approx([28 * 4, 15 * 4], abs=0.05)
 
 
-@pytest.mark.parametrize(("logit", "stays"), [(-0.01, True), (0.01, False)])
-def test_half_sure_is_sure_enough(logit, stays):
-    assert (moved(100.0, 60.0, heatmap((26, 14, logit))) == [100.0, 60.0]) == stays
+@pytest.mark.parametrize(("probability", "share"), [(0.39, 0), (0.45, 0.25), (0.5, 0.5), (0.55, 0.75), (0.61, 1)])
+def test_landmark_moves_as_far_as_a_cell_is_likely(probability, share):
+    logit = math.log(probability / (1 - probability))
+    assert moved(100.0, 60.0, heatmap((28, 14, logit)))[0] == pytest.approx(100 + 12 * share, abs=0.05)
 
 
 @pytest.mark.parametrize("place", [(-1.0, 60.0), (256.0, 60.0), (60.0, -0.5), (60.0, 300.0)])

@@ -107,6 +107,7 @@ def test_people_are_told_apart_over_views(scene, untrained_weights, monkeypatch)
         return [Matched(1, 0, 1), Matched(0, None, 0)]
 
     monkeypatch.setattr("refit_engine.fitting.view_fitter.match_people", match)
+    monkeypatch.setattr("refit_engine.fitting.view_fitter.mixed_up", lambda _people, kept, _views: ~kept)
     both = [
         replace(one, boxes_xywh=np.stack([other, one.boxes_xywh[0]] if number != 1 else [one.boxes_xywh[0], other]))
         for number, (one, other) in enumerate(zip(requests, others, strict=True))

@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ..network.backbones.heatmap_refinement import LIKELY, UNLIKELY
 from ..network.backbones.blazepose import (
     INPUT_SIZE,
     POINTS,
@@ -179,11 +180,10 @@ def refine_slowly(pixels: np.ndarray, logits: np.ndarray) -> np.ndarray:
             continue
         window = logits[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4, point].astype(np.float64)
         likely = 1 / (1 + np.exp(-window))
-        if likely.max() < 0.5:
-            continue
+        share = min(max((likely.max() - UNLIKELY) / (LIKELY - UNLIKELY), 0.0), 1.0)  # MediaPipe: 1 from 0.5 on, else 0
         rows, columns = np.mgrid[: likely.shape[0], : likely.shape[1]]
         place = [(likely * columns).sum() / likely.sum() + max(0, column - 3), (likely * rows).sum() / likely.sum() + max(0, row - 3)]
-        refined[point] = np.array(place) / size * INPUT_SIZE
+        refined[point] += share * (np.array(place) / size * INPUT_SIZE - refined[point])
     return refined
 
 

@@ -371,7 +371,8 @@ class BlazePose(nn.Module):
             dim=1,
         )
         refined = torch.cat([seen.refined[:, :LANDMARKS], landmarks[..., 3:4]], dim=-1)
-        circle = seen.refined[:, LANDMARKS : LANDMARKS + 2]
+        # The circle's heatmaps are not worth following: crops then change with a grey level of the picture.
+        circle = seen.landmarks[:, LANDMARKS : LANDMARKS + 2, :2]
         return BackboneOutput(seen.features, vector, refined, circle, seen.local)
 
 

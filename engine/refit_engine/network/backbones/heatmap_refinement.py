@@ -2,7 +2,7 @@
 """Landmarks refined from heatmaps, as MediaPipe's `RefineLandmarksFromHeatmapCalculator` does.
 
 Regressed landmarks are right about which joint is where and coarse about the exact place; heatmaps are the other way
-round. A landmark moves to the weighted mean of the cells in a window around it, where one of them is likely enough.
+round. A landmark moves to the weighted mean of the cells in a window around it, as far as one of them is likely.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from torch import Tensor
 
 RADIUS = 3
 """Cells on each side of the landmark's own: MediaPipe's window of 7×7."""
-LIKELY = 0.5
-"""Probability that one cell of the window must have."""
+UNLIKELY, LIKELY = 0.4, 0.6
+"""Probability of the window's likeliest cell up to which a landmark stays, and from which on it moves all the way. MediaPipe
+switches at 0.5, where a picture that is darker by one grey level may move a landmark by several pixels."""
 
 
 def refine(pixels: Tensor, logits: Tensor, size: float) -> Tensor:
     """Landmarks [B,P,2] (pixels of a square crop of this side), moved by their heatmaps' logits [B,P,h,h].
 
-    Cells count by their index, without half a cell added, as the original does. Landmarks outside the crop, and those
-    of which no cell near them is likely, stay.
+    Cells count by their index, without half a cell added, as the original does. Landmarks outside the crop stay.
     """
     cells = logits.shape[-1]
     own = (pixels * (cells / size)).trunc().long()
@@ -33,5 +33,5 @@ def refine(pixels: Tensor, logits: Tensor, size: float) -> Tensor:
     total = near.sum((2, 3)).clamp(min=1e-9)
     mean = torch.stack([(near.sum(2) * columns).sum(-1), (near.sum(3) * rows).sum(-1)], dim=-1) / total[..., None]
     seen = (pixels >= 0).all(-1) & (own < cells).all(-1)
-    moves = seen & (near.amax((2, 3)) >= LIKELY)
-    return torch.where(moves[..., None], mean.to(pixels.dtype) * (size / cells), pixels)
+    share = seen * ((near.amax((2, 3)) - UNLIKELY) / (LIKELY - UNLIKELY)).clamp(0, 1)
+    return pixels + share[..., None].to(pixels.dtype) * (mean.to(pixels.dtype) * (size / cells) - pixels)
