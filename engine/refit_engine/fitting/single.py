@@ -110,7 +110,9 @@ class Fitter(FitJob):
         else:
             scores = np.full(len(boxes), np.nan)
         known_up = given_up(request.up, photo.up_sensor)
-        intrinsics, lines = self.look_for_lines(photo.pixels, boxes, intrinsics, photo.quarter_turns)
+        lines = None
+        if known_up is None or intrinsics.source == "default":  # else lines would tell nothing that is not known
+            intrinsics, lines = self.look_for_lines(photo.pixels, boxes, intrinsics, photo.quarter_turns)
         people = self._fit_photo(photo, boxes, intrinsics)
         kept = self._usable(people, request.image.name)
         known = self._known_sizes(boxes)[kept]
