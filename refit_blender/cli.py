@@ -164,9 +164,7 @@ def _add_person(options: argparse.Namespace) -> None:
     on_progress = engine_options.pop("on_progress")
     job_options = Options(**engine_options, overlay=options.keep is not None)
     for box in options.bbox:
-        finished = api.add_person(
-            options.reconstruction, box, job_options, keep=options.keep, on_progress=on_progress
-        )
+        finished = api.add_person(options.reconstruction, box, job_options, keep=options.keep, on_progress=on_progress)
     _end(options, finished)
 
 

@@ -74,9 +74,7 @@ def bench(device_name: str = "auto", hrnet: bool = False) -> dict[str, Any]:
         "detect_ms": detect,
         "crop_to_body_ms": crop_to_body,
         "up_of_12_megapixels_ms": _up(),
-        "stages_ms": {
-            stage: round(1000 * fitter.seconds[stage] / REPEATS, 1) for stage in ("crop", "network", "body")
-        },
+        "stages_ms": {stage: round(1000 * fitter.seconds[stage] / REPEATS, 1) for stage in ("crop", "network", "body")},
         "loop_ms": _loop(fitter),
         "confidence_ms": _confidence(models, device_name, picture, boxes, intrinsics),
     }

@@ -156,9 +156,7 @@ class MoveNet(nn.Module):
         channels = 24
         for outputs, count, stride in plan:
             first = InvertedResidual(channels, outputs, stride)
-            self.stages.append(
-                nn.Sequential(first, *(InvertedResidual(outputs, outputs, 1) for _ in range(count - 1)))
-            )
+            self.stages.append(nn.Sequential(first, *(InvertedResidual(outputs, outputs, 1) for _ in range(count - 1))))
             channels = outputs
         self.top = nn.Sequential(Conv(480, 1280), Conv(1280, 64, activation="none"))
         widths = (64, 32, 24)
@@ -170,10 +168,7 @@ class MoveNet(nn.Module):
         )
         sizes = Maps(1, 2, 2, JOINTS, 2 * JOINTS, 2 * JOINTS)._asdict()
         self.heads = nn.ModuleDict(
-            {
-                name: nn.Sequential(separable(24, 96), Conv(96, size, activation="none"))
-                for name, size in sizes.items()
-            }
+            {name: nn.Sequential(separable(24, 96), Conv(96, size, activation="none")) for name, size in sizes.items()}
         )
 
     def forward(self, image: Tensor) -> Maps:

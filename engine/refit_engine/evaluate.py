@@ -118,7 +118,12 @@ def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[dict
     except Exception as error:  # a record of numbers beyond all reason can make any of the libraries fail
         return {"id": record["id"], "error": _sentence(record, error)}, picture
     seconds = time.perf_counter() - start
-    prediction = {"id": record["id"], "joints3d_cam": _named(joints), "keypoints2d": _named(pixels), "up_cam": up.tolist()}
+    prediction = {
+        "id": record["id"],
+        "joints3d_cam": _named(joints),
+        "keypoints2d": _named(pixels),
+        "up_cam": up.tolist(),
+    }
     return {**prediction, "seconds": seconds}, picture
 
 
@@ -176,9 +181,7 @@ def _fit_alone(picture: _Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarra
     return joints, distort_points(projected, K, picture.lens) if picture.lens else projected, up.direction
 
 
-def _world_joints(
-    records: list[dict[str, Any]], pictures: list[_Picture | None], job: FitJob
-) -> np.ndarray | None:
+def _world_joints(records: list[dict[str, Any]], pictures: list[_Picture | None], job: FitJob) -> np.ndarray | None:
     """Joints [12,3] of the one body of a group's members in the world; None where they do not give one."""
     views, boxes = [], []
     try:

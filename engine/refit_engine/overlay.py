@@ -49,9 +49,7 @@ def draw_overlay(image: np.ndarray, vertices_cam: np.ndarray, faces: np.ndarray,
     return result
 
 
-def _visible_triangles(
-    vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, size: tuple[int, int]
-) -> _Triangles:
+def _visible_triangles(vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> _Triangles:
     """Those that face the camera and touch the picture."""
     parts: list[tuple[np.ndarray, ...]] = []
     for person, vertices in enumerate(vertices_cam):

@@ -103,7 +103,9 @@ def write_arrays(path: Path, record: Any, file_format: str, version: int, exact:
     arrays: dict[str, np.ndarray] = {"format": np.array(file_format), "version": np.array(version)}
     for field in fields(record):
         value = np.asarray(getattr(record, field.name))
-        arrays[field.name] = value.astype(np.float32) if value.dtype == np.float64 and field.name not in exact else value
+        arrays[field.name] = (
+            value.astype(np.float32) if value.dtype == np.float64 and field.name not in exact else value
+        )
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_atomically(path, buffer.getvalue())

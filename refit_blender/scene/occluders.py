@@ -19,9 +19,7 @@ _STEP = 1e-4
 _MAX_HITS = 64
 
 
-def look(
-    context: bpy.types.Context, cameras: Sequence[bpy.types.Object], rigs: Sequence[bpy.types.Object]
-) -> None:
+def look(context: bpy.types.Context, cameras: Sequence[bpy.types.Object], rigs: Sequence[bpy.types.Object]) -> None:
     """Keep with the scene what stands before the bodies of a reconstruction, as its cameras see them."""
     found = standing_before(context, cameras, rigs)
     context.scene[PROPERTY] = {str(index): item for index, item in enumerate(found)}

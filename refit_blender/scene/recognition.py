@@ -40,7 +40,11 @@ def known_photo(
     found = [
         one
         for one in reconstructions.in_scene(scene)
-        if one.kind == "photo" and one.bodies and one.K is not None and _same_camera(one, source) and _same_footage(one, source, scene)
+        if one.kind == "photo"
+        and one.bodies
+        and one.K is not None
+        and _same_camera(one, source)
+        and _same_footage(one, source, scene)
         if all(rig.get("refit_body_kind", kind) == kind for rig in one.bodies.values())
     ]
     return next((one for one in found if one == preferred), found[0] if found else None)

@@ -106,7 +106,10 @@ def test_numbers_that_are_none_are_named(photo, install_fake, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words",
     [[], ["dance"], ["reconstruct"], ["fit-cameras", "--out", "b", "--frame", "99999999999"]]
-    + [["reconstruct", "a.png", "--out", "b", "--bbox", box] for box in ("1,2", "a,b,c,d", "nan,nan,nan,nan", "0,0,inf,9")],
+    + [
+        ["reconstruct", "a.png", "--out", "b", "--bbox", box]
+        for box in ("1,2", "a,b,c,d", "nan,nan,nan,nan", "0,0,inf,9")
+    ],
 )
 def test_wrong_usage_has_exit_code_2(words, capsys):
     assert cli.main(words) == 2

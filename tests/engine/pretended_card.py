@@ -19,7 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 CARD = torch.device("meta")
-_BETWEEN_DEVICES = ("aten._to_copy.default", "aten.copy_.default", "aten.index.Tensor", "aten.index_put.default", "aten.index_put_.default")
+_BETWEEN_DEVICES = (
+    "aten._to_copy.default",
+    "aten.copy_.default",
+    "aten.index.Tensor",
+    "aten.index_put.default",
+    "aten.index_put_.default",
+)
 """Copies, and indices, which may be the processor's."""
 
 
@@ -56,7 +62,11 @@ def _compute(function, args: tuple, kwargs: dict[str, Any]) -> Any:
     on_card = [tensor for tensor in tensors if isinstance(tensor, _OnCard)]
     if any(tensor.device == CARD and not isinstance(tensor, _OnCard) for tensor in tensors):
         raise NotImplementedError(f"{function} got a tensor that the pretended card has not seen being made")
-    if on_card and str(function) not in _BETWEEN_DEVICES and any(t.dim() and not isinstance(t, _OnCard) for t in tensors):
+    if (
+        on_card
+        and str(function) not in _BETWEEN_DEVICES
+        and any(t.dim() and not isinstance(t, _OnCard) for t in tensors)
+    ):
         raise RuntimeError(f"{function}: Expected all tensors to be on the same device")
     goes_to_card = bool(on_card)
     if kwargs.get("device") is not None:
@@ -110,6 +120,10 @@ def pretended_card(monkeypatch) -> Iterator[torch.device]:
     with monkeypatch.context() as patch:
         # Neither of the two knows tensors of this kind.
         patch.setattr(torch, "inference_mode", torch.no_grad)
-        patch.setattr(torch, "autocast", lambda kind, *args, **kwargs: autocast("cpu" if kind == CARD.type else kind, *args, **kwargs))
+        patch.setattr(
+            torch,
+            "autocast",
+            lambda kind, *args, **kwargs: autocast("cpu" if kind == CARD.type else kind, *args, **kwargs),
+        )
         with _Dispatch(), _Constants():
             yield CARD

@@ -20,4 +20,14 @@ def test_bench_prints_every_stage_as_json(monkeypatch, capsys):
     assert main(["bench", "--device", "cpu"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert set(report["stages_ms"]) == {"crop", "network", "body"}
-    assert all(report[name] > 0 for name in ("detect_ms", "crop_to_body_ms", "up_of_12_megapixels_ms", "loop_ms", "confidence_ms", "worker_ready_s"))
+    assert all(
+        report[name] > 0
+        for name in (
+            "detect_ms",
+            "crop_to_body_ms",
+            "up_of_12_megapixels_ms",
+            "loop_ms",
+            "confidence_ms",
+            "worker_ready_s",
+        )
+    )

@@ -13,7 +13,6 @@ from refit_engine.network.backbones import BACKBONES
 from refit_engine.network.backbones.blazepose import LANDMARKS, load_blazepose, relu6_
 
 
-
 @pytest.fixture(scope="module")
 def network():
     return load_blazepose()
@@ -73,7 +72,9 @@ def test_local_features_are_the_deep_maps_at_the_landmarks(network):
             cells = deep[0, :, top : top + 2, left : left + 2]
             row = cells[:, 0] * (1 - b) + cells[:, 1] * b
             expected = row[:, 0] * (1 - a) + row[:, 1] * a
-            torch.testing.assert_close(seen.local[0, landmark, start : start + channels], expected, atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(
+                seen.local[0, landmark, start : start + channels], expected, atol=1e-4, rtol=1e-3
+            )
         start += channels
     assert start == network.local_size
 

@@ -89,7 +89,10 @@ def test_fixed_shape_holds_in_the_ensemble_too(models, untrained_weights):
 def test_calibration_reaches_the_result(models, untrained_weights, photo_file):
     one = fitter(models, untrained_weights)
     zeros, ones = (0.0,) * len(PREDICTORS), (1.0,) * len(PREDICTORS)
-    flat = VarianceModel((2 * np.log(50.0),) * 23, zeros, zeros, ones), VarianceModel((2 * np.log(9.0),) * 24, zeros, zeros, ones)
+    flat = (
+        VarianceModel((2 * np.log(50.0),) * 23, zeros, zeros, ones),
+        VarianceModel((2 * np.log(9.0),) * 24, zeros, zeros, ones),
+    )
     one.subject().confidence.calibration = Calibration("0" * 64, 1, PREDICTORS, *flat)
     people = one.fit(street(), BOXES, CAMERA)
     np.testing.assert_allclose(people.joint_std_mm, np.tile([0.0] + [50.0] * 23, (2, 1)), rtol=1e-4)

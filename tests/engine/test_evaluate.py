@@ -77,10 +77,14 @@ def assert_marks_lie_at_joints(joints, pixels, camera):
 def test_prediction_has_the_named_joints_in_both_spaces(record, tmp_path, fitter):
     prediction = predict(record, tmp_path, fitter)
     assert prediction["id"] == "a/1" and prediction["seconds"] > 0
-    assert sorted(prediction["joints3d_cam"]) == sorted(prediction["keypoints2d"]) == sorted(
-        f"{side}_{joint}"
-        for side in ("left", "right")
-        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    assert (
+        sorted(prediction["joints3d_cam"])
+        == sorted(prediction["keypoints2d"])
+        == sorted(
+            f"{side}_{joint}"
+            for side in ("left", "right")
+            for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        )
     )
     assert_marks_lie_at_joints(*arrays(prediction), np.array(K))
 

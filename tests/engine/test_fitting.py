@@ -74,7 +74,9 @@ def test_network_and_result_agree_on_where_the_body_is_in_the_crop(fitter, roll)
     camera = crop_camera([crop], [intrinsics], fitter.device)
     subject = fitter.subject()
     with torch.inference_mode():
-        estimate = subject.estimate(torch.from_numpy(cut(street(), crop, intrinsics)).permute(2, 0, 1)[None].float() / 255, camera)
+        estimate = subject.estimate(
+            torch.from_numpy(cut(street(), crop, intrinsics)).permute(2, 0, 1)[None].float() / 255, camera
+        )
         marks = subject.points(estimate.betas, estimate.rotmats())
         seen = project_to_crop(marks, estimate.cam, camera)[0]
         people = unroll(as_people(*(value.numpy() for value in subject.pose(estimate, camera))), np.array([roll]))

@@ -26,10 +26,20 @@ def test_pretended_card_is_as_strict_as_real_ones(card):
     assert there.device == card and (there + 1).tolist() == [2, 3, 4] and there[[2, 0]].cpu().numpy().tolist() == [3, 1]
     there[1:] *= here.to(card)[1:] * 2
     assert there.cpu().tolist() == [1, 4, 6]
-    for wrong in (lambda: there + here, lambda: here + there, lambda: torch.cat([here, there]), lambda: here.index_select(0, there.int())):
+    for wrong in (
+        lambda: there + here,
+        lambda: here + there,
+        lambda: torch.cat([here, there]),
+        lambda: here.index_select(0, there.int()),
+    ):
         with pytest.raises(RuntimeError, match="same device"):
             wrong()
-    for wrong in (there.numpy, there.double, lambda: there.to("cpu", torch.float64), lambda: torch.zeros(1, dtype=torch.float64, device=card)):
+    for wrong in (
+        there.numpy,
+        there.double,
+        lambda: there.to("cpu", torch.float64),
+        lambda: torch.zeros(1, dtype=torch.float64, device=card),
+    ):
         with pytest.raises(TypeError):
             wrong()
 

@@ -80,7 +80,9 @@ def test_unnormalised_rotations_are_brought_back(body):
     view = camera()
     truth, landmarks = seen_person(body, view)
     grown = truth._replace(pose6d=1.5 * truth.pose6d)
-    torch.testing.assert_close(taken(grown, landmark_step(grown, body, view, landmarks)).pose6d, truth.pose6d, atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        taken(grown, landmark_step(grown, body, view, landmarks)).pose6d, truth.pose6d, atol=2e-3, rtol=0
+    )
 
 
 @pytest.mark.parametrize("cam", [[-1.0, 0, 0], [1e-9, 1e6, 0], [50.0, 1e3, -1e3]])

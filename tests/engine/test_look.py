@@ -79,7 +79,13 @@ class Backbone:
     """Sees the person in crops that are turned by a number of degrees, in other crops somebody else; counts its looks."""
 
     def __init__(self, degrees, certain=0.9, circle_there=None, others=OTHERS):
-        self.degrees, self.certain, self.circle_there, self.others, self.looks = degrees, certain, circle_there, others, 0
+        self.degrees, self.certain, self.circle_there, self.others, self.looks = (
+            degrees,
+            certain,
+            circle_there,
+            others,
+            0,
+        )
 
     def __call__(self, sights, crops):
         self.looks += len(crops)
@@ -131,7 +137,9 @@ def test_landmarks_that_the_detector_sees_too_are_believed():
     assert crop is not CROP
 
 
-@pytest.mark.parametrize("certain, size, believed", [(0.9, 0.25, True), (0.3, 0.25, False), (0.9, 0.69, True), (0.7, 0.69, False)])
+@pytest.mark.parametrize(
+    "certain, size, believed", [(0.9, 0.25, True), (0.3, 0.25, False), (0.9, 0.69, True), (0.7, 0.69, False)]
+)
 def test_look_from_another_side_has_to_be_sure_and_far_better(certain, size, believed):
     """size: of the somebody else whom the usual look sees, in sides of the box."""
     others = BOX[:2] + (PERSON - BOX[:2]) * size

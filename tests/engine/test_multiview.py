@@ -263,7 +263,9 @@ def plain_rows(count, people=1):
 def test_mean_of_rotations_is_a_rotation_between_them(count):
     rotmats = roma.random_rotmat(24).double().expand(count, 24, 3, 3)
     strayed = 0.2 * torch.randn(count, 24, 3, dtype=torch.float64)
-    mean = mean_rotations(rotmats @ roma.rotvec_to_rotmat(strayed), torch.ones(count, dtype=torch.float64), plain_rows(count))
+    mean = mean_rotations(
+        rotmats @ roma.rotvec_to_rotmat(strayed), torch.ones(count, dtype=torch.float64), plain_rows(count)
+    )
     assert mean.shape == (1, 24, 3, 3)
     np.testing.assert_allclose(torch.linalg.det(mean), 1, atol=1e-9)
     farthest = strayed.norm(dim=-1).amax(0)

@@ -62,9 +62,7 @@ def test_photo_shines_through(photo):
     assert np.abs(drawn[240, 320] - drawn[240, 321]).max() > 10
 
 
-@pytest.mark.parametrize(
-    "center", [(0, 0, -3.0), (0, 0, 0.0), (0, 0, 0.2), (50.0, 0, 4), (np.nan, 0, 3)], ids=str
-)
+@pytest.mark.parametrize("center", [(0, 0, -3.0), (0, 0, 0.0), (0, 0, 0.2), (50.0, 0, 4), (np.nan, 0, 3)], ids=str)
 def test_bodies_behind_beside_or_around_the_camera_are_survived(photo, center):
     vertices, faces = ball(center)
     assert draw_overlay(photo, vertices[None], faces, K).shape == photo.shape

@@ -45,6 +45,8 @@ def test_body_of_the_loop_is_the_same_body_at_its_true_size(body, scale):
     torch.testing.assert_close(whole.translation, rows_of(camera_views(4)).translation)
     back = grown_back(truth, factor, growth(body.v_template, body.shapedirs), pelvis_of(body))
     model = BodyModel(body)
-    small, large = (model(one.betas.float(), one.rotmats.float(), one.transl.float()).vertices[0] for one in (back, truth))
+    small, large = (
+        model(one.betas.float(), one.rotmats.float(), one.transl.float()).vertices[0] for one in (back, truth)
+    )
     off = (small - scale * large).norm(dim=-1).mean().item()
     assert off < 0.11 * abs(1 - scale) + 1e-5  # betas scale a body of 1.7 m nearly, not exactly

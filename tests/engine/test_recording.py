@@ -30,7 +30,10 @@ def test_every_so_many_frames_are_taken_from_all_videos_until_one_ends(tmp_path)
     for name, frames, size in (("a", 9, (32, 24)), ("b", 6, None)):
         film(tmp_path / f"{name}.avi", [np.full((48, 64, 3), 20 * number, np.uint8) for number in range(frames)])
         requests.append(ViewRequest(name, tmp_path / f"{name}.avi", np.eye(3), np.eye(3), np.zeros(3), size=size))
-    taken = [[read_photo(one.image).pixels for one in instant] for instant in measure_recording.instants(requests, 2, tmp_path)]
+    taken = [
+        [read_photo(one.image).pixels for one in instant]
+        for instant in measure_recording.instants(requests, 2, tmp_path)
+    ]
     assert [[picture.shape for picture in instant] for instant in taken] == 3 * [[(24, 32, 3), (48, 64, 3)]]
     for number, instant in enumerate(taken):
         assert all(abs(picture.mean() - 40 * number) < 3 for picture in instant)

@@ -55,8 +55,18 @@ def ball_pack() -> AssetPack:
     shell = 1.1 * points
     binding = bind_to_surface(shell, points, faces, VertexNormals(faces, len(points))(points))
     worn = Attachment(
-        "shell", "shoes", "any", binding, np.arange(len(shell)), surface.uv, shell, surface.shade, faces,
-        np.array([0, 1]), "", False,
+        "shell",
+        "shoes",
+        "any",
+        binding,
+        np.arange(len(shell)),
+        surface.uv,
+        shell,
+        surface.shade,
+        faces,
+        np.array([0, 1]),
+        "",
+        False,
     )
     joints = np.zeros((24, 3))
     joints[:, 1] = np.linspace(-0.2, 0.2, 24)
@@ -142,9 +152,7 @@ def test_panorama_turns_with_the_camera(renderer, roll):
     rows, columns = np.nonzero(picture > 0.7 * picture.max())
     lamp = directions(64, 128)[24:27, 68:71].mean((0, 1))
     expected = K @ camera_from_world @ lamp
-    np.testing.assert_allclose(
-        [columns.mean() + 0.5, rows.mean() + 0.5], expected[:2] / expected[2], atol=2.0
-    )
+    np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], expected[:2] / expected[2], atol=2.0)
 
 
 def test_same_seed_gives_the_same_photograph(renderer):
@@ -181,7 +189,9 @@ def test_bound_points_lie_where_they_were_and_follow_rigid_motion():
     points, faces = ball()
     normals = VertexNormals(faces, len(points))
     rng = np.random.default_rng(1)
-    garment = points[rng.integers(len(points), size=50)] * rng.uniform(0.98, 1.2, (50, 1)) + rng.normal(0, 0.02, (50, 3))
+    garment = points[rng.integers(len(points), size=50)] * rng.uniform(0.98, 1.2, (50, 1)) + rng.normal(
+        0, 0.02, (50, 3)
+    )
     binding = bind_to_surface(garment, points, faces, normals(points))
     np.testing.assert_allclose(binding.apply(points, normals(points)), garment, atol=1e-6)
     assert (binding.weights >= 0).all()
@@ -270,4 +280,6 @@ def test_dressed_person_wears_everything_and_hides_what_is_under_it():
     worn = dressed[colors.index((1.0, 0.0, 0.0))]
     radius = np.linalg.norm(worn.vertices[np.unique(worn.faces)], axis=1)
     assert 0.2 < radius.min() < radius.max() < 0.26
-    assert sum(len(part.faces) for part in dressed if part.color not in ((1.0, 0.0, 0.0), (0, 1, 0))) < sum(skin.values())
+    assert sum(len(part.faces) for part in dressed if part.color not in ((1.0, 0.0, 0.0), (0, 1, 0))) < sum(
+        skin.values()
+    )

@@ -131,7 +131,9 @@ def body_at(depth):
     """Three points around a pelvis at (0.4, 0, depth)."""
     offsets = np.array([[0.0, 0, 0], [0, 0.5, -0.3], [0.2, 0, 0.3]])
     points = (offsets + (0.4, 0, depth))[None]
-    return as_people(np.zeros((1, 10)), np.tile(np.eye(3), (1, 24, 1, 1)), points[:, 0], points, points.astype(np.float32))
+    return as_people(
+        np.zeros((1, 10)), np.tile(np.eye(3), (1, 24, 1, 1)), points[:, 0], points, points.astype(np.float32)
+    )
 
 
 def test_body_seen_by_a_longer_lens_keeps_its_pixels_and_its_size_in_them():

@@ -171,7 +171,9 @@ def test_run_that_was_stopped_goes_on(folder, poses, tmp_path):
 def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_go(photographs, folder, tmp_path):
     learned, later = tmp_path / "learned", tmp_path / "later"
     settings = ["--batch", "2", "--iterations", "1", "--steps", "2", "--learning-rate", "1e-3"]
-    train.main(["photographs", "--photographs", str(photographs), "--adapt-from", "27", "--out", str(learned), *settings])
+    train.main(
+        ["photographs", "--photographs", str(photographs), "--adapt-from", "27", "--out", str(learned), *settings]
+    )
     train.main(["features", "--features", str(folder), "--start", str(learned), "--out", str(later), *settings])
 
     crops, _ = next(PhotographStore(photographs).batches(SHARD))
@@ -193,14 +195,27 @@ def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_g
 
 def test_training_goes_on_from_the_bundled_weights(folder, tmp_path):
     settings = ["--batch", "2", "--iterations", "1", "--steps", "1", "--learning-rate", "1e-9"]
-    train.main(["features", "--features", str(folder), "--start", str(BUNDLED_WEIGHTS), "--out", str(tmp_path / "run"), *settings])
+    train.main(
+        [
+            "features",
+            "--features",
+            str(folder),
+            "--start",
+            str(BUNDLED_WEIGHTS),
+            "--out",
+            str(tmp_path / "run"),
+            *settings,
+        ]
+    )
     ours, _ = load_refit(tmp_path / "run" / "refit_compact.safetensors")
     for name, tensor in load_refit()[0].state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], tensor, atol=1e-5, rtol=1e-3)
 
 
 def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, poses, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())  # the pretended card has none
+    monkeypatch.setattr(
+        torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext()
+    )  # the pretended card has none
     store = FeatureStore(folder)
 
     def losses(device):
@@ -349,7 +364,9 @@ def test_losses_of_the_sight_are_least_at_the_truth(views):
         x, y = ((views.crop_pixels(markers) / 4 + off)[..., axis, None] for axis in (0, 1))
         spots = -((pixels - y).square()[..., None] + (pixels - x).square()[..., None, :]) / (2 * SPOT**2)
         maps = torch.cat([spots, torch.rand(SHARD, 1, 64, 64)], 1)
-        return losses(BackboneOutput(maps, vector, None, true_circle(located[..., :2]) + off), views, landmarks, markers)
+        return losses(
+            BackboneOutput(maps, vector, None, true_circle(located[..., :2]) + off), views, landmarks, markers
+        )
 
     right, wrong = terms(0.0), terms(3.0)
     entropy = 1 + np.log(2 * np.pi * SPOT**2)  # of a spot: no map can be nearer to it

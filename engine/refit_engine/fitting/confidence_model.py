@@ -38,8 +38,7 @@ class VarianceModel:
     def std(self, predictors: Tensor) -> Tensor:
         """Standard deviations [...,J] for predictors [...,J,P], in the unit that the model was fitted in."""
         joints, weights, means, deviations = (
-            torch.tensor(values).to(predictors)
-            for values in (self.joints, self.weights, self.means, self.deviations)
+            torch.tensor(values).to(predictors) for values in (self.joints, self.weights, self.means, self.deviations)
         )
         standardised = ((predictors - means) / deviations).clamp(-LIMIT, LIMIT)
         return (0.5 * (joints + standardised @ weights)).exp()

@@ -136,9 +136,7 @@ def _tilted(
     return np.cos(best) * up + np.sin(best) * beside
 
 
-def _most_probable(
-    below: np.ndarray, heights: np.ndarray, fixed: np.ndarray, prior: FloorPrior
-) -> tuple[float, float]:
+def _most_probable(below: np.ndarray, heights: np.ndarray, fixed: np.ndarray, prior: FloorPrior) -> tuple[float, float]:
     """The camera's height above the floor, and its cost."""
     if len(below) == 1:
         return float(below[0]), 0.0

@@ -85,7 +85,9 @@ class Glimpse(NamedTuple, Generic[Seen]):
         return np.concatenate([low, high - low], axis=1)
 
 
-def look_closely(sights: Sequence[Sight], standing: Sequence[Standing], encode: Encode[Seen]) -> tuple[list[Crop], Seen]:
+def look_closely(
+    sights: Sequence[Sight], standing: Sequence[Standing], encode: Encode[Seen]
+) -> tuple[list[Crop], Seen]:
     """What is seen of people [B], who are thought to stand as given, and the crops in which it is seen."""
     people = _see(sights, [one.crop for one in standing], encode)
     for row, glimpse in _see_again(people, encode).items():

@@ -261,7 +261,9 @@ def _meeting(a: _Rays, b: _Rays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def size_ratio(joints: np.ndarray) -> np.ndarray:
     """How many times as large as grown-ups bodies [G,J,3] are: [G], 1 where no bone is known."""
-    ratios = [np.linalg.norm(joints[:, first] - joints[:, second], axis=-1) / length for first, second, length in _BONES]
+    ratios = [
+        np.linalg.norm(joints[:, first] - joints[:, second], axis=-1) / length for first, second, length in _BONES
+    ]
     return np.ma.median(np.ma.masked_invalid(ratios), axis=0).filled(1.0)
 
 

@@ -58,6 +58,4 @@ def _ratio(people: Sequence[PersonViews]) -> float:
 def _worth(people: Sequence[PersonViews]) -> float:
     """How many detections are explained, in perfectly explained ones."""
     seen = [~np.isnan(person.misses) for person in people]
-    return sum(
-        float((1 - person.misses[one] / TOLERANCE).sum()) - 1 for person, one in zip(people, seen, strict=True)
-    )
+    return sum(float((1 - person.misses[one] / TOLERANCE).sum()) - 1 for person, one in zip(people, seen, strict=True))

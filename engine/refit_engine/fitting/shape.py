@@ -74,7 +74,6 @@ class ShapeFitter(Fitter):
         ]
         return Shape(shape.betas, tuple(frames))
 
-
     def of_height(self, shape: Shape) -> Shape:
         """The shape with the height that this job knows, if it does."""
         if self.options.height is None:

@@ -111,9 +111,7 @@ def choose_subject(models: Models, options: FitOptions, device: torch.device) ->
         given_betas=None,
         loop_betas=None,
         iterations=options.iterations,
-        confidence=ConfidenceEstimator(
-            network.model, loop_body.model, points, landmark_points, network.calibration
-        ),
+        confidence=ConfidenceEstimator(network.model, loop_body.model, points, landmark_points, network.calibration),
     )
     if options.betas is None:
         return subject

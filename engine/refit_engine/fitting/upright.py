@@ -70,7 +70,9 @@ def look_again(crop: Crop, intrinsics: Intrinsics, circle: np.ndarray) -> Crop |
     return better if moved / MOVED + resized / RESIZED + turned / TURNED > OFF else None
 
 
-def person_in_box(people: list[Detection], box_xywh: np.ndarray, view: Crop, intrinsics: Intrinsics) -> Detection | None:
+def person_in_box(
+    people: list[Detection], box_xywh: np.ndarray, view: Crop, intrinsics: Intrinsics
+) -> Detection | None:
     """Who, of the people seen in a crop, the box [4] of source pixels is about."""
     x, y, w, h = box_xywh
     corners = transform(crop_matrix(view, intrinsics), np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]))

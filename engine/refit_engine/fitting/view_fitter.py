@@ -102,9 +102,7 @@ class ViewFitter(FitJob):
         if scale is not None and not PLAUSIBLE_SCALE[0] < scale < PLAUSIBLE_SCALE[1]:
             raise ViewsError(unit_sentence(scale))
 
-    def _sightings(
-        self, views: Sequence[View], found: Sequence[Sequence[Detection]], fusion: Fusion
-    ) -> list[Sighting]:
+    def _sightings(self, views: Sequence[View], found: Sequence[Sequence[Detection]], fusion: Fusion) -> list[Sighting]:
         """Who is who. Raises NoPersonFound, ViewsError."""
         showing = [view.name for view, people in zip(views, found, strict=True) if people]
         if not showing:

@@ -112,7 +112,9 @@ def save_refit(
     """
     changes = changes_of(model.backbone)
     given = model.config.compact and (changes or not any(p.requires_grad for p in model.backbone.parameters()))
-    state = {name: tensor for name, tensor in model.state_dict().items() if not (given and name.startswith("backbone."))}
+    state = {
+        name: tensor for name, tensor in model.state_dict().items() if not (given and name.startswith("backbone."))
+    }
     state |= {_CHANGE + name: tensor for name, tensor in changes.items()}
     state = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()

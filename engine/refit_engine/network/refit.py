@@ -16,7 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import BACKBONES, BackboneOutput
-from .geometry import CROP_SIZE, CropCamera, bbox_features, crop_only, project_to_crop, ray_rotation, rotmats_from_6d, translation
+from .geometry import (
+    CROP_SIZE,
+    CropCamera,
+    bbox_features,
+    crop_only,
+    project_to_crop,
+    ray_rotation,
+    rotmats_from_6d,
+    translation,
+)
 from .keypoints import KEYPOINT_COUNTS, LANDMARK_COUNT, KeypointKind
 from .landmark_step import landmark_step
 from .lookup import lookup, window_offsets

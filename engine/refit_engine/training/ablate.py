@@ -82,7 +82,12 @@ def run(variant: Variant, common: Common, options: argparse.Namespace) -> dict[s
     torch.manual_seed(0)
     config = replace(COMPACT, landmark_feedback=False, **variant.config)
     trainer = Trainer(
-        options.out, options.learning_rate, options.steps, config=config, supervision=variant.supervision, backbone=common.backbone
+        options.out,
+        options.learning_rate,
+        options.steps,
+        config=config,
+        supervision=variant.supervision,
+        backbone=common.backbone,
     )
     given = common.start["network"]
     kept = {name: value for name, value in given.items() if name.startswith(KEPT)}

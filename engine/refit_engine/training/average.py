@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The mean of runs that began with the same backbone: often better than each (Wortsman et al., "Model soups", ICML 2022).
 
-    python -m refit_engine.training.average RUNS/loop RUNS/last --out RUNS/mean
+python -m refit_engine.training.average RUNS/loop RUNS/last --out RUNS/mean
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ def observe(held_out: Path, weights: Path, iterations: int, limit: int | None) -
     total = min(limit or len(store), len(store))
     rows: list[tuple[torch.Tensor, ...]] = []
     with torch.inference_mode():
-        for index, (seen, views) in enumerate(tqdm(observed(model.backbone, store, BATCH), total=total // BATCH, unit="batch")):
+        for index, (seen, views) in enumerate(
+            tqdm(observed(model.backbone, store, BATCH), total=total // BATCH, unit="batch")
+        ):
             if index * BATCH >= total:
                 break
             encoding = model.encode_features(seen)
@@ -99,7 +101,9 @@ def fit(samples: Samples) -> VarianceModel:
         log_variance = constants + standardised @ weights
         ratio = squares * np.exp(-log_variance)
         slope = (1 - ratio) / squares.size
-        gradient = np.concatenate([slope.sum(axis=0), np.einsum("nj,njp->p", slope, standardised) + 2 * RIDGE * weights])
+        gradient = np.concatenate(
+            [slope.sum(axis=0), np.einsum("nj,njp->p", slope, standardised) + 2 * RIDGE * weights]
+        )
         return float((log_variance + ratio).mean() + RIDGE * weights @ weights), gradient
 
     start = np.concatenate([np.log(squares.mean(axis=0)), np.zeros(flat.shape[1])])
@@ -154,7 +158,9 @@ def report(model: VarianceModel, samples: Samples) -> dict[str, object]:
         "share_within_2_std": round(float((samples.errors < 2 * std).mean()), 3),
         "spearman": ranking(std, samples.errors),
         "spearman_of_the_spread_alone": ranking(samples.spread, samples.errors),
-        "rms_error_over_spread_alone": round(float(np.sqrt((samples.errors**2).mean() / (samples.spread**2).mean())), 1),
+        "rms_error_over_spread_alone": round(
+            float(np.sqrt((samples.errors**2).mean() / (samples.spread**2).mean())), 1
+        ),
         "weights": dict(zip(PREDICTORS, (round(weight, 2) for weight in model.weights), strict=True)),
     }
 

@@ -182,7 +182,10 @@ def refine_slowly(pixels: np.ndarray, logits: np.ndarray) -> np.ndarray:
         likely = 1 / (1 + np.exp(-window))
         share = min(max((likely.max() - UNLIKELY) / (LIKELY - UNLIKELY), 0.0), 1.0)  # MediaPipe: 1 from 0.5 on, else 0
         rows, columns = np.mgrid[: likely.shape[0], : likely.shape[1]]
-        place = [(likely * columns).sum() / likely.sum() + max(0, column - 3), (likely * rows).sum() / likely.sum() + max(0, row - 3)]
+        place = [
+            (likely * columns).sum() / likely.sum() + max(0, column - 3),
+            (likely * rows).sum() / likely.sum() + max(0, row - 3),
+        ]
         refined[point] += share * (np.array(place) / size * INPUT_SIZE - refined[point])
     return refined
 

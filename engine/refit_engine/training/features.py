@@ -95,7 +95,9 @@ def observe(backbone: Backbone, crops: Tensor) -> BackboneOutput:
     """What a backbone says of crops [N,3,256,256], a few at a time. In bfloat16 the world landmarks would be 6 cm off."""
     device = next(backbone.parameters()).device
     with torch.no_grad():
-        seen = [backbone(chunk.contiguous(memory_format=torch.channels_last).to(device)) for chunk in crops.split(CHUNK)]
+        seen = [
+            backbone(chunk.contiguous(memory_format=torch.channels_last).to(device)) for chunk in crops.split(CHUNK)
+        ]
     return BackboneOutput(*(None if parts[0] is None else torch.cat(parts).cpu() for parts in zip(*seen)))
 
 

@@ -59,5 +59,8 @@ def total_loss(per_estimate: list[dict[str, Tensor]]) -> Tensor:
     """Weighted sum over terms and over the T+1 estimates, late ones counting most (0.85^(T-t))."""
     last = len(per_estimate) - 1
     return torch.stack(
-        [DECAY ** (last - t) * sum(WEIGHTS[name] * value for name, value in terms.items()) for t, terms in enumerate(per_estimate)]
+        [
+            DECAY ** (last - t) * sum(WEIGHTS[name] * value for name, value in terms.items())
+            for t, terms in enumerate(per_estimate)
+        ]
     ).sum()

@@ -51,7 +51,8 @@ def summary(stds: np.ndarray, distances: np.ndarray) -> dict[str, object]:
     columns = [(stds[seen, j], distances[seen, j]) for j, seen in enumerate(known.T)]
     # Each kind of joint apart: marks of hips lie beside the joints' centres, however certain those are.
     groups = [
-        [distance[np.array_split(np.argsort(std), GROUPS)[group]] for std, distance in columns] for group in range(GROUPS)
+        [distance[np.array_split(np.argsort(std), GROUPS)[group]] for std, distance in columns]
+        for group in range(GROUPS)
     ]
     return {
         "points": int(known.sum()),

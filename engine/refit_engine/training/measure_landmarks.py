@@ -30,9 +30,7 @@ from ..network.backbones.blazepose import LANDMARK_NAMES, BlazePose, load_blazep
 from ..network.checkpoint import load_refit
 
 MARKED = tuple(
-    f"{side}_{joint}"
-    for joint in ("ankle", "knee", "hip", "wrist", "elbow", "shoulder")
-    for side in ("left", "right")
+    f"{side}_{joint}" for joint in ("ankle", "knee", "hip", "wrist", "elbow", "shoulder") for side in ("left", "right")
 )
 
 
@@ -46,9 +44,7 @@ def pck(found: np.ndarray, marked: np.ndarray, torso: np.ndarray, threshold: flo
 def torso_length(points: dict[str, list[float]]) -> float:
     """The longer diagonal from a shoulder to the opposite hip: the other may be foreshortened."""
     left, right = (np.array(points[f"{side}_shoulder"]) for side in ("left", "right"))
-    return float(
-        max(np.linalg.norm(left - points["right_hip"]), np.linalg.norm(right - points["left_hip"]))
-    )
+    return float(max(np.linalg.norm(left - points["right_hip"]), np.linalg.norm(right - points["left_hip"])))
 
 
 def find_landmarks(

@@ -121,7 +121,10 @@ def cases(scene: Scene, rng: np.random.Generator) -> Iterator[tuple[str, tuple[S
     """What is tried on a scene: two, four and all cameras; of four, the first turned or looking at somebody else."""
     for count in sorted({2, 4, len(scene.shots)}):
         yield f"{count} views", scene.shots[:count]
-    yield f"4 views, one turned by {TURNED_DEGREES:g}°", (turned(scene.shots[0], TURNED_DEGREES, rng), *scene.shots[1:4])
+    yield (
+        f"4 views, one turned by {TURNED_DEGREES:g}°",
+        (turned(scene.shots[0], TURNED_DEGREES, rng), *scene.shots[1:4]),
+    )
     yield "4 views, one of somebody else", (scene.stranger, *scene.shots[1:4])
 
 

@@ -109,7 +109,10 @@ def change(errors: Tensor, since: Tensor) -> dict[str, tuple[float, float]]:
     """How far the errors of people [B,4] differ from earlier ones of the same people: mean and its standard error."""
     differences = errors - since
     spread = differences.std(0) / len(differences) ** 0.5
-    return {name: (round(mean, 2), round(error, 2)) for name, mean, error in zip(MEASURES, differences.mean(0).tolist(), spread.tolist())}
+    return {
+        name: (round(mean, 2), round(error, 2))
+        for name, mean, error in zip(MEASURES, differences.mean(0).tolist(), spread.tolist())
+    }
 
 
 def main() -> None:
@@ -120,7 +123,12 @@ def main() -> None:
     options = parser.parse_args()
     network, _ = load_refit(options.weights, torch.device("cpu"))
     store = PhotographStore(options.held_out)
-    batches = list(tqdm(measure(network, observed(network.backbone, store, BATCH), options.iterations), total=-(-len(store) // BATCH)))
+    batches = list(
+        tqdm(
+            measure(network, observed(network.backbone, store, BATCH), options.iterations),
+            total=-(-len(store) // BATCH),
+        )
+    )
     errors = torch.cat([batch for batch, _, _ in batches], dim=1)
     for row, count in enumerate(options.iterations):
         print(json.dumps({"iterations": count, **summary(errors[row])}))

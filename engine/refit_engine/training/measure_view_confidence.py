@@ -30,11 +30,15 @@ from .measure_rig import read_scenes
 def errors_of(body: WorldPeople, joints: np.ndarray, rotmats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Millimetres [23] of the joints relative to the pelvis, and degrees [24] of the rotations, from the truth."""
     ours, truth = body.joints[0] - body.joints[0, :1], joints - joints[:1]
-    angle = roma.rotmat_geodesic_distance(torch.from_numpy(body.rotmats[0]).double(), torch.from_numpy(rotmats).double())
+    angle = roma.rotmat_geodesic_distance(
+        torch.from_numpy(body.rotmats[0]).double(), torch.from_numpy(rotmats).double()
+    )
     return 1000 * np.linalg.norm(ours - truth, axis=-1)[1:], np.degrees(angle.numpy())
 
 
-def measure(folder: Path, weights: Path | None, counts: list[int], limit: int | None) -> dict[str, dict[str, list[np.ndarray]]]:
+def measure(
+    folder: Path, weights: Path | None, counts: list[int], limit: int | None
+) -> dict[str, dict[str, list[np.ndarray]]]:
     """Errors and deviations of each fit, by the number of cameras."""
     job = FitJob(Models(), FitOptions(weights=weights, iterations=10))
     found: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))

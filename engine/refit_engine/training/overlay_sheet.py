@@ -57,7 +57,12 @@ def sheet(tiles: list[np.ndarray]) -> np.ndarray:
             rows.append([])
         rows[-1].append(tile)
     joined = [np.hstack(row) for row in rows]
-    return np.vstack([cv2.resize(row, (WIDTH, round(ROW_HEIGHT * WIDTH / row.shape[1])), interpolation=cv2.INTER_AREA) for row in joined])
+    return np.vstack(
+        [
+            cv2.resize(row, (WIDTH, round(ROW_HEIGHT * WIDTH / row.shape[1])), interpolation=cv2.INTER_AREA)
+            for row in joined
+        ]
+    )
 
 
 def main() -> None:

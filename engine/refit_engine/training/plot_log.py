@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Draw the losses of training runs, one after the other.
 
-    python -m refit_engine.training.plot_log RUN [RUN …] --out training.png
+python -m refit_engine.training.plot_log RUN [RUN …] --out training.png
 """
 
 from __future__ import annotations
@@ -37,7 +37,14 @@ def plot(runs: list[Path], out: Path) -> None:
                 panel.plot(times, [line[f"{name}_{which}"] for line in lines], color=color, lw=1.2)
             panel.axvline(minutes, color="0.8", lw=1)
             panel.text(
-                minutes, height, run.name, fontsize=7, rotation=90, va="top", color="0.4", transform=panel.get_xaxis_transform()
+                minutes,
+                height,
+                run.name,
+                fontsize=7,
+                rotation=90,
+                va="top",
+                color="0.4",
+                transform=panel.get_xaxis_transform(),
             )
         minutes = times[-1]
     for panel, title in zip(panels, PLOTTED.values()):

@@ -36,8 +36,12 @@ def soften(run: Path, share: float, out: Path, encoder: float | None = None) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--share", type=float, required=True, help="0: the backbone as it was given, 1: as it was adapted")
-    parser.add_argument("--encoder", type=float, help="the share in the encoder, if another: most of what was learned of depth is there")
+    parser.add_argument(
+        "--share", type=float, required=True, help="0: the backbone as it was given, 1: as it was adapted"
+    )
+    parser.add_argument(
+        "--encoder", type=float, help="the share in the encoder, if another: most of what was learned of depth is there"
+    )
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     soften(options.run, options.share, options.out, options.encoder)

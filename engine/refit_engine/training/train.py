@@ -169,7 +169,9 @@ class Trainer:
 
     def supervised_points(self, betas: Tensor, rotmats: Tensor) -> Tensor:
         """Joints (pelvis first), markers and landmarks [B,P,3] that the losses look at."""
-        return torch.cat([self.body_model.joints(betas, rotmats), self.markers(betas, rotmats), self.landmarks(betas, rotmats)], 1)
+        return torch.cat(
+            [self.body_model.joints(betas, rotmats), self.markers(betas, rotmats), self.landmarks(betas, rotmats)], 1
+        )
 
     def encode(self, seen: BackboneOutput) -> Encoding:
         """`encode_features` in bfloat16: three times faster on processors with matrix units, and no slower on others."""
@@ -211,7 +213,9 @@ class Trainer:
         progress = min(self.progress, 1.0)
         warm_up = min(1.0, (self.step + 1) / 200)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["speed"] * self.learning_rate * warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = (
+                group["speed"] * self.learning_rate * warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            )
         self.optimizer.zero_grad(set_to_none=True)
         per_estimate = self.losses(batch, iterations)
         loss = total_loss(per_estimate)
@@ -241,7 +245,9 @@ def lifted_batches(
         yield Batch(Encoding(*(None if part is None else part.to(trainer.device) for part in seen)), views)
 
 
-def photograph_batches(trainer: Trainer, store: PhotographStore, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+def photograph_batches(
+    trainer: Trainer, store: PhotographStore, size: int, rng: np.random.Generator
+) -> Iterator[Batch]:
     """Endless random batches of photographs, seen by the backbone as it is at that moment."""
     while True:
         if rng.random() < 0.01:
@@ -292,7 +298,11 @@ def validate(trainer: Trainer, photographs: PhotographStore, iterations: int) ->
 
 
 def train(
-    trainer: Trainer, batches: Iterator[Batch], iterations: int, rng: np.random.Generator, held_out: PhotographStore | None
+    trainer: Trainer,
+    batches: Iterator[Batch],
+    iterations: int,
+    rng: np.random.Generator,
+    held_out: PhotographStore | None,
 ) -> None:
     """Run until the steps or the minutes are used up; errors on held-out people go into the log now and then.
 
@@ -307,7 +317,9 @@ def train(
             per_estimate = trainer.update(next(batches), updates)
             trainer.seconds += time.monotonic() - started
             first, last = per_estimate[0], per_estimate[-1]
-            window.append({f"{name}_{t}": terms[name].item() for t, terms in (("last", last), ("first", first)) for name in terms})
+            window.append(
+                {f"{name}_{t}": terms[name].item() for t, terms in (("last", last), ("first", first)) for name in terms}
+            )
             if trainer.step % LOG_EVERY == 0:
                 means = {key: round(float(np.mean([w[key] for w in window])), 5) for key in window[0]}
                 line = {"step": trainer.step, "seconds": round(trainer.seconds, 1), **means}
@@ -327,14 +339,21 @@ def train(
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=["lift", "photographs", "features"])
-    parser.add_argument("--poses", type=Path, help="pose library; stage features then lifts landmarks in every second step")
+    parser.add_argument(
+        "--poses", type=Path, help="pose library; stage features then lifts landmarks in every second step"
+    )
     parser.add_argument("--features", type=Path, help="folder of backbone outputs (stages lift and features)")
     parser.add_argument("--photographs", type=Path, help="folder of photographs (stage photographs)")
     parser.add_argument(
-        "--within", type=float, default=UNDERSTOOD, help="crop pixels that a person's median landmark may be off (stage features)"
+        "--within",
+        type=float,
+        default=UNDERSTOOD,
+        help="crop pixels that a person's median landmark may be off (stage features)",
     )
     parser.add_argument("--held-out", type=Path, help="folder of photographs to measure on")
-    parser.add_argument("--adapt-from", type=int, default=8, help="first block of the backbone that learns from photographs")
+    parser.add_argument(
+        "--adapt-from", type=int, default=8, help="first block of the backbone that learns from photographs"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--start", type=Path, help="folder of a run, or a weights file, that this one begins with")
     parser.add_argument("--steps", type=int, default=30000)

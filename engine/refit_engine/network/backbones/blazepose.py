@@ -358,9 +358,7 @@ class BlazePose(nn.Module):
         seen = self.observe(crop)
         landmarks = seen.landmarks[:, :LANDMARKS]
         half = INPUT_SIZE / 2
-        scaled = torch.cat(
-            [landmarks[..., :2] / half - 1, landmarks[..., 2:3] / half, landmarks[..., 3:]], dim=-1
-        )
+        scaled = torch.cat([landmarks[..., :2] / half - 1, landmarks[..., 2:3] / half, landmarks[..., 3:]], dim=-1)
         vector = torch.cat(
             [
                 seen.vector.float(),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A contact sheet of synthetic photographs; projected markers are drawn over every other one.
 
-    python -m refit_engine.training.render --pack pack.npz --poses poses.npz --out sheet.png
+python -m refit_engine.training.render --pack pack.npz --poses poses.npz --out sheet.png
 """
 
 from __future__ import annotations

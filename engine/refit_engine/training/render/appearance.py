@@ -160,7 +160,9 @@ def _upper(rng: np.random.Generator) -> Outfit:
             p=[0.15, 0.45, 0.07, 0.33],
         )
     )
-    bottom = float(rng.choice([rng.uniform(2.05, 2.6), rng.uniform(1.7, 2.1), rng.uniform(2.8, 3.2)], p=[0.7, 0.2, 0.1]))
+    bottom = float(
+        rng.choice([rng.uniform(2.05, 2.6), rng.uniform(1.7, 2.1), rng.uniform(2.8, 3.2)], p=[0.7, 0.2, 0.1])
+    )
     collar = float(rng.choice([rng.uniform(0.0, 0.06), rng.uniform(0.06, 0.16)], p=[0.75, 0.25]))
     loose = rng.random() < 0.5
     return Outfit(

@@ -52,9 +52,7 @@ SOURCES = (
 )
 
 
-def build_pack(
-    assets: Path, body: BodyData, panoramas: Path | None = None, photos: Path | None = None
-) -> AssetPack:
+def build_pack(assets: Path, body: BodyData, panoramas: Path | None = None, photos: Path | None = None) -> AssetPack:
     """Bind, bake and encode everything; `body` must have the topology of the bundled body.
 
     `panoramas` and `photos` are further folders of .hdr panoramas and .jpg backdrops.
@@ -144,9 +142,7 @@ def _openness(template: np.ndarray, normals: np.ndarray, seen: np.ndarray) -> np
 
 def _surface(faces, uv_faces, uv, rest, shade, target: int) -> Surface:
     """Points for every (vertex, uv) pair in use, thinned out to `target` faces."""
-    pairs, index = np.unique(
-        np.stack([faces.ravel(), uv_faces.ravel()], 1), axis=0, return_inverse=True
-    )
+    pairs, index = np.unique(np.stack([faces.ravel(), uv_faces.ravel()], 1), axis=0, return_inverse=True)
     thinned = decimate(rest[pairs[:, 0]], index.reshape(faces.shape), target)
     used, index = np.unique(thinned, return_inverse=True)
     pairs = pairs[used]
@@ -185,9 +181,7 @@ def body_parts(body: BodyData) -> dict[str, np.ndarray]:
     joints, _ = body.joints_linear()
     hand = weights[:, 22:24].sum(1) + weights[:, 20:22].sum(1) > 0.85
     head = joints[15]
-    face = (weights[:, 15] > 0.5) & (template[:, 2] > head[2] + 0.02) & (
-        template[:, 1] < head[1] + 0.13
-    )
+    face = (weights[:, 15] > 0.5) & (template[:, 2] > head[2] + 0.02) & (template[:, 1] < head[1] + 0.13)
     return {"hand": hand, "face": face}
 
 
@@ -234,9 +228,7 @@ def _skins(folder: Path) -> dict[str, bytes]:
 
 def _attachments(base: Path, body: BodyData, part, shade, images) -> list[Attachment]:
     bodies = _base_bodies()
-    outer_faces = body.faces[
-        (part[body.faces] == part[0]).all(1) & (shade[body.faces].min(1) > 0.02)
-    ].astype(np.int64)
+    outer_faces = body.faces[(part[body.faces] == part[0]).all(1) & (shade[body.faces].min(1) > 0.02)].astype(np.int64)
     items = []
     paths = [*sorted((base / "clothes").glob("*/*.mhclo")), *sorted((base / "hair").glob("*/*.mhclo"))]
     for path in paths:

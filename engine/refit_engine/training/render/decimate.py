@@ -10,9 +10,7 @@ import numpy as np
 __all__ = ["decimate"]
 
 
-def decimate(
-    points: np.ndarray, faces: np.ndarray, target_faces: int, longest_edge: float = 0.045
-) -> np.ndarray:
+def decimate(points: np.ndarray, faces: np.ndarray, target_faces: int, longest_edge: float = 0.045) -> np.ndarray:
     """Faces [F',3] into the same `points` [N,3], F' near `target_faces` where that is possible.
 
     Half-edge collapses in order of quadric error (Garland and Heckbert 1997). Vertices on open borders, UV seams
@@ -66,9 +64,7 @@ def decimate(
         # More common neighbours than shared faces would pinch the surface.
         if len(neighbours(u) & neighbours(v)) != len(shared):
             continue
-        moved = [
-            (index, tuple(v if w == u else w for w in triangles[index])) for index in around[u] - shared
-        ]
+        moved = [(index, tuple(v if w == u else w for w in triangles[index])) for index in around[u] - shared]
         if any(_flips(p, triangles[index], new, longest_edge) for index, new in moved):
             continue
         for index in shared:

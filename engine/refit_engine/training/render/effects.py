@@ -75,8 +75,12 @@ def add_occluders(
         elif kind < 0.85:
             direction = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))]) * 2 * size
             cv2.line(
-                mask, _point(place - direction), _point(place + direction), 255,
-                int(rng.uniform(0.03, 0.12) * size), cv2.LINE_AA,
+                mask,
+                _point(place - direction),
+                _point(place + direction),
+                255,
+                int(rng.uniform(0.03, 0.12) * size),
+                cv2.LINE_AA,
             )
         else:
             normal = np.array([np.cos(np.radians(angle * 2)), np.sin(np.radians(angle * 2))])

@@ -72,9 +72,7 @@ class Binding:
         return base, np.stack([tangent, np.cross(normal, tangent), normal], axis=1)
 
 
-def bind_to_surface(
-    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray
-) -> Binding:
+def bind_to_surface(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> Binding:
     """Tie `points` [N,3] to the nearest triangles of a mesh in the pose they were made for.
 
     The nearest triangle is searched among those around the 12 nearest vertices, which is exact
@@ -154,18 +152,14 @@ def neighbour_matrix(faces: np.ndarray, vertex_count: int) -> sparse.csr_matrix:
     return matrix
 
 
-def smoothing_matrix(
-    faces: np.ndarray, vertex_count: int, steps: int, keep: int = 24
-) -> sparse.csr_matrix:
+def smoothing_matrix(faces: np.ndarray, vertex_count: int, steps: int, keep: int = 24) -> sparse.csr_matrix:
     """Row-stochastic matrix [V,V] that averages every vertex with its surroundings.
 
     `steps` half-steps of umbrella smoothing; only the `keep` largest weights of a row stay.
     """
     adjacency = neighbour_matrix(faces, vertex_count)
     degree = np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1)
-    step = 0.5 * sparse.identity(vertex_count, format="csr") + 0.5 * (
-        sparse.diags(1 / degree) @ adjacency
-    )
+    step = 0.5 * sparse.identity(vertex_count, format="csr") + 0.5 * (sparse.diags(1 / degree) @ adjacency)
     matrix = sparse.identity(vertex_count, format="csr")
     for _ in range(steps):
         matrix = (step @ matrix).tocsr()
@@ -195,9 +189,5 @@ def cluster_mesh(
     group = np.zeros(len(vertices), np.int64)
     group[used] = cKDTree(features[seeds]).query(features)[1]
     coarse = group[faces]
-    proper = (
-        (coarse[:, 0] != coarse[:, 1])
-        & (coarse[:, 1] != coarse[:, 2])
-        & (coarse[:, 2] != coarse[:, 0])
-    )
+    proper = (coarse[:, 0] != coarse[:, 1]) & (coarse[:, 1] != coarse[:, 2]) & (coarse[:, 2] != coarse[:, 0])
     return used[seeds], np.unique(coarse[proper], axis=0)

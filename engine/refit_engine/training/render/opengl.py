@@ -60,9 +60,7 @@ def assign(program: moderngl.Program, **values) -> None:
             uniform.value = value
 
 
-def texture_array(
-    context: moderngl.Context, images: list[np.ndarray], mipmaps: bool = True
-) -> moderngl.TextureArray:
+def texture_array(context: moderngl.Context, images: list[np.ndarray], mipmaps: bool = True) -> moderngl.TextureArray:
     """One layer per RGB or RGBA image, all of one size."""
     height, width = images[0].shape[:2]
     data = np.full((len(images), height, width, 4), 255, np.uint8)

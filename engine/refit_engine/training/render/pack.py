@@ -134,10 +134,7 @@ class AssetPack:
             "smoothing_indices": self.cloth_smoothing.indices.astype(np.int32),
             "smoothing_indptr": self.cloth_smoothing.indptr.astype(np.int32),
             "attachment_labels": np.array(
-                [
-                    [item.name, item.kind, item.wearer, item.texture, str(int(item.rigid))]
-                    for item in self.attachments
-                ]
+                [[item.name, item.kind, item.wearer, item.texture, str(int(item.rigid))] for item in self.attachments]
             ).reshape(-1, 5),
             "light_keys": np.array(list(self.lights)),
         }
@@ -198,13 +195,9 @@ class AssetPack:
             head=arrays["head"],
             eyes=arrays["eyes"],
             attachments=tuple(_unpack_attachment(arrays, i, row) for i, row in enumerate(labels)),
-            images={
-                str(key): arrays[f"image_{index}"].tobytes()
-                for index, key in enumerate(arrays["image_keys"])
-            },
+            images={str(key): arrays[f"image_{index}"].tobytes() for index, key in enumerate(arrays["image_keys"])},
             lights={
-                str(key): Light(table[:9], table[9], table[10])
-                for key, table in zip(arrays["light_keys"], lights)
+                str(key): Light(table[:9], table[9], table[10]) for key, table in zip(arrays["light_keys"], lights)
             },
             sources=tuple(str(line) for line in arrays["sources"]),
         )
@@ -254,9 +247,7 @@ def _unpack_attachment(arrays: dict[str, np.ndarray], index: int, labels: np.nda
 def encode_image(image: np.ndarray, quality: int = 80) -> bytes:
     """RGB or RGBA uint8 [H,W,C] as WebP."""
     code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-    done, data = cv2.imencode(
-        ".webp", cv2.cvtColor(image, code), [cv2.IMWRITE_WEBP_QUALITY, quality]
-    )
+    done, data = cv2.imencode(".webp", cv2.cvtColor(image, code), [cv2.IMWRITE_WEBP_QUALITY, quality])
     if not done:
         raise ValueError("WebP encoding failed")
     return data.tobytes()
@@ -267,6 +258,4 @@ def decode_image(data: bytes) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError("not an image")
-    return cv2.cvtColor(
-        image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)

@@ -78,8 +78,15 @@ class PeopleRenderer:
         key = (material, pattern, printed, hidden, beard)
         if key not in self._surfaces:
             defines = {
-                "SKIN": 0, "CLOTH": 1, "ITEM": 2, "HAIR": 3, "MATERIAL": material, "PATTERN": pattern,
-                "PRINT": int(printed), "HIDDEN": hidden, "BEARD": int(beard),
+                "SKIN": 0,
+                "CLOTH": 1,
+                "ITEM": 2,
+                "HAIR": 3,
+                "MATERIAL": material,
+                "PATTERN": pattern,
+                "PRINT": int(printed),
+                "HIDDEN": hidden,
+                "BEARD": int(beard),
                 "EYE": ", ".join(f"{value:.5f}" for value in np.abs(self.pack.eyes).mean(0)),
                 "ARM_MARKS": ", ".join(f"{mark:.5f}" for mark in self._places.arm_marks),
                 "LEVEL_MARKS": ", ".join(f"{mark:.5f}" for mark in self._places.level_marks),
@@ -174,9 +181,7 @@ class PeopleRenderer:
         points = person.vertices[self.pack.proxy_vertex] @ K.T
         return points[:, :2] / np.maximum(points[:, 2:], NEAR)
 
-    def draw(
-        self, people: list[PosedPerson], intrinsics: np.ndarray, background: BackgroundSpec
-    ) -> np.ndarray:
+    def draw(self, people: list[PosedPerson], intrinsics: np.ndarray, background: BackgroundSpec) -> np.ndarray:
         """A clean picture [size,size,3] uint8 RGB; `intrinsics` [3,3] pixels, origin at the first pixel's corner."""
         context = self._context
         intrinsics = np.asarray(intrinsics, np.float64)
@@ -316,7 +321,9 @@ class PeopleRenderer:
                 covered |= self._places.inside(pack.skin.rest, garment.cut) > 0.04
         self._skin_mesh.move(vertices[pack.skin.vertex], normals[pack.skin.vertex])
         faces = pack.skin.faces
-        self._skin_mesh.draw(self._skin_program(looks), ~covered[faces].all(1) & ~hidden[pack.skin.vertex][faces].any(1))
+        self._skin_mesh.draw(
+            self._skin_program(looks), ~covered[faces].all(1) & ~hidden[pack.skin.vertex][faces].any(1)
+        )
 
     def _skin_program(self, looks: Appearance) -> moderngl.Program:
         garments = looks.garments[-HIDE_SLOTS:]
