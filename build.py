@@ -23,7 +23,7 @@ import threading
 import time
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -268,12 +268,17 @@ def files_under(folder: Path) -> list[Path]:
     )
 
 
+def engine_wheel_sources() -> list[Path]:
+    """The files that the engine's wheel is built from; training is not among them."""
+    return [ENGINE / "pyproject.toml", *files_under(ENGINE / "refit_engine"), ROOT / "LICENSE"]
+
+
 def build_engine_wheel(folder: Path) -> None:
     """Build the engine's own wheel into a folder; the same sources give the same bytes."""
     tools = tools_environment()
     with tempfile.TemporaryDirectory() as scratch:
         # From a copy, since setuptools would pack what an earlier build left in the source folder.
-        for path in (*files_under(ENGINE), ROOT / "LICENSE"):
+        for path in engine_wheel_sources():
             copy = Path(scratch, path.relative_to(ENGINE if path.is_relative_to(ENGINE) else ROOT))
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
@@ -289,7 +294,7 @@ def engine_wheel() -> Path:
 
     One run of this script sees one state of them, even when they are being edited.
     """
-    sources = [*files_under(ENGINE), ROOT / "LICENSE"]
+    sources = engine_wheel_sources()
     key = digest(*(part for path in sources for part in (str(path.relative_to(ROOT)), path.read_bytes())))
     folder = CACHE / "wheels" / key
     if not folder.exists():
@@ -481,13 +486,22 @@ def test(only: str | None, keyword: str | None) -> int:
             "OMP_NUM_THREADS": "1",
         }
 
-        def add(name: str, python: Path | str, folders: Sequence[str], wrap: Callable[[list[str]], list[str]]) -> None:
+        def add(
+            name: str,
+            python: Path | str,
+            folders: Sequence[str],
+            wrap: Callable[[list[str]], list[str]],
+            further: Mapping[str, str] | None = None,
+        ) -> None:
             report = results / f"{name}.xml"
             command = suites.pytest_command(python, [ROOT / "tests" / folder for folder in folders], report, keyword)
-            runs.append(suites.Suite(name, wrap(command), settings, report))
+            runs.append(suites.Suite(name, wrap(command), settings | dict(further or {}), report))
 
         if only in (None, "engine"):
             add("engine", engine.python, ["engine", "packaging"], wrap=list)
+        if only in (None, "training"):
+            # Training is not installed: it is used from the checkout.
+            add("training", engine.python, ["training"], wrap=list, further={"PYTHONPATH": str(ENGINE)})
         for version in TEST_BLENDERS if only in (None, "addon") else ():
             add(f"add-on in Blender {version}", bpy_environment(version).python, ["addon"], wrap=list)
         if window:
@@ -536,7 +550,7 @@ def main() -> int:
     )
     at_work.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
     tests = commands.add_parser("test", help="set up and run the whole test suite")
-    tests.add_argument("--only", choices=["engine", "addon", "gui"], help="run one part of it")
+    tests.add_argument("--only", choices=["engine", "training", "addon", "gui"], help="run one part of it")
     tests.add_argument("-k", dest="keyword", help="run the tests that match, as pytest's -k")
     soaking = commands.add_parser("soak", help="do a thousand jobs with an engine that is killed or hangs now and then")
     for name, count in SOAK.items():

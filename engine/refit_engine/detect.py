@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """People in a photo, with boxes and 17 joints: MoveNet MultiPose.
 
-The layer plan was read from the published graph (Apache-2.0); `training.convert_detector` makes the weights, and
+The layer plan was read from the published graph (Apache-2.0); `refit_training.assets.convert_detector` makes the weights, and
 docs/detection.md says why this network.
 """
 

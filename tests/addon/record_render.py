@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from refit_engine.body import BodyModel, load_body
-from refit_engine.training.poses import PoseLibrary
-from refit_engine.training.render import AssetPack, PeopleRenderer, PosedPerson
-from refit_engine.training.render.appearance import Appearance
-from refit_engine.training.render.background import BackgroundSpec
+from refit_training.poses import PoseLibrary
+from refit_training.render import AssetPack, PeopleRenderer, PosedPerson
+from refit_training.render.appearance import Appearance
+from refit_training.render.background import BackgroundSpec
 
 REFERENCE = Path(__file__).parents[1] / "data" / "opengl_render.npz"
 SIZE = 256

@@ -9,8 +9,8 @@ import pytest
 from blender_helpers import evaluated_vertices
 
 from refit_blender import api, engine
-from refit_blender.reconstruction import Options, Reconstruction
 from refit_blender.properties_boxes import set_boxes
+from refit_blender.reconstruction import Options, Reconstruction
 from refit_blender.results import JOINT_NAMES
 from refit_blender.scene import body as bodies
 from refit_blender.scene import cameras, sources

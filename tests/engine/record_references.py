@@ -36,7 +36,7 @@ def feature_samples(features: np.ndarray) -> np.ndarray:
 
 def record_blazepose(path: Path) -> None:
     from refit_engine.network.backbones.blazepose import BlazePose
-    from refit_engine.training.convert_blazepose import TfliteGraph, copy_weights, run_original
+    from refit_training.assets.convert_blazepose import TfliteGraph, copy_weights, run_original
 
     inner = copy_weights(TfliteGraph(path), BlazePose())
     said = run_original(path, sample_square(256).astype(np.float32) / 255, inner)
@@ -46,7 +46,7 @@ def record_blazepose(path: Path) -> None:
 
 
 def record_movenet(path: Path) -> None:
-    from refit_engine.training.compare_detectors import tensorflow_js
+    from refit_training.evaluation.compare_detectors import tensorflow_js
 
     run = tensorflow_js(path, "input:0", ["Identity:0"])
     people = run(sample_square(256)[None].astype(np.int32))[0][0]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import roma
 import torch
-from conftest import ScriptedDetector, ScriptedModels
+from engine_doubles import ScriptedDetector, ScriptedModels
 from refit_engine.body import LandmarkBody, load_body
 from refit_engine.camera import Intrinsics
 from refit_engine.crop import box_crop, crop_matrix, roll_rotation, transform

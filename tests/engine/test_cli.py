@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import refit_engine.fitting
-from conftest import Found, ScriptedDetector, ScriptedModels, street
+from engine_doubles import Found, ScriptedDetector, ScriptedModels, street
 from refit_engine.cli import main
 from refit_engine.images import read_photo, write_image
 from refit_engine.results import read_result

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import roma
 import torch
-from conftest import Found, ScriptedDetector, ScriptedModels, street
+from engine_doubles import Found, ScriptedDetector, ScriptedModels, street
 from refit_engine.camera import Intrinsics
 from refit_engine.errors import WeightsFileError
 from refit_engine.fitting import FitOptions, Fitter, ImageRequest
@@ -23,7 +23,6 @@ from refit_engine.fitting.confidence_model import (
     write_calibration,
 )
 from refit_engine.network.checkpoint import BUNDLED_WEIGHTS
-from refit_engine.training.calibrate import Samples, fit, predicted, reliability
 
 BOXES = np.array([(110.0, 40.0, 90.0, 170.0), (10.0, 60.0, 60.0, 120.0)])
 CAMERA = Intrinsics(np.array([[300.0, 0, 150], [0, 300, 130], [0, 0, 1]]), "scene")
@@ -101,7 +100,7 @@ def test_calibration_reaches_the_result(models, untrained_weights, photo_file):
 
 def test_bundled_calibration_was_made_for_the_bundled_weights():
     calibration = calibration_for(BUNDLED_WEIGHTS)
-    assert calibration is not None, "run refit_engine.training.calibrate for the new weights"
+    assert calibration is not None, "run refit_training.train.calibrate for the new weights"
     assert calibration.predictors == PREDICTORS
     assert len(calibration.position.joints) == 23 and len(calibration.rotation.joints) == 24
 
@@ -128,14 +127,3 @@ def test_other_files_are_no_calibration(tmp_path, content):
 def test_digest_tells_weights_apart(tmp_path, untrained_weights):
     assert file_digest(untrained_weights) != file_digest(BUNDLED_WEIGHTS)
     assert BUNDLED_CALIBRATION.exists() and MEMBERS * 0.25 == round(MEMBERS * 0.25)
-
-
-def test_fit_recovers_the_variances_that_errors_were_drawn_with():
-    rng = np.random.default_rng(4)
-    predictors = rng.uniform(-1, 1, size=(4000, 3, 2)) * (4.0, 1.0) + (1.0, -3.0)
-    std = np.exp(0.5 * (np.array([1.0, 3.0, 5.0]) + 0.4 * (predictors[..., 0] - 1) + 0.2 * (predictors[..., 1] + 3)))
-    samples = Samples(np.abs(rng.normal(size=std.shape) * std), predictors, std)
-    found = predicted(fit(samples), samples)
-    np.testing.assert_allclose(np.log(found / std), 0, atol=0.1)
-    curve = reliability(found, samples.errors)
-    np.testing.assert_allclose(curve[:, 0], curve[:, 1], rtol=0.15)

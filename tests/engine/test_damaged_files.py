@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import street, view_call
+from engine_doubles import street, view_call
 from refit_engine import protocol
 from refit_engine.body.loading import load_body
 from refit_engine.body.smpl_pickle import read_smpl_pickle

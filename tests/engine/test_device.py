@@ -3,7 +3,6 @@
 
 import pytest
 import torch
-
 from refit_engine import device
 from refit_engine.errors import DeviceError
 

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 import refit_engine.fitting
-from conftest import ScriptedDetector, ScriptedModels, street
+from engine_doubles import ScriptedDetector, ScriptedModels, street
 from refit_engine.camera import project
-from refit_engine.distortion import Distortion, undistort_image
 from refit_engine.cli import main
+from refit_engine.distortion import Distortion, undistort_image
 from refit_engine.evaluate import JOINTS, DatasetError, multiview_predictions, predictions, read_dataset
 from refit_engine.fitting import FitOptions, Fitter
 from refit_engine.fitting.job import FitJob

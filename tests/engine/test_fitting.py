@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Found, ScriptedDetector, ScriptedModels, street
+from engine_doubles import Found, ScriptedDetector, ScriptedModels, as_people, street
 from parity_rules import fake_smpl
 from picture_files import encoded, saved, with_exif
 from refit_engine.body import BodyModel, load_body
@@ -19,7 +19,7 @@ from refit_engine.camera import Intrinsics, project
 from refit_engine.crop import Crop, crop_matrix, cut, roll_rotation, transform
 from refit_engine.distortion import Distortion, undistort_box, undistort_image
 from refit_engine.errors import BodyFileError, Cancelled, DeviceError, ImageError, NoPersonFound, RefitError
-from refit_engine.fitting import FitOptions, Fitter, ImageRequest, People
+from refit_engine.fitting import FitOptions, Fitter, ImageRequest
 from refit_engine.fitting.boxes import turn_boxes
 from refit_engine.fitting.job import crop_camera
 from refit_engine.fitting.output import write_output
@@ -44,12 +44,6 @@ def fitter(models, untrained_weights):
 
 def with_options(fitter, **changes):
     return Fitter(fitter.models, replace(fitter.options, **changes), "cpu")
-
-
-def as_people(betas, *others):
-    """People of whose confidence nothing is known."""
-    unknown = np.full((len(betas), 24), np.nan)
-    return People(betas, *others, unknown, unknown)
 
 
 def posed(result, body):

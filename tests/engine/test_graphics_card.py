@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
-from conftest import SAMPLES, sample_views
+from engine_doubles import SAMPLES, sample_views
 from parity_rules import fake_smpl
 from pretended_card import pretended_card
 from refit_engine.fitting import FitOptions, Fitter, ImageRequest, Models, ViewFitter

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import roma
 import torch
-from conftest import Found, ScriptedDetector, ScriptedModels, street
+from engine_doubles import Found, ScriptedDetector, ScriptedModels, street
 from refit_engine.body import SMPL_JOINT_NAMES, BodyModel, load_body
 from refit_engine.camera import Intrinsics, camera_matrix, choose_intrinsics
 from refit_engine.evaluate import predictions
-from refit_engine.fitting import FitOptions, Fitter, ImageRequest
-from refit_engine.fitting import single
+from refit_engine.fitting import FitOptions, Fitter, ImageRequest, single
 from refit_engine.gravity import find_lines, find_up, given_up, with_found_focal
 from refit_engine.gravity.bodies import BalanceFileError, body_ups, load_network, save_network
 from refit_engine.gravity.directions import angle_deg, level_pair, pitch_roll, up_of

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import refit_engine.fitting
-from conftest import Found, ScriptedDetector, ScriptedModels
+from engine_doubles import Found, ScriptedDetector, ScriptedModels
 from refit_engine.body import load_body
 from refit_engine.cli import main
 from refit_engine.fitting import FitOptions, Fitter, ImageRequest

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import roma
 import torch
-from conftest import ScriptedDetector, ScriptedModels
+from engine_doubles import ScriptedDetector, ScriptedModels
 from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.camera import Intrinsics, project
 from refit_engine.crop import Crop, roll_rotation

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import Image, ImageCms
 from picture_files import ORIENTATION, WRITERS, encoded, picture, saved
+from PIL import Image, ImageCms
 from refit_engine.errors import ImageError
 from refit_engine.images import read_photo
 

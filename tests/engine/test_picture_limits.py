@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 from picture_files import encoded, saved
+from PIL import Image
 from refit_engine.errors import ImageError
 from refit_engine.formats import read_header
 from refit_engine.images import MAX_BYTES, MAX_PIXELS, read_photo

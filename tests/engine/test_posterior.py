@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import ScriptedDetector, ScriptedModels, street
+from engine_doubles import ScriptedDetector, ScriptedModels, street
 from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.body.points import LANDMARK_NAMES
 from refit_engine.fitting import FitOptions

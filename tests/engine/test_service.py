@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import worker_client
-from conftest import Found, ScriptedDetector, ScriptedModels, street
+from engine_doubles import Found, ScriptedDetector, ScriptedModels, street
 from refit_engine import __version__, protocol
 from refit_engine.errors import BodyFileError, Cancelled, ImageError, NoPersonFound, WeightsFileError
 from refit_engine.images import write_image

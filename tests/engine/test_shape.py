@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import Found, ScriptedDetector, ScriptedModels, street
+from engine_doubles import Found, ScriptedDetector, ScriptedModels, street
 from refit_engine.errors import ImageError
 from refit_engine.fitting import FitOptions, ImageRequest
 from refit_engine.fitting.shape import ShapeFitter, mean_shape

@@ -6,10 +6,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from conftest import SAMPLES
+from engine_doubles import SAMPLES
 from refit_engine.camera import Intrinsics
 from refit_engine.detect import Detection
-from refit_engine.fitting import Fitter, FitOptions, Models
+from refit_engine.fitting import FitOptions, Fitter, Models
 from refit_engine.fitting.square_pixels import squeezed, stretch_of, stretched
 from refit_engine.images import read_photo
 

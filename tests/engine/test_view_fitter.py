@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import cv2
 import numpy as np
 import pytest
-from conftest import ScriptedDetector, ScriptedModels, view_call
+from engine_doubles import ScriptedDetector, ScriptedModels, view_call
 from refit_engine import cli
 from refit_engine.body import BodyModel, load_body
 from refit_engine.camera import project
@@ -15,8 +15,8 @@ from refit_engine.detect import Detection
 from refit_engine.distortion import Distortion, distort_points
 from refit_engine.errors import Cancelled, ImageError, NoPersonFound, ViewsError
 from refit_engine.fitting import FitOptions, ViewFitter, ViewRequest
-from refit_engine.fitting.output import write_views_output
 from refit_engine.fitting.multiview import WorldPeople
+from refit_engine.fitting.output import write_views_output
 from refit_engine.fitting.view_fitter import _reasons, mixed_up
 from refit_engine.fitting.views import load_view
 from refit_engine.images import write_image

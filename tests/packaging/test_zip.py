@@ -3,8 +3,9 @@
 
 import zipfile
 
-import build
 import pytest
+
+import build
 
 
 @pytest.fixture(scope="module")

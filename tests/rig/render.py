@@ -3,7 +3,7 @@
 
     python -m tests.rig.render RIG [--scenes 24] [--cameras 8] [--seed 0]
 
-Runs in a Python with bpy, in the repository's root. RIG is a folder of `refit_engine.training.rig_people`. Writes a
+Runs in a Python with bpy, in the repository's root. RIG is a folder of `refit_training.render.rig_people`. Writes a
 folder of pictures per scene, and RIG/rig.json in the evaluation format: a group per scene, views cam0 ..., the cameras
 as `refit_blender.scene.cameras` reads them. Fields beside the format: `truth`, the person's file; and for cam0
 `stranger`, a second record's worth of the same camera with somebody else before it.

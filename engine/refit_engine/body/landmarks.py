@@ -17,7 +17,7 @@ from .points import LANDMARK_NAMES
 
 # The left side's distance from `landmark_ids`, in millimetres along the axes of the joint that carries the landmark
 # (at rest: left, up, front), and the spread around it. Measured on rendered people, whose bodies are known:
-#     python -m refit_engine.training.landmark_offsets FEATURES
+#     python -m refit_training.assets.landmark_offsets FEATURES
 _MEASURED: dict[str, tuple[float, float, float, float]] = {
     "nose": (0, 17, -21, 29),
     "eye_inner": (-2, 7, -18, 26),

@@ -3,7 +3,7 @@
 
 The normal matrix of the last step knows how firmly sight rays hold each joint: little across the ray of a single view,
 well where several views cross, hardly where all of them are blocked or distrusted. Two factors, measured on rendered
-scenes (`training.measure_view_confidence`), turn its deviations into the errors that really occur. Definitions of the
+scenes (`refit_training.evaluation.measure_view_confidence`), turn its deviations into the errors that really occur. Definitions of the
 deviations are those of `confidence`, but the pelvis' rotation is the one in the world. Places are ranked well (rank
 correlation with the true error 0.58 over joints), rotations hardly: points say little of turns about a limb's own axis.
 """

@@ -34,7 +34,7 @@ def average_each(landmarks: torch.Tensor, joints: Sequence[np.ndarray | None]) -
 def average(landmarks: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """Landmarks [33,3] (x, y in pixels, visibility) moved halfway to the detector's joints [17,3] that agree.
 
-    On hand-marked photographs (`training.measure_landmarks`) this brings 3 of 100 points more within a tenth of the trunk.
+    On hand-marked photographs (`refit_training.evaluation.measure_landmarks`) this brings 3 of 100 points more within a tenth of the trunk.
     """
     moved = landmarks.copy()
     near = agreeing(landmarks, joints) & (joints[:, 2] > SURE)

@@ -31,7 +31,6 @@ from .placing import stand_on_floor
 from .subject import Subject
 from .undistort import without_distortion
 
-
 _SENSOR_MM = 36.0
 
 

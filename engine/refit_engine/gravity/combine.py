@@ -28,7 +28,7 @@ class Beliefs:
     over `costly_angle`. A focal length is sure where the segments gain as much, its logarithm's standard deviation is
     at most `focal_std`, and modes with `focal_mass` of the probability agree on it.
 
-    All chosen with `training.measure_up --part choose`.
+    All chosen with `refit_training.evaluation.measure_up --part choose`.
     """
 
     pitch: tuple[float, float] = (8.0, 20.0)

@@ -25,7 +25,7 @@ class LineModel:
     A segment counts by its length: that of `unit` once, of `full` and longer ones as much as of `full`; in diagonals.
     log_focal: mean and standard deviation of the logarithm of unknown focal lengths in diagonals; focals: those tried.
     temper: what a segment's score is worth, since neighbouring segments are not independent.
-    Measured with `training.measure_up`.
+    Measured with `refit_training.evaluation.measure_up`.
     """
 
     none: float = 0.45

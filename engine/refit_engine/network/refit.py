@@ -29,8 +29,22 @@ from .geometry import (
 from .keypoints import KEYPOINT_COUNTS, LANDMARK_COUNT, KeypointKind
 from .landmark_step import landmark_step
 from .lookup import lookup, window_offsets
-from .update import BETAS, CAM, HIDDEN, POSE, STATE, STREAMS, FusedGRU, FusedRegressor, Regressor
-from .update import SingleUpdateBlock, StreamLinear, UpdateBlock, UpdateKind, streams
+from .update import (
+    BETAS,
+    CAM,
+    HIDDEN,
+    POSE,
+    STATE,
+    STREAMS,
+    FusedGRU,
+    FusedRegressor,
+    Regressor,
+    SingleUpdateBlock,
+    StreamLinear,
+    UpdateBlock,
+    UpdateKind,
+    streams,
+)
 from .vector_head import VectorHead
 
 if TYPE_CHECKING:

