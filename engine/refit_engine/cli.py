@@ -104,7 +104,12 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 def _add_solve(parser: argparse.ArgumentParser, iterations: int = 5) -> None:
     parser.add_argument("--body", type=Path, metavar="FILE", help="SMPL body, .npz or .pkl (default: the bundled one)")
-    parser.add_argument("--gender", choices=("neutral", "male", "female"), default="neutral")
+    parser.add_argument(
+        "--gender",
+        choices=("neutral", "male", "female"),
+        default="neutral",
+        help="of the bundled body, or which body of a folder with SMPL files (default: neutral)",
+    )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="ReFit weights (default: the bundled ones)")
     parser.add_argument(
         "--iterations", type=_iterations, default=iterations, metavar="T", help=f"updates (default: {iterations})"

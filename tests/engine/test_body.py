@@ -99,7 +99,7 @@ def test_markers_are_apart_and_on_many_segments(body):
     distance = np.linalg.norm(places[:, None] - places[None], axis=2) + np.eye(67)
     assert distance.min() > 0.03
     carriers = body.weights[body.marker_ids].argmax(axis=1)
-    for part in ("hip", "knee", "shoulder", "elbow", "wrist"):
+    for part in ("hip", "knee", "shoulder", "elbow", "hand"):
         assert (carriers == SMPL_JOINT_NAMES.index(f"left_{part}")).sum() >= 2, part
 
 

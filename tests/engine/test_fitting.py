@@ -195,6 +195,15 @@ def test_smpl_body_of_the_user_stands_where_the_followed_body_stood(fitter, phot
     np.testing.assert_allclose(result.betas, transfer_betas(load_body(), bundled.betas, smpl), atol=1e-4)
 
 
+def test_bundled_body_of_a_sex_is_followed_itself(fitter, photo_file, tmp_path, monkeypatch):
+    for variable in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    result, _ = with_options(fitter, gender="female").reconstruct(ImageRequest(photo_file))
+    female = load_body(gender="female")
+    assert result.body_kind == "bundled_female" and result.body_file == str(female.file)
+    np.testing.assert_allclose(posed(result, female).vertices, result.vertices_cam, atol=2e-5)
+
+
 def test_known_smpl_shape_is_kept_and_followed(fitter, photo_file, smpl_file):
     betas = np.linspace(-1, 1, 10).astype(np.float32)
     result, _ = with_options(fitter, body=smpl_file, betas=betas).reconstruct(ImageRequest(photo_file))

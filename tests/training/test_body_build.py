@@ -3,26 +3,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from refit_engine.body import SMPL_JOINT_NAMES, SMPL_PARENTS
+from refit_training.assets.body_hands import FingerBones, relax_hands
 from refit_training.assets.body_points import mirror_map
 from refit_training.assets.body_rest import (
     BoneEnds,
     bone_to_joint_weights,
+    lengthen_forearms,
     place_joints,
     pose_joints,
     t_pose_rotations,
     unskin,
 )
+from refit_training.assets.body_shapes import ShapeSpace, aligned, as_tall_as, packed_difference
+from refit_training.assets.body_weights import WeightedMesh, shift_to_joints, weight_plane
 
 MIDLINE = {
     "spine05": ((0, 0.17, 0.01), (0, 0.25, -0.03)),
     "spine04": ((0, 0.25, -0.03), (0, 0.33, -0.01)),
+    "spine03": ((0, 0.33, -0.01), (0, 0.41, -0.01)),
     "spine02": ((0, 0.41, -0.01), (0, 0.56, -0.02)),
     "spine01": ((0, 0.56, -0.02), (0, 0.75, 0.01)),
     "neck01": ((0, 0.75, 0.01), (0, 0.78, 0.02)),
     "neck02": ((0, 0.78, 0.02), (0, 0.82, 0.03)),
+    "neck03": ((0, 0.82, 0.03), (0, 0.84, 0.05)),
+    "head": ((0, 0.84, 0.05), (0, 1.0, 0.05)),
+    "jaw": ((0, 0.85, 0.06), (0, 0.77, 0.12)),
 }
 # Arms hang sideways with bent elbows, palms half inwards, feet turned in: nothing is as in a T-pose.
 LEFT = {
@@ -138,3 +148,125 @@ def test_a_lopsided_mesh_has_no_mirror_map():
     np.testing.assert_array_equal(mirror, np.roll(np.arange(40), 20))
     with pytest.raises(ValueError, match="symmetry"):
         mirror_map(left)
+
+
+def test_forearms_grow_and_carry_the_hands_along(t_pose):
+    _, _, after = t_pose
+    longer = lengthen_forearms(after, after)
+    names = ("left_elbow", "left_wrist", "left_hand", "left_knee")
+    elbow, wrist, hand, knee = (SMPL_JOINT_NAMES.index(name) for name in names)
+    before, now = (np.linalg.norm(joints[0, wrist] - joints[0, elbow]) for joints in (after, longer))
+    assert 1.05 * before < now < 1.15 * before
+    np.testing.assert_allclose(longer[:, hand] - longer[:, wrist], after[:, hand] - after[:, wrist], atol=1e-12)
+    np.testing.assert_array_equal(longer[:, [elbow, knee]], after[:, [elbow, knee]])
+
+
+def hand_bones() -> BoneEnds:
+    """A flat left hand that points to the left, palm down, fingers spread; and its mirror image."""
+    bones = {"wrist.L": ((0.0, 0, 0), (0.02, 0, 0))}
+    for number, side in enumerate((0.04, 0.015, -0.015, -0.04), start=1):
+        bones[f"metacarpal{number}.L"] = ((0.02, 0, side / 2), (0.1, 0, side))
+    for finger, (x, z, slope) in enumerate(
+        ((0.03, 0.05, 0.8), (0.1, 0.04, 0.3), (0.1, 0.015, 0.05), (0.1, -0.015, -0.2), (0.1, -0.04, -0.4)), start=1
+    ):
+        for part in range(3):
+            ends = [(x + step * 0.03, 0, z + step * 0.03 * slope) for step in (part, part + 1)]
+            bones[f"finger{finger}-{part + 1}.L"] = tuple(ends)
+    both = {name[:-1] + "R": tuple((-x, y, z) for x, y, z in ends) for name, ends in bones.items()} | bones
+    places = np.array(list(both.values()), float)
+    return BoneEnds(tuple(both), places[None, :, 0], places[None, :, 1])
+
+
+def test_fingers_curl_towards_the_palm_and_close_up():
+    flat = hand_bones()
+    bones = FingerBones(flat.labels, np.arange(len(flat.labels)), np.eye(len(flat.labels)))
+    skin, relaxed = relax_hands(flat.tails, flat, bones)
+    np.testing.assert_allclose(skin, relaxed.tails, atol=1e-12)
+    for finger in range(2, 6):
+        tip, joint = relaxed.at(f"finger{finger}-3.L", "tail"), relaxed.at(f"finger{finger}-2.L", "tail")
+        assert tip[0, 1] < joint[0, 1] < 0
+        lengths = [
+            np.linalg.norm(ends.at(f"finger{finger}-3.L", "tail") - ends.at(f"finger{finger}-3.L", "head"))
+            for ends in (flat, relaxed)
+        ]
+        assert lengths[0] == pytest.approx(lengths[1])
+    spread = [ends.at("finger2-3.L", "tail")[0, 2] - ends.at("finger5-3.L", "tail")[0, 2] for ends in (flat, relaxed)]
+    assert 0.08 < spread[1] < spread[0] - 0.03
+    for label in flat.labels:
+        if label.endswith(".L"):
+            mirrored = relaxed.at(label[:-1] + "R", "tail") * [-1, 1, 1]
+            np.testing.assert_allclose(relaxed.at(label, "tail"), mirrored, atol=1e-12)
+
+
+def test_weights_move_to_the_joints_along_a_limb():
+    """A leg of tubes whose weights go over 3 cm below the knee."""
+    joints = np.tile([0.0, 2.0, 0.0], (24, 1))  # trunk and arms are far away
+    for part, height in (("hip", 0.0), ("knee", -0.4), ("ankle", -0.8), ("foot", -0.84)):
+        for side, sign in (("left", 1), ("right", -1)):
+            joints[SMPL_JOINT_NAMES.index(f"{side}_{part}")] = (0.1 * sign, height, 0.1 if part == "foot" else 0.0)
+    heights, angles = np.meshgrid(np.linspace(0.2, -0.9, 111), np.linspace(0, 2 * np.pi, 24, endpoint=False))
+    tube = np.column_stack([0.1 + 0.05 * np.cos(angles.ravel()), heights.ravel(), 0.05 * np.sin(angles.ravel())])
+    vertices = np.concatenate([tube, tube * [-1, 1, 1]])
+    weights = np.zeros((len(vertices), 24))
+    for side, rows in (("left", slice(0, len(tube))), ("right", slice(len(tube), None))):
+        for part, middle in (("hip", 0.0), ("knee", -0.43), ("ankle", -0.8)):
+            over = np.clip((middle - tube[:, 1]) / 0.06 + 0.5, 0, 1)
+            index = SMPL_JOINT_NAMES.index(f"{side}_{part}")
+            weights[rows, index] = over
+            weights[rows, SMPL_PARENTS[index]] -= over
+    weights[:, 0] += 1
+    count = len(vertices)
+    edges = np.column_stack([np.arange(count - 1), np.arange(1, count)])
+    mesh = WeightedMesh(vertices, edges, np.ones(count), np.ones(count, bool), joints)
+    down = np.array([0.0, -1.0, 0.0])
+    assert weight_plane("left_knee", down, vertices, weights, joints, mesh.areas) == pytest.approx(0.03, abs=0.003)
+    shifted = shift_to_joints(mesh, weights)
+    for joint in ("left_hip", "left_knee", "left_ankle", "right_knee"):
+        assert weight_plane(joint, down, vertices, shifted, joints, mesh.areas) == pytest.approx(0, abs=0.004), joint
+    np.testing.assert_allclose(shifted.sum(axis=1), 1, atol=1e-9)
+
+
+def random_space(seed: int) -> ShapeSpace:
+    random = np.random.default_rng(seed)
+    scale = 0.05 / np.arange(1, 11)
+    space = ShapeSpace(
+        random.uniform(-0.5, 0.5, (50, 3)),
+        random.standard_normal((50, 3, 10)) * scale,
+        random.standard_normal((24, 3)) * 0.1,
+        random.standard_normal((24, 3, 10)) * scale,
+    )
+    top, bottom = space.v_template[:, 1].argmax(), space.v_template[:, 1].argmin()
+    space.shapedirs[top, 1, 0], space.shapedirs[bottom, 1, 0] = 0.05, -0.05
+    return space
+
+
+def test_betas_of_a_turned_space_mean_again_what_they_meant():
+    space = random_space(0)
+    turn, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((10, 10)))
+    turned = replace(space, shapedirs=space.shapedirs @ turn, joint_shapedirs=space.joint_shapedirs @ turn)
+    back = aligned(turned, space, np.ones(50))
+    np.testing.assert_allclose(back.shapedirs, space.shapedirs, atol=1e-12)
+    np.testing.assert_allclose(back.joint_shapedirs, space.joint_shapedirs, atol=1e-12)
+
+
+def test_zero_moves_along_height_alone():
+    space, other = random_space(0), random_space(2)
+    moved = as_tall_as(space, other)
+    change = (moved.v_template - space.v_template).ravel()
+    along = space.shapedirs[..., 0].ravel()
+    assert abs(change @ along) == pytest.approx(np.linalg.norm(change) * np.linalg.norm(along))
+    top, bottom = space.v_template[:, 1].argmax(), space.v_template[:, 1].argmin()
+    height = moved.v_template[top, 1] - moved.v_template[bottom, 1]
+    assert height == pytest.approx(np.ptp(other.v_template[:, 1]))
+
+
+def test_a_sex_is_kept_to_a_half_of_its_steps():
+    space, neutral = random_space(0), random_space(3)
+    steps, sizes = packed_difference(space, neutral)
+    assert steps.dtype == np.int8 and steps.shape == (11, 3, 50)
+    given_back = steps.T * sizes
+    np.testing.assert_allclose(given_back[..., 0] + neutral.v_template, space.v_template, atol=0.51 * sizes[0])
+    for beta in range(10):
+        stored = neutral.shapedirs[..., beta].astype(np.float16)
+        error = np.abs(given_back[..., 1 + beta] + stored - space.shapedirs[..., beta])
+        assert error.max() <= 0.51 * sizes[1 + beta]

@@ -17,7 +17,7 @@ class BodyData:
     """A body in SMPL's format. Rest frame: Y up, facing +Z, +X the body's left, metres.
 
     Attributes:
-        name: "bundled", or the stem of the file that it was read from.
+        name: "bundled", "bundled_male", "bundled_female", or the stem of the file that it was read from.
         kind: whose shape space and markers it has.
         file: the npz with these arrays, under these names.
         v_template: ``[V, 3]`` mean body in the T-pose.
@@ -51,6 +51,11 @@ class BodyData:
     uv: np.ndarray | None = None
     uv_faces: np.ndarray | None = None
     landmark_ids: np.ndarray | None = None
+
+    @property
+    def shape_space(self) -> str:
+        """Whose betas these are: "smpl", or the name of one of the bundled bodies."""
+        return self.name if self.kind == "bundled" else self.kind
 
     def joints_linear(self) -> tuple[np.ndarray, np.ndarray]:
         """Rest joints of the mean body ``[24, 3]`` and their directions per beta ``[24, 3, 10]``."""

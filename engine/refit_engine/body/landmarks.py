@@ -17,6 +17,7 @@ from .points import LANDMARK_NAMES
 
 # The left side's distance from `landmark_ids`, in millimetres along the axes of the joint that carries the landmark
 # (at rest: left, up, front), and the spread around it. Measured on rendered people, whose bodies are known:
+# (for hip, knee and elbow on a body with other joints, whose places are taken off here)
 #     python -m refit_training.assets.landmark_offsets FEATURES
 _MEASURED: dict[str, tuple[float, float, float, float]] = {
     "nose": (0, 17, -21, 29),
@@ -26,13 +27,13 @@ _MEASURED: dict[str, tuple[float, float, float, float]] = {
     "ear": (-25, 6, 11, 29),
     "mouth": (-9, 16, -14, 29),
     "shoulder": (-20, -2, 27, 53),
-    "elbow": (-2, -2, 24, 42),
+    "elbow": (-1, -2, 21, 42),
     "wrist": (4, -10, -2, 32),
     "pinky": (-24, -17, 24, 34),
     "index": (-24, -14, -20, 24),
     "thumb": (5, 7, -27, 26),
-    "hip": (2, 42, 2, 47),
-    "knee": (0, -14, -15, 47),
+    "hip": (27, 35, 2, 47),
+    "knee": (1, 21, -14, 47),
     "ankle": (4, 6, 16, 37),
     "heel": (-1, -22, 26, 53),
     "foot_index": (-11, -12, -51, 58),

@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +45,12 @@ _ARRAYS = (
     "marker_ids",
     "landmark_ids",
 )
+# How the bundled male and female bodies differ from the neutral one: in whole steps [11, 3, V], template first.
+_SEX_ARRAYS = tuple(
+    f"{sex}_{name}"
+    for sex in ("male", "female")
+    for name in ("difference", "steps", "joint_template", "joint_shapedirs")
+)
 MAX_BYTES = 1 << 29
 """What an SMPL file's arrays may take: ten times as much as the official ones with 300 betas."""
 _INDICES = ("parents", "faces", "uv_faces", "marker_ids", "landmark_ids")
@@ -59,35 +66,59 @@ _SMPL_FILE_NAMES: dict[str, tuple[str, ...]] = {
 def load_body(path: Path | None = None, gender: Gender = "neutral") -> BodyData:
     """Reads the bundled body, or one in SMPL's format.
 
-    An SMPL file is converted once, to an npz with this package's names in the user's cache folder;
-    ``BodyData.file`` is that npz.
+    An SMPL file, and the bundled male or female body, is converted once, to an npz with this package's
+    names in the user's cache folder; ``BodyData.file`` is that npz.
 
     Args:
         path: ``.npz`` or ``.pkl`` file; or a folder, where the gender picks the file (SMPL_NEUTRAL.pkl,
             or the name that SMPL's download gives it); None for the bundled body.
-        gender: used for folders only.
+        gender: of the bundled body, or of the one in a folder; a single file has its own.
 
     Raises:
         BodyFileError: no such file, not a body in SMPL's format, or not safe to read.
     """
-    if path is None:
+    if path is None and gender == "neutral":
         return _body(_read_npz(BUNDLED_BODY), BUNDLED_BODY, BUNDLED_BODY.name)
+    if path is None:
+        return _converted_once(BUNDLED_BODY, f"bundled_{gender}", lambda: _of_sex(_read_npz(BUNDLED_BODY), gender))
     path = _find(Path(path), gender)
     arrays = _read_npz(path) if path.suffix.lower() == ".npz" else None
     if arrays is not None and "parents" in arrays:
         return _body(arrays, path, path.name)
-    converted = _cache_folder() / f"{path.stem}-{_fingerprint(path)}-{_CONVERSION}.npz"
+
+    def convert() -> dict[str, np.ndarray]:
+        given = read_smpl_pickle(path) if arrays is None else arrays
+        return {"name": np.array(path.stem), "kind": np.array("smpl"), **_from_smpl(given, path.name)}
+
+    return _converted_once(path, path.stem, convert)
+
+
+def _converted_once(path: Path, stem: str, convert: Callable[[], dict[str, np.ndarray]]) -> BodyData:
+    """The body that a file was converted to before, or is now."""
+    converted = _cache_folder() / f"{stem}-{_fingerprint(path)}-{_CONVERSION}.npz"
     if converted.exists():
         try:
             return _body(_read_npz(converted), converted, path.name)
         except BodyFileError as error:  # cut off by a power cut, say
             log.warning("Converting %s again: %s", path, error)
-    arrays = read_smpl_pickle(path) if arrays is None else arrays
-    arrays = {"name": np.array(path.stem), "kind": np.array("smpl"), **_from_smpl(arrays, path.name)}
+    arrays = convert()
     body = _body(arrays, converted, path.name)
     log.info("Keeping %s as %s", path, converted)
     _write(converted, arrays)
     return body
+
+
+def _of_sex(arrays: dict[str, np.ndarray], sex: str) -> dict[str, np.ndarray]:
+    """The bundled male or female body, from the differences to the neutral one that the file keeps."""
+    difference = arrays[f"{sex}_difference"].T * arrays[f"{sex}_steps"]
+    own = {
+        "name": np.array(f"bundled_{sex}"),
+        "v_template": arrays["v_template"] + difference[..., 0],
+        "shapedirs": (arrays["shapedirs"] + difference[..., 1:]).astype(np.float16),
+        "joint_template": arrays[f"{sex}_joint_template"],
+        "joint_shapedirs": arrays[f"{sex}_joint_shapedirs"],
+    }
+    return {name: value for name, value in arrays.items() if name not in _SEX_ARRAYS} | own
 
 
 def _find(path: Path, gender: Gender) -> Path:
@@ -107,7 +138,7 @@ def _find(path: Path, gender: Gender) -> Path:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        return read_npz(path, frozenset((*_ARRAYS, *SMPL_ARRAYS, "name", "kind")), MAX_BYTES)
+        return read_npz(path, frozenset((*_ARRAYS, *_SEX_ARRAYS, *SMPL_ARRAYS, "name", "kind")), MAX_BYTES)
     except NpzError as error:
         raise BodyFileError(f"{path.name} is no readable body file: {error}.") from error
 

@@ -24,7 +24,7 @@ from .height import HeightError, checked_height
 class FitOptions:
     """What a whole job has in common.
 
-    body: an SMPL file, None for the bundled body; gender: which one, where the file leaves it open.
+    body: an SMPL file, None for the bundled body; gender: of the bundled body, or which one of a folder with SMPL files.
     weights: a ReFit weights file, None for the bundled ones.
     betas: [10] a known shape of that body, kept at every iteration; None to estimate it.
     height: metres that the person measures standing, of several people the largest in the picture; None to estimate it.

@@ -144,7 +144,7 @@ class Fitter(FitJob):
             on_floor=ground.on_floor,
             joint_names=tuple(SMPL_JOINT_NAMES),
             body_name=subject.result_body.data.name,
-            body_kind=subject.result_body.data.kind,
+            body_kind=subject.result_body.data.shape_space,
             body_file=subject.result_body.file,
             weights_name=subject.network.name,
             iterations=self.options.iterations,

@@ -185,7 +185,7 @@ class ViewFitter(FitJob):
             confidence="off" if np.isnan(people.joint_std_mm).all() else "calibrated",
             joint_names=tuple(SMPL_JOINT_NAMES),
             body_name=subject.result_body.data.name,
-            body_kind=subject.result_body.data.kind,
+            body_kind=subject.result_body.data.shape_space,
             body_file=subject.result_body.file,
             weights_name=subject.network.name,
             iterations=self.options.iterations,

@@ -13,47 +13,51 @@ from refit_engine.body.joints import SMPL_JOINT_NAMES, SMPL_PARENTS
 
 Anchor = tuple[float, str, str]  # weight, bone, "head" or "tail"
 
-# Joints as affine combinations of bone ends. Hips, spine and collars of MakeHuman sit
-# elsewhere than SMPL's; the mixtures bring them to the same fraction of body height.
+# Joints as affine combinations of bone ends, which bring them to SMPL's shares of body and limbs.
 _MIDLINE_ANCHORS: dict[str, tuple[Anchor, ...]] = {
-    "pelvis": ((0.8, "spine05", "head"), (0.2, "spine05", "tail")),
-    "spine1": ((0.57, "spine04", "head"), (0.43, "spine04", "tail")),
-    "spine2": ((0.89, "spine02", "head"), (0.11, "spine02", "tail")),
-    "spine3": ((0.5, "spine02", "head"), (0.5, "spine02", "tail")),
-    "neck": ((0.15, "spine01", "head"), (0.85, "neck01", "head")),
-    "head": ((0.5, "neck02", "head"), (0.5, "neck02", "tail")),
+    "pelvis": ((1.37, "spine05", "head"), (-0.185, "upperleg02.L", "head"), (-0.185, "upperleg02.R", "head")),
+    "spine1": ((0.07, "spine04", "head"), (0.93, "spine03", "head")),
+    "spine2": ((0.63, "spine02", "head"), (0.37, "spine02", "tail")),
+    "spine3": (
+        (0.55, "spine02", "head"),
+        (0.05, "spine02", "tail"),
+        (0.2, "clavicle.L", "head"),
+        (0.2, "clavicle.R", "head"),
+    ),
+    "neck": ((0.93, "neck01", "head"), (0.07, "neck02", "tail")),
+    "head": ((0.36, "neck03", "head"), (0.44, "head", "head"), (0.2, "jaw", "tail")),
 }
 _SIDE_ANCHORS: dict[str, tuple[Anchor, ...]] = {
-    # A tenth of the other side moves the hip joint inwards.
+    # A fifth of the other side moves the hip joint inwards.
     "hip": (
-        (0.45, "upperleg01.L", "head"),
-        (0.45, "upperleg02.L", "head"),
-        (0.05, "upperleg01.R", "head"),
-        (0.05, "upperleg02.R", "head"),
+        (0.428, "upperleg01.L", "head"),
+        (0.372, "upperleg02.L", "head"),
+        (0.107, "upperleg01.R", "head"),
+        (0.093, "upperleg02.R", "head"),
     ),
-    "knee": ((1.0, "lowerleg01.L", "head"),),
+    "knee": ((0.925, "lowerleg01.L", "head"), (0.075, "foot.L", "head")),
     "ankle": ((1.0, "foot.L", "head"),),
     "foot": (
-        (0.15, "foot.L", "head"),
+        (0.12, "foot.L", "head"),
         (0.25, "toe1-1.L", "head"),
-        (0.2, "toe2-1.L", "head"),
-        (0.2, "toe3-1.L", "head"),
-        (0.2, "toe4-1.L", "head"),
+        (0.21, "toe2-1.L", "head"),
+        (0.21, "toe3-1.L", "head"),
+        (0.21, "toe4-1.L", "head"),
     ),
     "collar": (
-        (0.32, "clavicle.L", "head"),
-        (0.42, "upperarm01.L", "head"),
-        (0.26, "spine01", "head"),
+        (0.56, "clavicle.L", "head"),
+        (0.38, "upperarm01.L", "head"),
+        (0.06, "spine01", "head"),
     ),
     "shoulder": ((1.0, "upperarm01.L", "head"),),
     "elbow": ((1.0, "lowerarm01.L", "head"),),
     "wrist": ((1.0, "wrist.L", "head"),),
     "hand": (
-        (0.1, "wrist.L", "head"),
-        (0.225, "metacarpal1.L", "tail"),
-        (0.225, "metacarpal2.L", "tail"),
-        (0.225, "metacarpal3.L", "tail"),
-        (0.225, "metacarpal4.L", "tail"),
+        (0.16, "wrist.L", "head"),
+        (0.21, "metacarpal1.L", "tail"),
+        (0.21, "metacarpal2.L", "tail"),
+        (0.21, "metacarpal3.L", "tail"),
+        (0.21, "metacarpal4.L", "tail"),
     ),
 }
 
@@ -61,14 +65,13 @@ _SIDE_ANCHORS: dict[str, tuple[Anchor, ...]] = {
 _MIDLINE_CARRIERS: dict[str, dict[str, float]] = {
     "root": {"pelvis": 1.0},
     "spine05": {"pelvis": 1.0},
-    "spine04": {"pelvis": 0.4, "spine1": 0.6},
     "spine03": {"spine1": 1.0},
-    "spine02": {"spine2": 0.5, "spine3": 0.5},
+    "spine02": {"spine2": 1.0},
     "breast.L": {"spine3": 1.0},
     "breast.R": {"spine3": 1.0},
     "spine01": {"spine3": 1.0},
     "neck01": {"neck": 1.0},
-    "neck03": {"head": 1.0},
+    "head": {"head": 1.0},
 }
 _SIDE_CARRIERS: dict[str, str] = {
     "upperleg01": "hip",
@@ -92,6 +95,8 @@ _LEFT_REST_DIRECTIONS: dict[str, tuple[float, float, float]] = {
 }
 _FOOT_YAW = np.deg2rad(10.0)  # toes outwards
 _PALM_DOWN = np.array([0.0, -1.0, 0.0])
+# MakeHuman's forearms are shorter than SMPL's by this share of theirs.
+_FOREARM_LENGTHENING = 0.09
 
 
 @dataclass(frozen=True)
@@ -268,3 +273,18 @@ def unskin(
     blended = blended.reshape(*vertices.shape, 4)
     offsets = vertices - blended[..., 3]
     return np.linalg.solve(blended[..., :3], offsets[..., None])[..., 0]
+
+
+def lengthen_forearms(joints: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """T-posed points ``[N, P, 3]`` after their forearms are stretched to SMPL's share; what is beyond moves along.
+
+    Args:
+        joints: ``[N, 24, 3]`` before the stretch.
+    """
+    moved = points.copy()
+    for side in ("left", "right"):
+        elbow, wrist = (joints[:, None, SMPL_JOINT_NAMES.index(f"{side}_{part}")] for part in ("elbow", "wrist"))
+        forearm = wrist - elbow
+        share = ((points - elbow) * forearm).sum(-1) / (forearm**2).sum(-1)
+        moved += _FOREARM_LENGTHENING * np.clip(share, 0, 1)[..., None] * forearm
+    return moved

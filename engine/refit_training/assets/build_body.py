@@ -17,29 +17,46 @@ import numpy as np
 import torch
 from anny.shape_distribution import SimpleShapeDistribution
 from refit_engine.body import BUNDLED_BODY
-from refit_engine.body.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, mirrored_name
+from refit_engine.body.joints import SMPL_JOINT_NAMES, SMPL_PARENTS
 from refit_engine.body.points import LANDMARK_NAMES, MARKER_NAMES
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from .body_hands import FingerBones, finger_bones, relax_hands
 from .body_points import Template, choose_landmarks, choose_markers, mirror_map
 from .body_rest import (
     BoneEnds,
     bone_to_joint_weights,
+    lengthen_forearms,
     place_joints,
     pose_joints,
     t_pose_rotations,
     unskin,
 )
+from .body_shapes import (
+    BETAS,
+    ShapeSpace,
+    aligned,
+    as_tall_as,
+    joint_regressor,
+    linear_space,
+    mirrored_joints,
+    packed_difference,
+    shape_space,
+    symmetric,
+    vertex_areas,
+)
+from .body_weights import WeightedMesh, shift_to_joints
 
-BETAS = 10
+BOTH_SEXES = torch.distributions.Beta(*torch.tensor([0.4, 0.4], dtype=torch.float64))
+SEXES = {"male": 0.0, "female": 1.0 - 1e-6}
+# Adults whose mean shape the weights are shifted on.
+WEIGHT_SAMPLES = 200
 MAX_INFLUENCES = 6
 ADULT_YEARS = (18.0, 75.0)
 # Skin weights are stored in this many steps: exact in float16, and rows still sum to one.
 WEIGHT_STEPS = 1024
-REGRESSOR_VERTICES = 800
-REGRESSOR_RIDGE = 1e-7
 # anny has Z up and faces -Y.
 _FROM_ANNY = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 # Points beside the joints that markers and landmarks refer to: bone, its end, joint that carries it.
@@ -73,14 +90,14 @@ class Sample:
     anchors: dict[str, np.ndarray]
 
 
-def sample_adults(model: anny.Anny, weights: np.ndarray, count: int, seed: int) -> Sample:
-    """Draws adults of both sexes evenly, age, height, weight and muscles as ``anny`` spreads them."""
+def sample_adults(
+    model: anny.Anny, weights: np.ndarray, count: int, seed: int, sex: torch.distributions.Distribution = BOTH_SEXES
+) -> Sample:
+    """Draws adults whose sex (0 male, 1 female) is spread as given, age, height, weight and muscles as in ``anny``."""
     torch.manual_seed(seed)
-    distribution = SimpleShapeDistribution(
-        model,
-        torch.distributions.Uniform(*torch.tensor(ADULT_YEARS, dtype=model.dtype)),
-        torch.distributions.Beta(*torch.tensor([0.4, 0.4], dtype=model.dtype)),
-    )
+    ages = torch.distributions.Uniform(*torch.tensor(ADULT_YEARS, dtype=model.dtype))
+    distribution = SimpleShapeDistribution(model, ages, sex)
+    bones = finger_bones(tuple(model.bone_labels), model.vertex_bone_weights.numpy(), model.vertex_bone_indices.numpy())
     vertices = np.empty((count, len(weights), 3), np.float32)
     joints = np.empty((count, len(SMPL_JOINT_NAMES), 3))
     anchors = {name: np.empty((count, 3)) for name in _FURTHER_ANCHORS}
@@ -88,31 +105,56 @@ def sample_adults(model: anny.Anny, weights: np.ndarray, count: int, seed: int) 
     coefficients = model.get_phenotype_blendshape_coefficients(**phenotypes)
     for start in tqdm(range(0, count, 25), desc="adults", unit="batch"):
         part = slice(start, min(start + 25, count))
-        rest = model.get_rest_model(coefficients[part])
-        heads, tails = (rest[f"rest_bone_{end}"].numpy() @ _FROM_ANNY.T for end in ("heads", "tails"))
-        ends = BoneEnds(tuple(model.bone_labels), heads, tails)
-        before = place_joints(ends)
-        rotations = t_pose_rotations(before, ends)
-        after = pose_joints(before, rotations)
-        after -= after[:, :1]
-        joints[part] = after
-        vertices[part] = unskin(rest["rest_vertices"].numpy() @ _FROM_ANNY.T, weights, before, rotations, after)
-        for name, (bone, end, joint) in _FURTHER_ANCHORS.items():
-            carrier = SMPL_JOINT_NAMES.index(joint)
-            offset = ends.at(bone, end) - before[:, carrier]
-            turned = np.einsum("nij,nj->ni", rotations[:, carrier], offset)
-            anchors[name][part] = after[:, carrier] + turned
+        batch = _t_posed(model, model.get_rest_model(coefficients[part]), weights, bones)
+        vertices[part], joints[part] = batch.vertices, batch.joints
+        for name, places in batch.anchors.items():
+            anchors[name][part] = places
     return Sample(vertices, joints, anchors)
 
 
-def joint_skin_weights(model: anny.Anny) -> np.ndarray:
-    """Skin weights ``[V, 24]``: the bones' weights summed per joint, at most six, in exact steps."""
-    shares = bone_to_joint_weights(tuple(model.bone_labels), tuple(model.bone_parents))
-    weights = np.einsum(
-        "vk,vkj->vj",
-        model.vertex_bone_weights.numpy(),
-        shares[model.vertex_bone_indices.numpy()],
+def _t_posed(model: anny.Anny, rest: dict[str, torch.Tensor], weights: np.ndarray, bones: FingerBones) -> Sample:
+    """The bodies of MakeHuman's rest model in the T-pose."""
+    heads, tails = (rest[f"rest_bone_{end}"].numpy() @ _FROM_ANNY.T for end in ("heads", "tails"))
+    skin, ends = relax_hands(
+        rest["rest_vertices"].numpy() @ _FROM_ANNY.T, BoneEnds(tuple(model.bone_labels), heads, tails), bones
     )
+    before = place_joints(ends)
+    rotations = t_pose_rotations(before, ends)
+    after = pose_joints(before, rotations)
+    after -= after[:, :1]
+    vertices = unskin(skin, weights, before, rotations, after)
+    anchors = {}
+    for name, (bone, end, joint) in _FURTHER_ANCHORS.items():
+        carrier = SMPL_JOINT_NAMES.index(joint)
+        offset = ends.at(bone, end) - before[:, carrier]
+        turned = np.einsum("nij,nj->ni", rotations[:, carrier], offset)
+        anchors[name] = lengthen_forearms(after, (after[:, carrier] + turned)[:, None])[:, 0]
+    return Sample(lengthen_forearms(after, vertices), lengthen_forearms(after, after), anchors)
+
+
+def bone_skin_weights(model: anny.Anny) -> np.ndarray:
+    """Skin weights ``[V, 24]``: the bones' weights summed per joint."""
+    shares = bone_to_joint_weights(tuple(model.bone_labels), tuple(model.bone_parents))
+    return np.einsum("vk,vkj->vj", model.vertex_bone_weights.numpy(), shares[model.vertex_bone_indices.numpy()])
+
+
+def joint_skin_weights(model: anny.Anny, skin: np.ndarray, seed: int) -> np.ndarray:
+    """Skin weights ``[V, 24]`` that go over at the joints, at most six a vertex, in exact steps."""
+    weights = bone_skin_weights(model)
+    faces = model.faces.numpy()
+    adults = sample_adults(model, weights, WEIGHT_SAMPLES, seed)
+    mean = adults.vertices.mean(axis=0, dtype=np.float64)
+    mirror, joint_mirror = mirror_map(mean), mirrored_joints()
+    mean = symmetric(mean, mirror)
+    joints = symmetric(adults.joints.mean(axis=0), joint_mirror)
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    mesh = WeightedMesh(mean, edges, vertex_areas(mean, faces), skin, joints)
+    shifted = shift_to_joints(mesh, weights)
+    return _limited((shifted + shifted[mirror][:, joint_mirror]) / 2)
+
+
+def _limited(weights: np.ndarray) -> np.ndarray:
+    """Weights ``[V, 24]`` with at most six a vertex, in exact steps."""
     keep = np.argsort(-weights, axis=1, kind="stable")[:, :MAX_INFLUENCES]
     limited = np.zeros_like(weights)
     np.put_along_axis(limited, keep, np.take_along_axis(weights, keep, 1), 1)
@@ -123,13 +165,6 @@ def joint_skin_weights(model: anny.Anny) -> np.ndarray:
     return steps / WEIGHT_STEPS
 
 
-def vertex_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """A third of the area of the triangles around each vertex, ``[V]``, square metres."""
-    corners = vertices[faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    return np.bincount(faces.ravel(), np.repeat(area / 6, 3), minlength=len(vertices))
-
-
 def outer_skin(vertex_count: int, faces: np.ndarray) -> np.ndarray:
     """Vertices ``[V]`` bool of the largest connected part: not eyes, tongue and teeth."""
     edges = (faces.ravel(), np.roll(faces, 1, axis=1).ravel())
@@ -138,111 +173,54 @@ def outer_skin(vertex_count: int, faces: np.ndarray) -> np.ndarray:
     return part == np.bincount(part).argmax()
 
 
-def shape_space(vertices: np.ndarray, areas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components of the bodies, by surface area.
-
-    Args:
-        vertices: ``[N, V, 3]``.
-        areas: ``[V]``.
-
-    Returns:
-        Betas of the samples ``[N, 10]``, uncorrelated, of unit variance, the first growing with
-        height; share of the variance that each component holds ``[10]``.
-    """
-    weighted = ((vertices - vertices.mean(axis=0)) * np.sqrt(areas)[:, None].astype(np.float32)).reshape(
-        len(vertices), -1
-    )
-    variances, vectors = np.linalg.eigh((weighted @ weighted.T).astype(np.float64))
-    betas = vectors[:, ::-1][:, :BETAS] * np.sqrt(len(vertices))
-    heights = np.ptp(vertices[:, :, 1], axis=1)
-    # Signs: taller first; the others so that the largest samples are positive (any fixed rule).
-    signs = np.sign((betas**3).sum(axis=0))
-    signs[0] = np.sign(np.corrcoef(betas[:, 0], heights)[0, 1])
-    return betas * signs, variances[::-1][:BETAS] / variances.sum()
-
-
-def linear_in_betas(values: np.ndarray, betas: np.ndarray) -> np.ndarray:
-    """Least-squares directions ``[..., 10]`` of values ``[N, ...]`` (betas uncorrelated, mean zero)."""
-    flat = (values - values.mean(axis=0)).reshape(len(values), -1)
-    return (flat.T @ (betas / len(betas))).reshape(*values.shape[1:], BETAS)
-
-
-def joint_regressor(
-    vertices: np.ndarray,
-    shapedirs: np.ndarray,
-    joints: np.ndarray,
-    joint_shapedirs: np.ndarray,
-    usable: np.ndarray,
-) -> np.ndarray:
-    """Rows that give each joint from the shaped template, for every betas, ``[24, V]``.
-
-    Ridge regression on the nearest vertices, pulled towards their mean. Non-negative rows, as in
-    SMPL, cannot follow joints that move against the skin (3.5 mm mean error, 44 mm worst).
-    """
-    shapes = np.concatenate([vertices[..., None], shapedirs], axis=2)
-    targets = np.concatenate([joints[..., None], joint_shapedirs], axis=2)
-    rows = np.zeros((len(joints), len(vertices)))
-    candidates = np.flatnonzero(usable)
-    even = 1.0 / REGRESSOR_VERTICES
-    for joint, target in enumerate(targets):
-        distance = np.linalg.norm(vertices[candidates] - joints[joint], axis=1)
-        near = candidates[np.argsort(distance, kind="stable")[:REGRESSOR_VERTICES]]
-        # One equation per axis of the template and of each direction, and the sum of the row.
-        system = np.vstack([shapes[near].reshape(len(near), -1).T, np.ones(len(near))])
-        missing = np.append(target.ravel(), 1.0) - system.sum(axis=1) * even
-        normal = system.T @ system + REGRESSOR_RIDGE * np.eye(len(near))
-        rows[joint, near] = even + np.linalg.solve(normal, system.T @ missing)
-    return rows
-
-
-def _mirror_joints() -> np.ndarray:
-    return np.array([SMPL_JOINT_NAMES.index(mirrored_name(name)) for name in SMPL_JOINT_NAMES])
-
-
-def symmetric(values: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Mean of points or directions ``[P, 3, ...]`` and their mirror image about X = 0."""
-    flip = np.array([-1.0, 1.0, 1.0]).reshape(3, *([1] * (values.ndim - 2)))
-    return (values + values[mirror] * flip) / 2
+def _space_of_sex(
+    model: anny.Anny,
+    weights: np.ndarray,
+    samples: int,
+    seed: int,
+    sex: float,
+    mirror: np.ndarray,
+    areas: np.ndarray,
+) -> ShapeSpace:
+    """The shapes of the adults of one sex, their betas in order of variance."""
+    only = torch.distributions.Uniform(*torch.tensor([sex, sex + 1e-6], dtype=model.dtype))
+    adults = sample_adults(model, weights, samples, seed, only)
+    betas, _ = shape_space(adults.vertices, areas)
+    return linear_space(adults.vertices, adults.joints, betas, mirror)
 
 
 def build(samples: int, seed: int) -> tuple[dict[str, np.ndarray], str]:
     """The arrays of ``body.npz`` and a report of how exact they are."""
     model = anny.Anny(rig="makehuman", topology="anny")
     faces = model.faces.numpy()
-    weights = joint_skin_weights(model)
+    skin = outer_skin(len(model.vertex_bone_weights), faces)
+    weights = joint_skin_weights(model, skin, seed)
     adults = sample_adults(model, weights, samples, seed)
 
     mean = adults.vertices.mean(axis=0, dtype=np.float64)
-    mirror = mirror_map(mean)
-    joint_mirror = _mirror_joints()
-    betas, variances = shape_space(adults.vertices, vertex_areas(mean, faces))
-    v_template = symmetric(mean, mirror).astype(np.float32)
-    shapedirs = symmetric(linear_in_betas(adults.vertices, betas), mirror).astype(np.float16)
-    joint_template = symmetric(adults.joints.mean(axis=0), joint_mirror).astype(np.float32)
-    joint_shapedirs = symmetric(linear_in_betas(adults.joints, betas), joint_mirror).astype(np.float32)
-    skin = outer_skin(len(v_template), faces)
-    regressor = joint_regressor(
-        v_template.astype(np.float64),
-        shapedirs.astype(np.float64),
-        joint_template.astype(np.float64),
-        joint_shapedirs.astype(np.float64),
-        skin,
-    ).astype(np.float32)
+    mirror, areas = mirror_map(mean), vertex_areas(mean, faces)
+    betas, variances = shape_space(adults.vertices, areas)
+    neutral = linear_space(adults.vertices, adults.joints, betas, mirror)
+    sexes = {}
+    for sex, value in SEXES.items():
+        own = _space_of_sex(model, weights, samples, seed, value, mirror, areas)
+        sexes[sex] = as_tall_as(aligned(own, neutral, areas), neutral)
+    regressor = joint_regressor([neutral, *sexes.values()], skin).astype(np.float32)
 
     anchors = {name: positions.mean(axis=0) for name, positions in adults.anchors.items()}
-    anchors |= dict(zip(SMPL_JOINT_NAMES, joint_template.astype(np.float64), strict=True))
-    template = Template(v_template.astype(np.float64), weights, skin, anchors, mirror)
+    anchors |= dict(zip(SMPL_JOINT_NAMES, neutral.joint_template, strict=True))
+    template = Template(neutral.v_template, weights, skin, anchors, mirror)
     arrays = {
         "name": np.array("bundled"),
         "kind": np.array("bundled"),
-        "v_template": v_template,
-        "shapedirs": shapedirs,
+        "v_template": neutral.v_template.astype(np.float32),
+        "shapedirs": neutral.shapedirs.astype(np.float16),
         "weights": weights.astype(np.float16),
         "J_regressor": regressor,
         "parents": np.array(SMPL_PARENTS, np.int32),
         "faces": faces.astype(np.int32),
-        "joint_template": joint_template,
-        "joint_shapedirs": joint_shapedirs,
+        "joint_template": neutral.joint_template.astype(np.float32),
+        "joint_shapedirs": neutral.joint_shapedirs.astype(np.float32),
         "uv": model.texture_coordinates.numpy().astype(np.float32),
         "uv_faces": model.face_texture_coordinate_indices.numpy().astype(np.int32),
         "marker_ids": choose_markers(template).astype(np.int32),
@@ -250,6 +228,14 @@ def build(samples: int, seed: int) -> tuple[dict[str, np.ndarray], str]:
         "landmark_ids": choose_landmarks(template).astype(np.int32),
         "landmark_names": np.array(LANDMARK_NAMES),
     }
+    for sex, space in sexes.items():
+        difference, steps = packed_difference(space, neutral)
+        arrays |= {
+            f"{sex}_difference": difference,
+            f"{sex}_steps": steps,
+            f"{sex}_joint_template": space.joint_template.astype(np.float32),
+            f"{sex}_joint_shapedirs": space.joint_shapedirs.astype(np.float32),
+        }
     return arrays, report(arrays, adults, betas, variances)
 
 

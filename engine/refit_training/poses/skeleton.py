@@ -5,6 +5,7 @@ Frame of the rest pose: Y up, facing +Z, +X is the body's left, arms level (T-po
 """
 
 import numpy as np
+from refit_engine.body import load_body
 from refit_engine.body.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, mirrored_name
 
 __all__ = [
@@ -29,36 +30,7 @@ LEFT_RIGHT_SWAP = np.array([SMPL_JOINT_NAMES.index(mirrored_name(name)) for name
 _LEVELS = ([1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12, 13, 14], [15, 16, 17], [18, 19], [20, 21], [22, 23])
 
 # The bundled body of average shape, metres: poses are rotations and go with every body, so this is near enough to all.
-_CENTRE = {
-    0: (0, 0, 0),
-    3: (0, 0.094, -0.025),
-    6: (0, 0.229, -0.02),
-    9: (0, 0.278, -0.024),
-    12: (0, 0.497, 0.003),
-    15: (0, 0.575, 0.017),
-}
-_LEFT = {
-    1: (0.089, -0.075, 0.008),
-    4: (0.12, -0.41, 0.004),
-    7: (0.106, -0.842, -0.044),
-    10: (0.127, -0.884, 0.076),
-    13: (0.081, 0.412, 0.008),
-    16: (0.175, 0.428, 0.019),
-    18: (0.431, 0.415, -0.005),
-    20: (0.662, 0.423, -0.007),
-    22: (0.752, 0.428, -0.01),
-}
-
-
-def _rest_joints() -> np.ndarray:
-    rest = np.zeros((JOINT_COUNT, 3))
-    for joint, position in {**_CENTRE, **_LEFT}.items():
-        rest[joint] = position
-        rest[LEFT_RIGHT_SWAP[joint]] = np.multiply(position, (-1, 1, 1))
-    return rest
-
-
-REST_JOINTS = _rest_joints()
+REST_JOINTS = load_body().joints_linear()[0].astype(np.float64)
 
 # A bone runs from its joint to this one. Joints of the trunk are aligned by orientation, not by bone.
 LIMB_BONES = {1: 4, 2: 5, 4: 7, 5: 8, 7: 10, 8: 11, 16: 18, 17: 19, 18: 20, 19: 21, 20: 22, 21: 23}

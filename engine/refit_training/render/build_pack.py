@@ -180,7 +180,7 @@ def body_parts(body: BodyData) -> dict[str, np.ndarray]:
     joints, _ = body.joints_linear()
     hand = weights[:, 22:24].sum(1) + weights[:, 20:22].sum(1) > 0.85
     head = joints[15]
-    face = (weights[:, 15] > 0.5) & (template[:, 2] > head[2] + 0.02) & (template[:, 1] < head[1] + 0.13)
+    face = (weights[:, 15] > 0.5) & (template[:, 2] > head[2] - 0.01) & (template[:, 1] < head[1] + 0.115)
     return {"hand": hand, "face": face}
 
 

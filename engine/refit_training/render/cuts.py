@@ -22,8 +22,8 @@ class BodyPlaces:
             float(height[[7, 8]].mean()),
             float(height[[4, 5]].mean()),
             float(height[[1, 2]].mean()) - 0.05,
-            float(height[3]) + 0.04,
-            float(height[12]) + 0.02,
+            float(height[3]) + 0.005,
+            float(height[12]) - 0.015,
             float(top),
         ]
 
