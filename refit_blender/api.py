@@ -20,7 +20,7 @@ from . import engine
 from .calibration.world import Axis
 from .calibration_import import import_rig
 from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
-from .engine_job import Device, EngineJob, Gender, JobFolder, Options, People
+from .engine_job import Device, EngineJob, Gender, JobFolder, Options, People, body_kind
 from .errors import RefitError, SourceError, sentence
 from .jobs import EngineInfo
 from .person_addition import PersonAddition, find_reconstruction
@@ -66,7 +66,8 @@ def reconstruct(
     """Reconstruct the people of a picture: a matching camera and a rigged body for each, in the current scene.
 
     The first person stands at the 3D cursor. focal: in pixels; by default from the photo's EXIF data. boxes:
-    [[x, y, w, h], ...] in pixels, instead of detection. betas [10]: keep this shape. height: metres that the person, or
+    [[x, y, w, h], ...] in pixels, instead of detection. body: SMPL file; gender: of the bundled body, or which one of a
+    folder with SMPL files. betas [10]: keep this shape. height: metres that the person, or
     the largest of several, measures standing. update: pose the bodies that the picture, or another one of its numbered
     sequence, gave before, and key them at the current frame. pack: keep the picture in the blend file. keep: a folder
     for `result.npz` and `overlay.png`.
@@ -227,15 +228,16 @@ def fit_shape(
     return _run(job, None, on_progress)
 
 
-def shape_of(rig: str, body: str | Path | None = None) -> list[float]:
+def shape_of(rig: str, body: str | Path | None = None, gender: Gender = "neutral") -> list[float]:
     """The shape [10] of a ReFit body in the scene, for `betas` of a job with the same body model.
 
-    rig: name of its armature object; body: the SMPL file of that job, if it uses one. Raises SourceError.
+    rig: name of its armature object; body: the SMPL file of that job, if it uses one; gender: of the bundled body
+    otherwise. Raises SourceError.
     """
     found = bpy.context.scene.objects.get(rig)
     if found is None:
         raise SourceError(f"The scene has no object “{rig}”.")
-    return bodies.shape_of(found, "smpl" if body else "bundled").tolist()
+    return bodies.shape_of(found, body_kind(body, gender)).tolist()
 
 
 def engine_info() -> EngineInfo:

@@ -75,7 +75,7 @@ class CameraFit(EngineJob):
         self.name = name
         self.views = tuple(views)
         self._frame = scene.frame_current
-        known = known_views(scene, views, "smpl" if options.body else "bundled") if update else None
+        known = known_views(scene, views, options.body_kind) if update else None
         self._number = known.number if known else None
         if known and len(known.bodies) == 1 and known.frames != [self._frame]:
             (rig,) = known.bodies.values()

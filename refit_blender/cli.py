@@ -104,7 +104,12 @@ def _add_engine_options(command: argparse.ArgumentParser, iterations: int) -> No
     command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
     command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
     command.add_argument("--body", type=Path, metavar="FILE", help="SMPL file (default: the bundled body)")
-    command.add_argument("--gender", choices=("neutral", "male", "female"), default="neutral")
+    command.add_argument(
+        "--gender",
+        choices=("neutral", "male", "female"),
+        default="neutral",
+        help="of the bundled body, or which body of a folder with SMPL files (default: neutral)",
+    )
     command.add_argument(
         "--height", type=float, metavar="M", help="metres that the person, or the largest of several, measures standing"
     )
@@ -208,7 +213,7 @@ def _job_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
         **_engine_options(options),
         "people": options.people,
-        "betas": api.shape_of(options.shape_of, options.body) if options.shape_of else None,
+        "betas": api.shape_of(options.shape_of, options.body, options.gender) if options.shape_of else None,
         "keep": options.keep,
     }
 

@@ -29,7 +29,15 @@ People = Literal["all", "largest"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Gender = Literal["neutral", "male", "female"]
 
+BUNDLED_KINDS: dict[str, Gender] = {"bundled": "neutral", "bundled_male": "male", "bundled_female": "female"}
+"""The kinds of bundled bodies, as results name them, and their genders; the other kind is "smpl"."""
+
 DEVICES = {"cpu": "the CPU", "cuda": "the GPU", "mps": "the GPU"}
+
+
+def body_kind(body: str | Path | None, gender: Gender) -> str:
+    """The kind that results of a body file, or of the bundled body of that gender, have."""
+    return "smpl" if body else next(kind for kind, own in BUNDLED_KINDS.items() if own == gender)
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Options:
     """What the engine shall do with a picture, or with the pictures of several cameras.
 
     people: whom to take, or boxes: [[x, y, w, h], ...] in pixels of a single picture. body: SMPL file, or None for
-    the bundled body; weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. height:
+    the bundled body; gender: of the bundled body, or which one of a folder with SMPL files. weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. height:
     metres that the person, or the largest of several, measures standing. overlay: draw one, too. confidence: say how
     far each joint may be off. Raises SourceError where something that should be numbers is not.
     """
@@ -66,6 +74,11 @@ class Options:
             checked["height"] = checked_number(self.height, "The height")
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def body_kind(self) -> str:
+        """Whose shapes the job finds."""
+        return body_kind(self.body, self.gender)
 
     def parameters(self) -> dict[str, Any]:
         """As the engine's methods want them; the boxes belong to a picture and are not among them."""

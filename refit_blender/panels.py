@@ -119,7 +119,7 @@ class REFIT_PT_body(RefitPanel, bpy.types.Panel):
         layout.prop(settings, "body")
         if settings.body == "FILE":
             layout.prop(settings, "body_path")
-            layout.prop(settings, "gender")
+        layout.prop(settings, "gender")
         layout.prop(settings, "fixed_shape")
         row = layout.row()
         row.enabled = settings.fixed_shape is None

@@ -73,8 +73,7 @@ def photo_job(
     context: bpy.types.Context, source: Source, options: Options, folder: Path, *, update: bool, pack: bool
 ) -> EngineJob:
     """Start the job for a picture: an update of what it gave before, if that is wanted and there, or a new one."""
-    kind = "smpl" if options.body else "bundled"
-    known = recognition.known_photo(context.scene, source, kind, context.active_object) if update else None
+    known = recognition.known_photo(context.scene, source, options.body_kind, context.active_object) if update else None
     if known:
         return PhotoUpdate(context, known, source, options, folder)
     return PhotoJob(source, options, folder, pack=pack)

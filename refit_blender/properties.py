@@ -18,7 +18,7 @@ from bpy.props import (
 )
 
 from . import session
-from .engine_job import Options
+from .engine_job import Options, body_kind
 from .errors import SourceError
 from .properties_boxes import RefitBox
 from .scene import cameras, sources
@@ -125,7 +125,7 @@ class RefitSettings(bpy.types.PropertyGroup):
     body_path: StringProperty(name="File", description="Body file in SMPL format, .pkl or .npz", subtype="FILE_PATH")
     gender: EnumProperty(
         name="Gender",
-        description="Which body of an SMPL file for several genders",
+        description="The bundled body's, or which body of a folder with SMPL files",
         items=(
             ("NEUTRAL", "Neutral", "The neutral body"),
             ("MALE", "Male", "The male body"),
@@ -233,12 +233,13 @@ class RefitSettings(bpy.types.PropertyGroup):
     def _options(self, iterations: int, boxes: list[list[int]] | None = None) -> Options:
         if self.body == "FILE" and not self.body_path:
             raise SourceError("No body file is chosen.")
-        kind = "bundled" if self.body == "BUNDLED" else "smpl"
+        body, gender = _path(self.body_path) if self.body == "FILE" else None, self.gender.lower()
+        kind = body_kind(body, gender)
         return Options(
             people="largest" if self.people == "LARGEST" else "all",
             boxes=boxes,
-            body=_path(self.body_path) if self.body == "FILE" else None,
-            gender=self.gender.lower(),
+            body=body,
+            gender=gender,
             weights=_path(self.weights_path) if self.weights_path else None,
             betas=shape_of(self.fixed_shape, kind) if self.fixed_shape else None,
             height=None if self.fixed_shape else self._height(),

@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from .engine_job import EngineJob, Options, Summary, counted, floats
+from .engine_job import BUNDLED_KINDS, EngineJob, Options, Summary, counted, floats
 from .errors import EngineProtocolError, SourceError
 from .reconstruction import image_parameters
 from .results import BETAS, MAX_BETA, read_body
@@ -93,8 +93,8 @@ def shape_from_pictures(sources: Sequence[Source], options: Options, folder: Pat
         if name in ("body", "gender", "weights", "iterations", "device")
     }
     parameters["images"] = [image_parameters(source, options) for source in sources]
-    kind = "smpl" if options.body else "bundled"
-    return ShapeFit(parameters, [source.picture.name for source in sources], ("picture", "pictures"), kind, folder)
+    names = [source.picture.name for source in sources]
+    return ShapeFit(parameters, names, ("picture", "pictures"), options.body_kind, folder)
 
 
 def shape_from_bodies(rigs: Sequence[bpy.types.Object], folder: Path) -> ShapeFit:
@@ -103,7 +103,12 @@ def shape_from_bodies(rigs: Sequence[bpy.types.Object], folder: Path) -> ShapeFi
         raise SourceError(problem)
     shapes = floats([current_betas(rig) for rig in rigs])
     kind = rigs[0].get("refit_body_kind", "bundled")
-    parameters = {"shapes": shapes, "body": None if kind == "bundled" else str(body_file(rigs[0]))}
+    bundled = kind in BUNDLED_KINDS
+    parameters = {
+        "shapes": shapes,
+        "body": None if bundled else str(body_file(rigs[0])),
+        "gender": BUNDLED_KINDS[kind] if bundled else "neutral",
+    }
     return ShapeFit(parameters, [rig.name for rig in rigs], ("body", "bodies"), kind, folder)
 
 

@@ -144,7 +144,12 @@ def shape_of(rig: bpy.types.Object, kind: str) -> np.ndarray:
         raise SourceError(f"Object “{rig.name}” is no ReFit body.")
     own = rig.get("refit_body_kind", kind)
     if own != kind:
-        names = {"bundled": "the bundled body", "smpl": "an SMPL body"}
+        names = {
+            "bundled": "the neutral bundled body",
+            "bundled_male": "the male bundled body",
+            "bundled_female": "the female bundled body",
+            "smpl": "an SMPL body",
+        }
         raise SourceError(
             f"“{rig.name}” is {names.get(own, own)}: its shape means nothing to {names[kind]}, choose that in Body first."
         )

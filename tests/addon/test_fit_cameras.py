@@ -281,9 +281,22 @@ def test_shape_of_another_body_model_is_refused(engine_for_cameras):
     first["refit_body_kind"] = "smpl"
     bpy.context.scene.refit.fixed_shape = first
     with pytest.raises(
-        RuntimeError, match="“cameras person 1” is an SMPL body: its shape means nothing to the bundled body"
+        RuntimeError, match="“cameras person 1” is an SMPL body: its shape means nothing to the neutral bundled body"
     ):
         bpy.ops.refit.fit_cameras()
+
+
+def test_shape_of_another_sex_is_refused(engine_for_cameras):
+    (first,) = fit()
+    first["refit_body_kind"] = "bundled_male"
+    bpy.context.scene.refit.fixed_shape = first
+    with pytest.raises(RuntimeError, match="is the male bundled body: its shape means nothing to the neutral bundled"):
+        bpy.ops.refit.fit_cameras()
+    bpy.context.scene.refit.gender = "MALE"
+    fit()
+    asked = engine_for_cameras.request()
+    assert asked["gender"] == "male" and asked["body"] is None
+    np.testing.assert_allclose(asked["betas"], first["refit_betas"][:], atol=1e-6)
 
 
 def test_box_is_refused(engine_for_cameras):

@@ -97,6 +97,20 @@ def test_bodies_of_different_models_have_no_shape_in_common(engine_for_shapes, p
     assert not bpy.ops.refit.shape_from_bodies.poll()
 
 
+def test_shape_of_bodies_is_of_their_own_sex(engine_for_shapes, photo, preferences):
+    preferences.next_press = "NEW"
+    bpy.context.scene.refit.image_path = str(photo)
+    for _ in range(2):
+        bpy.ops.refit.reconstruct()
+    for rig in [item for item in bpy.context.scene.objects if bodies.is_rig(item)]:
+        rig["refit_body_kind"] = "bundled_female"
+        rig.select_set(True)
+    assert bpy.ops.refit.shape_from_bodies() == {"FINISHED"}
+    asked = engine_for_shapes.request()
+    assert asked["gender"] == "female" and asked["body"] is None
+    assert bpy.context.view_layer.objects.active["refit_body_kind"] == "bundled_female"
+
+
 @pytest.mark.parametrize("betas", [BETAS[:4], [float("nan")] * 10])
 def test_answer_that_is_no_shape_is_refused(engine_for_shapes, tmp_path, betas):
     prepare(engine_for_shapes, betas=betas)

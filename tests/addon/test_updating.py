@@ -174,6 +174,14 @@ def test_another_photo_is_another_reconstruction(photo, install_fake, tmp_path):
     assert len(reconstructions.in_scene(bpy.context.scene)) == 2 and known.frames == [1]
 
 
+def test_another_sex_is_another_reconstruction(photo, install_fake):
+    fake = install_fake()
+    first = press(photo)
+    again = press(photo, 2, gender="FEMALE")
+    assert fake.request()["gender"] == "female"
+    assert again.collection != first.collection and len(reconstructions.in_scene(bpy.context.scene)) == 2
+
+
 def test_next_picture_of_a_sequence_belongs_to_it_at_another_frame(photo, install_fake, tmp_path):
     install_fake()
     pictures = [tmp_path / f"walk_{number:03d}.png" for number in (1, 9, 5)]
