@@ -61,7 +61,7 @@ def test_betas_of_a_height_are_the_nearest_ones():
 @pytest.mark.parametrize("height", [0.4, 1.1, 1.75, 2.5])
 def test_every_height_is_met(height):
     betas = betas_of_height(load_body(), np.zeros(10), height)
-    assert standing_height(load_body(), betas) == pytest.approx(height, abs=1e-4)
+    assert standing_height(load_body(), betas) == pytest.approx(height, abs=2e-4)
 
 
 @pytest.mark.parametrize("own_file", [False, True], ids=["bundled", "smpl"])
