@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
-from .device import is_out_of_memory
-from .errors import WeightsFileError
+from .movenet import JOINT_NAMES, JOINTS, OUTPUT_STRIDE, Pyramid, load_weights
 
 __all__ = ["JOINT_NAMES", "Detection", "MoveNet", "PersonDetector"]
 
 WEIGHTS = Path(__file__).parent / "data" / "detector_movenet.safetensors"
 STRIDE = 32
-OUTPUT_STRIDE = 4
 FIRST_LOOK = 256
 """Pixels of the longer side that the network sees, as published; a multiple of STRIDE. Large people fall apart at
 higher resolutions."""
@@ -44,15 +41,6 @@ SEEN_JOINT = 0.127
 BOX_STEP = 1 / 16  # pixels
 OVERLAP = 0.5
 """Intersection over union above which two boxes are one person."""
-
-# fmt: off
-JOINT_NAMES = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-    "right_ankle",
-)
-# fmt: on
-JOINTS = len(JOINT_NAMES)
 
 
 @dataclass(frozen=True)
@@ -80,51 +68,6 @@ class Detection:
         return hip, hip + LIMB_ENDS * max(reach, trunk) * up
 
 
-class Conv(nn.Conv2d):
-    """Convolution with TensorFlow's SAME padding of even sizes: a stride of 2 pads behind the image only."""
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int = 1,
-        stride: int = 1,
-        groups: int = 1,
-        bias: bool = True,
-        activation: Literal["relu6", "relu", "none"] = "relu6",
-    ) -> None:
-        padding = kernel // 2 if stride == 1 else 0
-        super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
-        self.activation = activation
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = super().forward(F.pad(x, (0, 1, 0, 1)) if self.stride[0] == 2 else x)
-        if self.activation == "relu6":
-            return x.clamp_(0, 6)
-        return x.relu_() if self.activation == "relu" else x
-
-
-class InvertedResidual(nn.Module):
-    """MobileNetV2's block: sixfold expansion, depthwise 3×3, linear projection."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        width = 6 * inputs
-        self.expand = Conv(inputs, width)
-        self.depthwise = Conv(width, width, kernel=3, stride=stride, groups=width)
-        self.project = Conv(width, outputs, activation="none")
-        self.residual = stride == 1 and inputs == outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.project(self.depthwise(self.expand(x)))
-        return y.add_(x) if self.residual else y
-
-
-def separable(inputs: int, outputs: int) -> nn.Sequential:
-    depthwise = Conv(inputs, inputs, kernel=3, groups=inputs, bias=False, activation="none")
-    return nn.Sequential(depthwise, Conv(inputs, outputs, activation="relu"))
-
-
 class Maps(NamedTuple):
     """What MoveNet says per cell of 4×4 pixels; lengths in cells, y before x. [B, channels, H/4, W/4]."""
 
@@ -142,45 +85,15 @@ class Maps(NamedTuple):
     """17×2: from here to the exact joint."""
 
 
-class MoveNet(nn.Module):
-    """Image [B,3,H,W] in 0..255, RGB, sides multiples of 32, to maps of stride 4."""
+class MoveNet(Pyramid):
+    """MultiPose: image [B,3,H,W] in 0..255, RGB, sides multiples of 32, to maps of stride 4. MobileNetV2 of width 1.5."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            Conv(3, 48, kernel=3, stride=2), Conv(48, 48, kernel=3, groups=48), Conv(48, 24, activation="none")
-        )
-        # (channels, blocks, stride): MobileNetV2 of width 1.5, without its first block.
-        plan = ((40, 2, 2), (48, 3, 2), (96, 4, 2), (144, 3, 1), (240, 3, 2), (480, 1, 1))
-        self.stages = nn.ModuleList()
-        channels = 24
-        for outputs, count, stride in plan:
-            first = InvertedResidual(channels, outputs, stride)
-            self.stages.append(nn.Sequential(first, *(InvertedResidual(outputs, outputs, 1) for _ in range(count - 1))))
-            channels = outputs
-        self.top = nn.Sequential(Conv(480, 1280), Conv(1280, 64, activation="none"))
-        widths = (64, 32, 24)
-        self.laterals = nn.ModuleList(
-            Conv(inputs, width, activation="none") for inputs, width in zip((96, 48, 40), widths, strict=True)
-        )
-        self.merges = nn.ModuleList(
-            separable(width, after) for width, after in zip(widths, (*widths[1:], 24), strict=True)
-        )
         sizes = Maps(1, 2, 2, JOINTS, 2 * JOINTS, 2 * JOINTS)._asdict()
-        self.heads = nn.ModuleDict(
-            {name: nn.Sequential(separable(24, 96), Conv(96, size, activation="none")) for name, size in sizes.items()}
-        )
+        super().__init__((48, 24), (40, 48, 96, 144, 240, 480), sizes)
 
     def forward(self, image: Tensor) -> Maps:
-        x = self.stem(image * (2 / 255) - 1)
-        skips = []
-        for stage in self.stages:
-            x = stage(x)
-            skips.append(x)
-        x = self.top(x)
-        for lateral, merge, skip in zip(self.laterals, self.merges, (skips[2], skips[1], skips[0]), strict=True):
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = merge(x.add_(lateral(skip)))
+        x = self.features(image)
         maps = Maps(**{name: head(x) for name, head in self.heads.items()})
         return maps._replace(centre=maps.centre.sigmoid(), joint=maps.joint.sigmoid())
 
@@ -229,15 +142,7 @@ class PersonDetector:
     def __init__(self, device: torch.device | str = "cpu", weights: Path = WEIGHTS) -> None:
         self.device = torch.device(device)
         self.network = MoveNet()
-        try:
-            with safe_open(weights, framework="pt") as file:
-                state = {name: file.get_tensor(name).float() for name in file.keys()}
-            self.network.load_state_dict(state)
-        except (OSError, RuntimeError, SafetensorError) as error:
-            if is_out_of_memory(error):
-                raise
-            raise WeightsFileError(f"{weights.name} does not hold the weights of the person detector.") from error
-        self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        load_weights(self.network, weights, "the person detector", self.device)
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """People in an RGB image [H,W,3] uint8, the most certain first; boxes are clipped to the image."""

@@ -96,7 +96,7 @@ def test_backbone_output(run, published):
 
 
 def test_keypoint_maps(run, published):
-    close(run[1].keypoint_maps, published["corr"])
+    close(run[1].keypoint_maps[..., ::8, ::8], published["corr_sub"])
 
 
 def test_every_estimate(run, published):

