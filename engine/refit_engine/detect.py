@@ -34,8 +34,6 @@ PART = 0.7
 """A small person with this share of the box inside another's is taken for a part of that one."""
 CANDIDATES = 32
 THRESHOLD = 0.15
-LIMB_ENDS = 1.08
-"""Hands, feet and the top of the head lie this much further from the hips than the joints do."""
 SEEN_JOINT = 0.127
 """The published graph rates a person by the joints above this score (the number is its own)."""
 BOX_STEP = 1 / 16  # pixels
@@ -53,19 +51,6 @@ class Detection:
     bbox_xywh: tuple[float, float, float, float]
     score: float
     joints: np.ndarray
-
-    def circle(self) -> tuple[np.ndarray, np.ndarray]:
-        """Middle of the hips [2], and the point [2] where the circle around the body lies in the trunk's direction.
-
-        What BlazePose's landmarks 33 and 34 tell of an upright crop, for any way in which the body is turned.
-        """
-        points, seen = self.joints[:, :2].astype(np.float64), self.joints[:, 2] > SEEN_JOINT
-        hip = points[[JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]].mean(axis=0)
-        neck = points[[JOINT_NAMES.index("left_shoulder"), JOINT_NAMES.index("right_shoulder")]].mean(axis=0)
-        reach = np.linalg.norm(points[seen] - hip, axis=1).max(initial=0.0)
-        trunk = float(np.linalg.norm(neck - hip))
-        up = (neck - hip) / trunk if trunk > 0 else np.array([0.0, -1.0])
-        return hip, hip + LIMB_ENDS * max(reach, trunk) * up
 
 
 class Maps(NamedTuple):

@@ -54,9 +54,10 @@ class Conv(nn.Conv2d):
         padding = kernel // 2 if stride == 1 else 0
         super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
         self.activation = activation
+        self.pads_behind = stride == 2
 
     def forward(self, x: Tensor) -> Tensor:
-        x = super().forward(F.pad(x, (0, 1, 0, 1)) if self.stride[0] == 2 else x)
+        x = super().forward(F.pad(x, (0, 1, 0, 1)) if self.pads_behind else x)
         if self.activation == "relu6":
             return x.clamp_(0, 6)
         return x.relu_() if self.activation == "relu" else x

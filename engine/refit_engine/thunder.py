@@ -9,12 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .movenet import JOINTS, OUTPUT_STRIDE, Pyramid, load_weights
+from .network.packed import can_pack, pack_convolutions
 
-__all__ = ["CROP", "Thunder", "ThunderMaps", "decode", "load_thunder"]
+__all__ = ["CROP", "SecondEye", "Thunder", "ThunderMaps", "decode"]
 
 WEIGHTS = Path(__file__).parent / "data" / "movenet_thunder.safetensors"
 CROP = 256
@@ -72,8 +74,20 @@ def decode(maps: ThunderMaps) -> Tensor:
     return torch.cat([places.flip(-1) * OUTPUT_STRIDE, maps.joint.flatten(2).gather(2, best[..., None])], -1)
 
 
-def load_thunder(device: torch.device | str = "cpu", weights: Path = WEIGHTS) -> Thunder:
-    """The frozen network with the bundled weights. Raises WeightsFileError if they do not fit."""
-    network = Thunder()
-    load_weights(network, weights, "MoveNet Thunder", device)
-    return network
+class SecondEye:
+    """Looks at crops of one person; loads the bundled weights (or `weights`) once. Raises WeightsFileError if they do not fit."""
+
+    def __init__(self, device: torch.device | str = "cpu", weights: Path = WEIGHTS) -> None:
+        self.device = torch.device(device)
+        self.network = Thunder()
+        load_weights(self.network, weights, "MoveNet Thunder", device)
+        if self.device.type == "cpu" and can_pack():
+            with torch.inference_mode():
+                pack_convolutions(self.network, lambda: self.network(torch.zeros(1, 3, CROP, CROP)))
+
+    def look(self, crop: np.ndarray) -> np.ndarray:
+        """Joints [17,3] in an RGB crop [256,256,3] uint8: x, y in its pixels, score 0…1."""
+        batch = torch.from_numpy(crop).to(self.device).permute(2, 0, 1)[None].float()
+        with torch.inference_mode():
+            joints = decode(self.network(batch.contiguous(memory_format=torch.channels_last)))
+        return joints[0].double().cpu().numpy()

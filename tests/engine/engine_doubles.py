@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An untrained compact network, photos, and a detector that says what it is told."""
+"""An untrained compact network, photos, and a detector and a second eye that say what they are told."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def untrained_weights(tmp_path_factory) -> Path:
 
 
 class Found(NamedTuple):
-    """What a detector says of one person, who leans a little."""
+    """What a detector says of one person."""
 
     bbox_xywh: tuple[float, float, float, float]
     score: float
@@ -50,9 +50,18 @@ class Found(NamedTuple):
     def joints(self) -> np.ndarray:
         return np.zeros((17, 3))
 
-    def circle(self) -> tuple[np.ndarray, np.ndarray]:
-        x, y, w, h = self.bbox_xywh
-        return np.array([x + w / 2, y + h / 2]), np.array([x + 0.6 * w, y])
+
+STANDING = np.array([[128, 40], [133, 35], [123, 35], [139, 38], [117, 38], [150, 70], [106, 70], [156, 102], [100, 102],
+                     [158, 132], [98, 132], [142, 134], [114, 134], [143, 178], [113, 178], [144, 222], [112, 222]])  # fmt: skip
+"""Joints [17,2] of somebody who fills a crop, in pixels."""
+
+
+class ScriptedEye:
+    """Sees somebody who leans a little in the middle of every crop."""
+
+    def look(self, crop: np.ndarray) -> np.ndarray:
+        lean = np.array([[0.97, 0.24], [-0.24, 0.97]])
+        return np.column_stack([(STANDING - 128) @ lean + 128, np.full(17, 0.8)])
 
 
 class ScriptedDetector:
@@ -66,7 +75,7 @@ class ScriptedDetector:
 
 
 class ScriptedModels(Models):
-    """Real models but for the detector."""
+    """Real models but for the detector and the second eye."""
 
     def __init__(self, detector: ScriptedDetector) -> None:
         super().__init__()
@@ -74,6 +83,9 @@ class ScriptedModels(Models):
 
     def detector(self, device: torch.device) -> ScriptedDetector:
         return self._detector
+
+    def second_eye(self, device: torch.device) -> ScriptedEye:
+        return ScriptedEye()
 
 
 def street(width: int = 320, height: int = 240) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from record_references import DATA, sample_photo, sample_square
-from refit_engine.detect import FIRST_LOOK, JOINT_NAMES, Detection, PersonDetector, decode
+from refit_engine.detect import FIRST_LOOK, PersonDetector, decode
 from refit_engine.errors import WeightsFileError
 from refit_engine.fitting.boxes import overlap
 
@@ -73,26 +73,6 @@ def test_the_second_look_does_not_take_large_people_apart(detector):
     others = detector.detect(photo)[1:]
     inside = overlap(np.array(large.bbox_xywh), np.array([one.bbox_xywh for one in others]).reshape(-1, 4))
     assert (inside < 0.3).all()
-
-
-@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
-def test_the_circle_turns_with_the_body(detector, quarter_turns):
-    photo = np.ascontiguousarray(np.rot90(sample_photo(), quarter_turns))
-    person = detector.detect(photo)[0]
-    hip, top = person.circle()
-    points = dict(zip(JOINT_NAMES, person.joints[:, :2], strict=True))
-    neck = (points["left_shoulder"] + points["right_shoulder"]) / 2
-    assert np.dot(top - hip, neck - hip) > 0.99 * np.linalg.norm(top - hip) * np.linalg.norm(neck - hip)
-    assert np.linalg.norm(top - hip) >= np.linalg.norm(neck - hip)
-    # Somebody who stands stays somebody who stands: the trunk is upright, or lies by as many quarter turns.
-    upright = np.array([0, -1.0]) if quarter_turns % 2 == 0 else np.array([1.0, 0])
-    assert abs(np.dot(top - hip, upright)) > 0.6 * np.linalg.norm(top - hip)
-
-
-def test_the_circle_of_unseen_joints_is_finite():
-    unseen = Detection((0, 0, 10, 10), 0.2, np.zeros((17, 3), np.float32))
-    hip, top = unseen.circle()
-    assert np.isfinite(hip).all() and np.isfinite(top).all()
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 4000), (4000, 16), (33, 257), (256, 256)])

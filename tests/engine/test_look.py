@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Further looks at a person who was cut out badly or taken for something else, and a second opinion on the landmarks."""
+"""Further looks at a person who was cut out badly or taken for something else."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,9 @@ import torch
 from refit_engine.body.points import LANDMARK_NAMES
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import ROI_PADDING, Crop, crop_matrix, transform
-from refit_engine.detect import JOINT_NAMES
 from refit_engine.fitting.looks import Sight, look_closely
-from refit_engine.fitting.second_opinion import average
 from refit_engine.fitting.upright import Standing, look_again
+from refit_engine.movenet import JOINT_NAMES
 from refit_engine.network.backbones import BackboneOutput
 
 INTRINSICS = choose_intrinsics(640, 480)
@@ -44,28 +43,6 @@ def test_shifted_small_or_turned_crop_is_corrected(seen, center, side, roll):
 
 def test_wild_circle_is_not_believed():
     assert look_again(CROP, INTRINSICS, circle(radius=20 * RADIUS)) is None
-
-
-def person():
-    """Landmarks [33,3] and joints [17,3] of somebody whose trunk is 50 pixels long; both networks see the same."""
-    rng = np.random.default_rng(0)
-    landmarks = np.column_stack([rng.uniform(0, 256, (33, 2)), np.ones(33)])
-    for name, place in (("left_shoulder", (100, 100)), ("right_hip", (130, 140))):
-        landmarks[LANDMARK_NAMES.index(name), :2] = place
-    for name, place in (("right_shoulder", (130, 100)), ("left_hip", (100, 140))):
-        landmarks[LANDMARK_NAMES.index(name), :2] = place
-    joints = np.array([landmarks[LANDMARK_NAMES.index(name)] for name in JOINT_NAMES])
-    joints[:, 2] = 0.9
-    return landmarks, joints
-
-
-@pytest.mark.parametrize("shift, score, moved", [(8.0, 0.9, 4.0), (12.0, 0.9, 0.0), (8.0, 0.1, 0.0)])
-def test_joints_that_agree_and_are_sure_are_met_halfway(shift, score, moved):
-    landmarks, joints = person()
-    joints[JOINT_NAMES.index("left_wrist")] += (shift, 0, score - 0.9)
-    expected = landmarks.copy()
-    expected[LANDMARK_NAMES.index("left_wrist"), 0] += moved
-    np.testing.assert_allclose(average(landmarks, joints), expected, atol=1e-9)
 
 
 BOX = np.array([200.0, 100, 200, 200])
@@ -128,7 +105,7 @@ def test_look_from_another_side_may_ask_for_a_second_one():
     assert np.degrees(crop.roll) == pytest.approx(90)
 
 
-def test_landmarks_that_the_detector_sees_too_are_believed():
+def test_landmarks_that_the_second_eye_sees_too_are_believed():
     backbone = Backbone(degrees=90)
     joints = np.column_stack([[OTHERS[LANDMARK_NAMES.index(name)] for name in JOINT_NAMES], np.ones(17)])
     (crop,), _ = look(backbone, [joints])

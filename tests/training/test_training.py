@@ -14,7 +14,10 @@ from torch import nn
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
 from refit_engine.body import LandmarkBody, load_body  # noqa: E402
-from refit_engine.detect import JOINT_NAMES, Detection  # noqa: E402
+from refit_engine.crop import rotation_2d  # noqa: E402
+from refit_engine.fitting.boxes import overlap  # noqa: E402
+from refit_engine.fitting.upright import Standing  # noqa: E402
+from refit_engine.movenet import JOINT_NAMES  # noqa: E402
 from refit_engine.network.backbones import BackboneOutput, blazepose  # noqa: E402
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose  # noqa: E402
 from refit_engine.network.checkpoint import BUNDLED_WEIGHTS, load_refit  # noqa: E402
@@ -22,6 +25,7 @@ from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d  #
 from refit_engine.network.lookup import lookup, window_offsets  # noqa: E402
 from refit_engine.network.low_rank import adapt, changes_of  # noqa: E402
 from refit_engine.network.refit import COMPACT, Estimate  # noqa: E402
+from refit_engine.network.vector_head import LANDMARK_VALUES  # noqa: E402
 from refit_training import shards  # noqa: E402
 from refit_training.evaluation.measure_synthetic import Judge, change, landmark_errors, measure, summary  # noqa: E402
 from refit_training.poses import PoseLibrary  # noqa: E402
@@ -295,31 +299,31 @@ def test_features_are_what_the_backbone_says(photographs, tmp_path):
     assert (seen.features - expected.features).abs().max() < 0.01 * expected.features.abs().max()
 
 
-def test_landmarks_are_averaged_with_the_joints_of_whom_the_picture_is_about(views):
+def test_landmarks_are_fused_with_what_the_second_eye_sees_in_a_level_crop(views, monkeypatch):
     true = locate(landmarks_of(views), views)[..., :2]
+    shared = [LANDMARK_NAMES.index(name) for name in JOINT_NAMES]
+    given = []
 
     class Backbone(nn.Linear):
         def forward(self, crops):
             away = torch.cat([true + torch.tensor([4.0, 0]), torch.ones(SHARD, 33, 1)], -1)
-            return BackboneOutput(torch.zeros(SHARD, 1), torch.zeros(SHARD, 1), away, None)
+            return BackboneOutput(torch.zeros(SHARD, 1), torch.zeros(SHARD, LANDMARK_VALUES), away, None)
 
-    class Detector:
-        row = -1
+    def stand_up(pixels, crop, box, intrinsics, eye):
+        given.append((crop, box))
+        joints = np.column_stack([true[len(given) - 1, shared], np.full(17, 0.9)])
+        return Standing(crop, None if len(given) == 1 else joints)
 
-        def detect(self, image):
-            self.row += 1
-            joints = np.array([[*true[self.row, LANDMARK_NAMES.index(name)], 0.9] for name in JOINT_NAMES])
-            low, high = true[self.row].amin(0).numpy(), true[self.row].amax(0).numpy()
-            somebody_else = Detection((*(low - 300), 20, 20), 1.0, joints + 1)
-            return [somebody_else, Detection((*low, *(high - low)), 0.5, joints)]
-
+    monkeypatch.setattr(features, "stand_up", stand_up)
     crops = torch.zeros(SHARD, 3, 256, 256)
-    seen = features.Observer(Backbone(1, 1), Detector()).look(crops, views)
-    shared = [LANDMARK_NAMES.index(name) for name in JOINT_NAMES]
-    others = [index for index in range(33) if index not in shared]
-    off = seen.landmarks[..., 0] - true[..., 0]
-    torch.testing.assert_close(off[:, shared], torch.full((SHARD, 17), 2.0), atol=1e-3, rtol=0)
-    torch.testing.assert_close(off[:, others], torch.full((SHARD, 16), 4.0), atol=1e-3, rtol=0)
+    seen = features.Observer(Backbone(1, 1), object()).look(crops, views)
+    moved = (seen.landmarks - Backbone(1, 1)(crops).landmarks)[..., 0]
+    assert not moved[0].any(), "nobody was seen there"
+    assert (moved[1:, shared] < 0).float().mean() > 0.8
+    for (crop, box), points, up in zip(given, true.clamp(0, 256).numpy(), views.camera_from_world[:, :2, 1].numpy()):
+        assert overlap(box, np.array([[*points.min(0), *np.ptp(points, axis=0)]]))[0] > 0.4
+        turned = rotation_2d(crop.roll) @ up
+        assert np.linalg.norm(up) < 0.31 or np.degrees(np.arctan2(turned[0], -turned[1])) == pytest.approx(0, abs=15)
 
 
 def test_gradient_through_the_backbone_is_the_plain_one(monkeypatch):

@@ -19,11 +19,12 @@ from ..detect import Detection, PersonDetector
 from ..device import choose_device, is_out_of_memory
 from ..errors import DeviceError
 from ..images import Photo
+from ..movenet import JOINTS
 from ..network import CropCamera, Encoding
 from .boxes import MIN_BOX_SIDE
+from .keypoint_fusion import fuse
 from .looks import Sight, cut_out, look_closely
 from .models import FitOptions, Models
-from .second_opinion import average_each
 from .square_pixels import squeezed, stretch_of, stretched
 from .subject import Subject, choose_subject
 from .upright import Standing, stand_up
@@ -89,8 +90,8 @@ class FitJob:
     def look(self, sights: Sequence[Sight], batch: int) -> Look:
         """Cut people out and encode them, `batch` at a time.
 
-        The compact network gets them upright, looks as closely as it takes (`looks`), and its landmarks are averaged
-        with the detector's joints.
+        The compact network gets them upright, looks as closely as it takes (`looks`), and its landmarks are fused with
+        the joints that the second eye sees (`keypoint_fusion`).
         """
 
         def encode(sights: Sequence[Sight], crops: Sequence[Crop]) -> Encoding:
@@ -103,12 +104,14 @@ class FitJob:
             with self.timed("crop"):
                 standing = [self._stand_up(sight) for sight in sights]
             crops, encoding = look_closely(sights, standing, encode)
-            joints = [one.joints for one in standing]
-            encoding = encoding._replace(landmarks=_second_opinion(encoding.landmarks, joints, sights, crops))
+            joints = joints_in_crops(standing, sights, crops).to(encoding.landmarks)
+            encoding = encoding._replace(landmarks=fuse(encoding.landmarks, encoding.vector, joints))
         return Look(crops, crop_camera(crops, [sight.intrinsics for sight in sights], self.device), encoding)
 
     def _stand_up(self, sight: Sight) -> Standing:
-        return stand_up(sight.pixels, sight.crop(), sight.box_xywh, sight.intrinsics, self.detector())
+        return stand_up(
+            sight.pixels, sight.crop(), sight.box_xywh, sight.intrinsics, self.models.second_eye(self.device)
+        )
 
     def _encode(self, sights: Sequence[Sight], crops: Sequence[Crop], batch: int) -> Encoding:
         with self.timed("crop"):
@@ -177,13 +180,11 @@ def crop_camera(crops: Sequence[Crop], intrinsics: Sequence[Intrinsics], device:
     )
 
 
-def _second_opinion(
-    landmarks: torch.Tensor, joints: Sequence[np.ndarray | None], sights: Sequence[Sight], crops: Sequence[Crop]
-) -> torch.Tensor:
-    """Landmarks [B,33,3] averaged with detected joints [17,3] in source pixels."""
-
-    def in_crop(seen: np.ndarray, sight: Sight, crop: Crop) -> np.ndarray:
-        return np.column_stack([transform(crop_matrix(crop, sight.intrinsics), seen[:, :2]), seen[:, 2]])
-
-    rows = zip(joints, sights, crops, strict=True)
-    return average_each(landmarks, [None if seen is None else in_crop(seen, sight, crop) for seen, sight, crop in rows])
+def joints_in_crops(standing: Sequence[Standing], sights: Sequence[Sight], crops: Sequence[Crop]) -> torch.Tensor:
+    """What the second eye saw of people [B], in pixels of their crops: [B,17,3], NaN where it saw nobody."""
+    seen = np.full((len(standing), JOINTS, 3), np.nan)
+    for row, (one, sight, crop) in enumerate(zip(standing, sights, crops, strict=True)):
+        if one.joints is not None:
+            places = transform(crop_matrix(crop, sight.intrinsics), one.joints[:, :2])
+            seen[row] = np.column_stack([places, one.joints[:, 2]])
+    return torch.from_numpy(seen)

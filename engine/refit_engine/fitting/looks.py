@@ -2,7 +2,7 @@
 """How the compact network looks at people: a second time where a crop was off, and from all sides where it was misled.
 
 The backbone tells where the landmarks are. If they ask for another crop, that one is better. If they leave most of the box
-empty in which they were looked for, and the detector does not see them there either, they are nobody's.
+empty in which they were looked for, and the second eye does not see them there either, they are nobody's.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ..network import Encoding
 from ..network.backbones import BackboneOutput
 from ..network.vector_head import flat_landmarks
 from .boxes import overlap, shared_area
-from .second_opinion import agreeing
+from .keypoint_fusion import agreeing
 from .upright import QUARTER_TURNS, Standing, look_again
 
 EMPTY, ALONE = 0.5, 0.5
-"""Where landmarks extend over less of the box, and less of the detector's joints agree with them, the person is looked at
-from all sides. Either alone happens to people who were seen well: in generous boxes, or where the detector is wrong."""
+"""Where landmarks extend over less of the box, and less of the second eye's joints agree with them, the person is looked at
+from all sides. Either alone happens to people who were seen well: in generous boxes, or where that eye is wrong."""
 ALL_ROUND = 1.4
 """Sides of the box's crop that those looks see, since nobody knows where the hips are."""
 GOOD, BETTER = 0.4, 2.0
@@ -125,7 +125,7 @@ def _see_again(glimpses: Sequence[Glimpse[Seen]], encode: Encode[Seen]) -> dict[
 
 
 def _seconded(person: Glimpse, standing: Standing) -> bool:
-    """Whether the detector sees the landmarks where they are."""
+    """Whether the second eye sees the landmarks where they are."""
     return standing.joints is not None and agreeing(person.landmarks(), standing.joints).mean() >= ALONE
 
 

@@ -16,6 +16,7 @@ from ..detect import PersonDetector
 from ..network import ReFit
 from ..network.checkpoint import BUNDLED_WEIGHTS, load_refit
 from ..network.inference import prepare_for_inference
+from ..thunder import SecondEye
 from .confidence_model import Calibration, calibration_for
 from .height import HeightError, checked_height
 
@@ -76,6 +77,9 @@ class Models:
 
     def detector(self, device: torch.device) -> PersonDetector:
         return self._keep("detector", device, lambda: PersonDetector(device))
+
+    def second_eye(self, device: torch.device) -> SecondEye:
+        return self._keep("second eye", device, lambda: SecondEye(device))
 
     def network(self, weights: Path | None, device: torch.device) -> Network:
         def load() -> Network:

@@ -10,16 +10,20 @@ import numpy as np
 
 from ..camera import Intrinsics
 from ..crop import Crop, crop_matrix, cut, invert, rounded_crop, transform, upright_crop
-from ..detect import Detection, PersonDetector
+from ..detect import SEEN_JOINT, Detection
+from ..movenet import JOINT_NAMES
+from ..thunder import SecondEye
 from .boxes import overlap
 
 WIDER = 1.5
-"""The detector sees this much more than the box's crop: it misses people who fill the picture."""
+"""The detector sees this much more than a box's crop where views are matched: it misses people who fill the picture."""
 QUARTER_TURNS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 SURE = 0.3
-"""Score from which the first look is believed; below, the other quarter turns are tried."""
+"""Mean score of joints from which the first look is believed; below, the other quarter turns are tried."""
 SAME_PERSON = 0.2
-"""Least intersection over union of the given box with the box of whom the detector sees."""
+"""Least intersection over union of the given box with the box around the joints that are seen."""
+LIMB_ENDS = 1.08
+"""Hands, feet and the top of the head lie this much further from the hips than the joints do."""
 FAR, SIZES = 0.6, (0.35, 2.5)
 """An upright crop whose middle is farther off, or whose side is another, in sides of the given crop, is a mistake."""
 MOVED, RESIZED, TURNED = 0.05, 0.1, np.radians(10)
@@ -36,27 +40,40 @@ class Standing(NamedTuple):
     """[17,3] source pixels and score of the joints that asked for it; None if they were not seen."""
 
 
-def stand_up(
-    pixels: np.ndarray, crop: Crop, box_xywh: np.ndarray, intrinsics: Intrinsics, detector: PersonDetector
-) -> Standing:
-    """The crop that the joints of the person in a box ask for; the given crop where the detector sees nobody there.
+def stand_up(pixels: np.ndarray, crop: Crop, box_xywh: np.ndarray, intrinsics: Intrinsics, eye: SecondEye) -> Standing:
+    """The crop that the joints of the person in a box ask for; the given crop where the second eye sees nobody there.
 
     pixels: [H,W,3] uint8 RGB; box_xywh: [4] source pixels, with the crop around it.
     """
     best, best_score = Standing(crop, None), 0.0
     for turn in QUARTER_TURNS:
-        view = replace(crop, side=WIDER * crop.side, roll=crop.roll + turn)
-        person = person_in_box(detector.detect(cut(pixels, view, intrinsics)), box_xywh, view, intrinsics)
-        if person is not None and person.score > best_score:
-            turned = rounded_crop(upright_crop(view, intrinsics, *person.circle()))
+        view = replace(crop, roll=crop.roll + turn)
+        joints = eye.look(cut(pixels, view, intrinsics))
+        score = float(joints[:, 2].mean())
+        if score > best_score and _is_in_box(joints, box_xywh, view, intrinsics):
+            turned = rounded_crop(upright_crop(view, intrinsics, *body_circle(joints)))
             moved = float(np.hypot(*(turned.center - crop.center))) / crop.side
             if moved < FAR and SIZES[0] < turned.side / crop.side < SIZES[1]:
-                places = transform(invert(crop_matrix(view, intrinsics)), person.joints[:, :2])
-                best = Standing(turned, np.column_stack([places, person.joints[:, 2]]))
-                best_score = person.score
+                places = transform(invert(crop_matrix(view, intrinsics)), joints[:, :2])
+                best, best_score = Standing(turned, np.column_stack([places, joints[:, 2]])), score
         if best_score >= SURE:
             break
     return best
+
+
+def body_circle(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middle of the hips [2], and the point [2] where the circle around the body lies in the trunk's direction.
+
+    joints: [17,3] x, y and score in the order of JOINT_NAMES. What BlazePose's landmarks 33 and 34 tell of an upright
+    crop, for any way in which the body is turned.
+    """
+    points, seen = joints[:, :2].astype(np.float64), joints[:, 2] > SEEN_JOINT
+    hip = points[[JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]].mean(axis=0)
+    neck = points[[JOINT_NAMES.index("left_shoulder"), JOINT_NAMES.index("right_shoulder")]].mean(axis=0)
+    reach = np.linalg.norm(points[seen] - hip, axis=1).max(initial=0.0)
+    trunk = float(np.linalg.norm(neck - hip))
+    up = (neck - hip) / trunk if trunk > 0 else np.array([0.0, -1.0])
+    return hip, hip + LIMB_ENDS * max(reach, trunk) * up
 
 
 def look_again(crop: Crop, intrinsics: Intrinsics, circle: np.ndarray) -> Crop | None:
@@ -73,16 +90,26 @@ def look_again(crop: Crop, intrinsics: Intrinsics, circle: np.ndarray) -> Crop |
 def person_in_box(
     people: list[Detection], box_xywh: np.ndarray, view: Crop, intrinsics: Intrinsics
 ) -> Detection | None:
-    """Who, of the people seen in a crop, the box [4] of source pixels is about."""
-    x, y, w, h = box_xywh
-    corners = transform(crop_matrix(view, intrinsics), np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]))
-    return person_between(people, corners.min(axis=0), corners.max(axis=0))
-
-
-def person_between(people: list[Detection], low: np.ndarray, high: np.ndarray) -> Detection | None:
-    """Who, of the people seen in a picture, has most in common with the box from `low` to `high` [2], if it is enough."""
+    """Who, of the people seen in a crop, has most in common with a box [4] of source pixels, if it is enough."""
     if not people:
         return None
-    overlaps = overlap(np.concatenate([low, high - low]), np.array([person.bbox_xywh for person in people]))
+    overlaps = overlap(_in_view(box_xywh, view, intrinsics), np.array([person.bbox_xywh for person in people]))
     best = int(np.argmax(overlaps))
     return people[best] if overlaps[best] >= SAME_PERSON else None
+
+
+def _is_in_box(joints: np.ndarray, box_xywh: np.ndarray, view: Crop, intrinsics: Intrinsics) -> bool:
+    """Whether joints [17,3] seen in a crop are of the person in a box [4] of source pixels."""
+    seen = joints[joints[:, 2] > SEEN_JOINT, :2]
+    if not len(seen):
+        return False
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    around = np.concatenate([low, high - low])[None]
+    return bool(overlap(_in_view(box_xywh, view, intrinsics), around)[0] >= SAME_PERSON)
+
+
+def _in_view(box_xywh: np.ndarray, view: Crop, intrinsics: Intrinsics) -> np.ndarray:
+    """The box [4] of a crop's pixels around a box [4] of source pixels."""
+    x, y, w, h = box_xywh
+    corners = transform(crop_matrix(view, intrinsics), np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]))
+    return np.concatenate([corners.min(axis=0), np.ptp(corners, axis=0)])

@@ -12,14 +12,17 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import movenet
 from .backbones import blazepose
 
 Activation = tuple[str, list[float]]
 _NONE: Activation = ("none", [])
 _RELU: Activation = ("relu", [])
 _RELU6: Activation = ("hardtanh", [0.0, 6.0])
+_MOVENET = {"none": _NONE, "relu": _RELU, "relu6": _RELU6}
 
 
 class PackedConv2d(nn.Module):
@@ -32,10 +35,13 @@ class PackedConv2d(nn.Module):
         super().__init__()
         self.geometry = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
         self.activation = activation
+        self.pads_behind = isinstance(conv, movenet.Conv) and conv.pads_behind
         self.bias = conv.bias
         self.weight = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self.geometry, input_shape)
 
     def forward(self, maps: Tensor) -> Tensor:
+        if self.pads_behind:
+            maps = F.pad(maps, (0, 1, 0, 1))
         return torch.ops.mkldnn._convolution_pointwise(
             maps, self.weight, self.bias, *self.geometry, *self.activation, ""
         )
@@ -69,7 +75,9 @@ def _replace(module: nn.Module, shapes: dict[nn.Module, list[int]]) -> None:
             _replace(child, shapes)
             continue
         activation = _NONE
-        if isinstance(child, blazepose.Conv):
+        if isinstance(child, movenet.Conv):
+            activation = _MOVENET[child.activation]
+        elif isinstance(child, blazepose.Conv):
             activation = _NONE if child.linear else _RELU6
         elif isinstance(module, nn.Sequential) and isinstance(follower, nn.ReLU):
             activation = _RELU

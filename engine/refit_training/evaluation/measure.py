@@ -26,7 +26,7 @@ from refit_engine.overlay import draw_overlay
 from refit_engine.results import ImageResult
 from tqdm import tqdm
 
-from .measure_landmarks import MARKED, pck, torso_length
+from .measure_landmarks import HALVES, HALVES_HELP, MARKED, pck, read_samples, torso_length
 
 TILE = 320
 
@@ -102,10 +102,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path, help="default: the bundled ones")
     parser.add_argument("--iterations", type=int, nargs="+", default=[5])
+    parser.add_argument("--half", choices=HALVES, default="all", help=HALVES_HELP)
     parser.add_argument("--limit", type=int, help="only the first photos")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of the last number of iterations")
     options = parser.parse_args()
-    samples = json.loads((options.folder / "keypoints.json").read_text())[: options.limit]
+    samples = read_samples(options.folder, options.half)[: options.limit]
     for iterations in options.iterations:
         measured = measure(options.folder, samples, options.weights, iterations)
         print(json.dumps({"iterations": iterations, **summary(measured)}))

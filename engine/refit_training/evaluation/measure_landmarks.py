@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How well the backbone's own 2D landmarks fit hand-marked points on real photos.
 
-    python -m refit_training.evaluation.measure_landmarks FOLDER [--weights FILE]
+    python -m refit_training.evaluation.measure_landmarks FOLDER [--weights FILE] [--again] [--fused]
 
 Without --weights the backbone is BlazePose heavy as it was given, which ReFit has to beat; with them, what became of it.
 FOLDER holds photos and `keypoints.json`: a list of {"image", "keypoints": {name: [x, y]}} in pixels. The box of a
-person is the extent of the marked points; the crop is the product's, turned upright by the detector's joints.
+person is the extent of the marked points; the crop is the product's, turned upright by the second eye's joints.
 """
 
 from __future__ import annotations
@@ -19,18 +19,29 @@ import numpy as np
 import torch
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import Crop, crop_matrix, invert, transform
-from refit_engine.detect import PersonDetector
+from refit_engine.fitting.job import joints_in_crops
+from refit_engine.fitting.keypoint_fusion import fuse
 from refit_engine.fitting.looks import Sight, cut_out, look_closely
 from refit_engine.fitting.upright import Standing, stand_up
 from refit_engine.images import read_photo
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, BlazePose, load_blazepose
 from refit_engine.network.checkpoint import load_refit
+from refit_engine.thunder import SecondEye
 from tqdm import tqdm
 
 MARKED = tuple(
     f"{side}_{joint}" for joint in ("ankle", "knee", "hip", "wrist", "elbow", "shoulder") for side in ("left", "right")
 )
+
+
+HALVES = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
+HALVES_HELP = "of the photos, as they are listed: choose on the even ones, report on the odd ones"
+
+
+def read_samples(folder: Path, half: str) -> list[dict]:
+    """Photos and marked points of a folder, or of one half of it (a key of HALVES)."""
+    return json.loads((folder / "keypoints.json").read_text())[HALVES[half]]
 
 
 def pck(found: np.ndarray, marked: np.ndarray, torso: np.ndarray, threshold: float = 0.2) -> float:
@@ -50,19 +61,20 @@ def find_landmarks(
     image: np.ndarray,
     box_xywh: np.ndarray,
     network: BlazePose,
-    detector: PersonDetector | None,
+    eye: SecondEye | None,
     again: bool = False,
+    fused: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks [33,2] (source pixels, corner origin) and visibility [33] of the person in a box.
 
-    detector: finds the upright crop in a wider one around the box; None to read the landmarks in the plain box.
-    again: whether to look as often as it takes (`fitting.looks`).
+    eye: finds the upright crop; None to read the landmarks in the plain box.
+    again: whether to look as often as it takes (`fitting.looks`); fused: with the joints that the eye sees, as in a fit.
     """
     height, width = image.shape[:2]
     sight = Sight(image, box_xywh, choose_intrinsics(width, height))
     standing = Standing(sight.crop(), None)
-    if detector:
-        standing = stand_up(image, standing.crop, box_xywh, sight.intrinsics, detector)
+    if eye:
+        standing = stand_up(image, standing.crop, box_xywh, sight.intrinsics, eye)
 
     def encode(sights: Sequence[Sight], crops: Sequence[Crop]) -> BackboneOutput:
         with torch.inference_mode():
@@ -72,14 +84,23 @@ def find_landmarks(
         (crop,), seen = look_closely([sight], [standing], encode)
     else:
         crop, seen = standing.crop, encode([sight], [standing.crop])
-    landmarks = seen.landmarks[0].double().numpy()
+    found = seen.landmarks
+    if fused:
+        found = fuse(found, seen.vector, joints_in_crops([standing], [sight], [crop]))
+    landmarks = found[0].double().numpy()
     return transform(invert(crop_matrix(crop, sight.intrinsics)), landmarks[:, :2]), landmarks[:, 2]
 
 
-def measure(folder: Path, network: BlazePose, upright: bool = True, again: bool = False) -> dict[str, float]:
-    """PCK@0.2 and @0.1 of the torso, percent, over all photos of a folder, and @0.2 per joint."""
-    samples = json.loads((folder / "keypoints.json").read_text())
-    detector = PersonDetector() if upright else None
+def measure(
+    folder: Path,
+    samples: list[dict],
+    network: BlazePose,
+    upright: bool = True,
+    again: bool = False,
+    fused: bool = False,
+) -> dict[str, float]:
+    """PCK@0.2 and @0.1 of the torso, percent, over photos of a folder, and @0.2 per joint."""
+    eye = SecondEye() if upright else None
     columns = [LANDMARK_NAMES.index(name) for name in MARKED]
     found, marked, torso = [], [], []
     for sample in tqdm(samples, unit="photo"):
@@ -87,7 +108,7 @@ def measure(folder: Path, network: BlazePose, upright: bool = True, again: bool 
         every = np.array(list(sample["keypoints"].values()))
         low, high = every.min(axis=0), every.max(axis=0)
         landmarks, _ = find_landmarks(
-            read_photo(folder / sample["image"]).pixels, np.concatenate([low, high - low]), network, detector, again
+            read_photo(folder / sample["image"]).pixels, np.concatenate([low, high - low]), network, eye, again, fused
         )
         found.append(landmarks[columns])
         marked.append(points)
@@ -107,9 +128,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="whose backbone looks")
     parser.add_argument("--box", action="store_true", help="read them in the plain box")
     parser.add_argument("--again", action="store_true", help="look as often as the product does")
+    parser.add_argument("--fused", action="store_true", help="with the second eye's joints, as in a fit")
+    parser.add_argument("--half", choices=HALVES, default="all", help=HALVES_HELP)
     arguments = parser.parse_args()
+    samples = read_samples(arguments.folder, arguments.half)
     network = load_refit(arguments.weights)[0].backbone if arguments.weights else load_blazepose()
-    figures = measure(arguments.folder, network, not arguments.box, arguments.again)
+    figures = measure(arguments.folder, samples, network, not arguments.box, arguments.again, arguments.fused)
     print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Photographs as a network's backbone sees them, with the detector's second opinion, kept on disk.
+"""Photographs as a network's backbone sees them, with the second eye's joints, kept on disk.
 
     python -m refit_training.train.features PHOTOGRAPHS --out FEATURES [--weights FILE] [--samples 10000]
 
@@ -20,12 +20,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from refit_engine.body import LandmarkBody, load_body
-from refit_engine.detect import PersonDetector
-from refit_engine.fitting.second_opinion import average_each
-from refit_engine.fitting.upright import person_between
+from refit_engine.camera import Intrinsics
+from refit_engine.fitting.boxes import MIN_BOX_SIDE
+from refit_engine.fitting.keypoint_fusion import fuse
+from refit_engine.fitting.looks import Sight
+from refit_engine.fitting.upright import stand_up
+from refit_engine.movenet import JOINTS
 from refit_engine.network.backbones import Backbone, BackboneOutput
 from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.checkpoint import load_refit
+from refit_engine.thunder import SecondEye
 from torch import Tensor
 
 from refit_training.render.photographs import PhotographStore
@@ -35,6 +39,10 @@ from refit_training.train.views import CROP, Views
 log = logging.getLogger(__name__)
 
 CHUNK = 16
+STEEP = 0.3
+"""Length of the world's up in the picture (1 for a level camera) below which a photo is not known to be level."""
+LEVEL_DEGREES, BOX_MOVED, BOX_WIDER, BOX_SIZES = 3.0, 0.04, 0.05, 0.1
+"""By how much photos are not level, and boxes are beside the landmarks and larger than them, in shares of them: like a person detector's."""
 
 
 class FeatureStore(Shards):
@@ -102,27 +110,45 @@ def observe(backbone: Backbone, crops: Tensor) -> BackboneOutput:
 
 
 class Observer:
-    """A backbone and the person detector beside it, which look at people as `fitting.job` does."""
+    """A backbone and the second eye beside it, which look at people as `fitting.job` does."""
 
-    def __init__(self, backbone: Backbone, detector: PersonDetector | None = None) -> None:
-        self.backbone, self._detector = backbone, detector or PersonDetector()
+    def __init__(self, backbone: Backbone, eye: SecondEye | None = None) -> None:
+        self.backbone, self._eye = backbone, eye or SecondEye()
         self._landmarks = LandmarkBody(load_body())
+        self._rng = np.random.default_rng(0)
 
     def look(self, crops: Tensor, views: Views) -> BackboneOutput:
-        """What both see of crops [N,3,256,256]: the landmarks are averaged with the joints that the detector finds."""
+        """What both see of crops [N,3,256,256]: the landmarks are fused."""
         seen = observe(self.backbone, crops)
-        true = views.crop_pixels(views.placed(self._landmarks)).clamp(0, CROP)
+        return seen._replace(landmarks=fuse(seen.landmarks, seen.vector, self.joints(crops, views)))
+
+    def joints(self, crops: Tensor, views: Views) -> Tensor:
+        """What the second eye sees [N,17,3] in crop pixels, NaN where nobody: in level crops, as photos are, around boxes
+        that are as exact as a detector's."""
+        true = views.crop_pixels(self.true_points(views)).clamp(0, CROP).numpy()
         images = (crops.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-        people = [
-            person_between(self._detector.detect(image), low, high)
-            for image, low, high in zip(images, true.amin(1).numpy(), true.amax(1).numpy())
-        ]
-        joints = [None if person is None else person.joints for person in people]
-        return seen._replace(landmarks=average_each(seen.landmarks, joints))
+        up = views.camera_from_world[:, :2, 1].numpy()
+        seen = np.full((len(crops), JOINTS, 3), np.nan, np.float32)
+        for row, (image, points, K) in enumerate(zip(images, true, views.intrinsics().numpy())):
+            # Where the camera looks up or down steeply, a photo has no upright.
+            roll = np.arctan2(-up[row, 0], -up[row, 1]) if np.linalg.norm(up[row]) > STEEP else 0.0
+            roll += np.radians(self._rng.normal(0, LEVEL_DEGREES))
+            size = np.ptp(points, axis=0)
+            middle = points.min(axis=0) + size / 2 + BOX_MOVED * size.max() * self._rng.normal(size=2)
+            size = np.maximum(size * (1 + BOX_WIDER + BOX_SIZES * self._rng.normal(size=2)), MIN_BOX_SIDE)
+            sight = Sight(image, np.concatenate([middle - size / 2, size]), Intrinsics(K, "scene"), roll)
+            found = stand_up(image, sight.crop(), sight.box_xywh, sight.intrinsics, self._eye).joints
+            if found is not None:
+                seen[row] = found
+        return torch.from_numpy(seen)
+
+    def true_points(self, views: Views) -> Tensor:
+        """Where the landmarks of the people truly are, [N,33,3] metres in the camera's frame."""
+        return views.placed(self._landmarks)
 
 
 def observed(backbone: Backbone, photographs: PhotographStore, size: int) -> Iterator[tuple[BackboneOutput, Views]]:
-    """All photographs in order, `size` at a time, as a backbone and the detector see them."""
+    """All photographs in order, `size` at a time, as a backbone and the second eye see them."""
     observer = Observer(backbone)
     for crops, views in photographs.batches(size):
         yield observer.look(crops, views), views
@@ -134,7 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--weights", type=Path, help="whose backbone looks")
     parser.add_argument("--samples", type=int, help="only so many")
-    parser.add_argument("--device", default="cpu", help="where backbone and detector run: cpu, cuda or mps")
+    parser.add_argument("--device", default="cpu", help="where backbone and second eye run: cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -144,7 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
     device = torch.device(options.device)
     backbone = load_refit(options.weights, device)[0].backbone if options.weights else load_blazepose(device)
     photographs = PhotographStore(options.photographs)
-    observer = Observer(backbone, PersonDetector(device))
+    observer = Observer(backbone, SecondEye(device))
     shards = itertools.islice(photographs.shards(), options.samples and -(-options.samples // SHARD))
     for name, crops, views in shards:
         if (options.out / f"{name}.npz").exists():

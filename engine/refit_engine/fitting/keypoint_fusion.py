@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keypoint fusion: where a joint is, if two networks say so.
+
+BlazePose sees the upright crop, MoveNet Thunder the box; either may be right. A small network weighs them joint by joint,
+by how sure each is and how far they are apart: no switch, since a switch lets bodies jump where a picture changes by a
+grey level. Both name the same joints and mean places some pixels apart, so that Thunder's are moved to BlazePose's first.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..body.points import LANDMARK_NAMES
+from ..movenet import JOINT_NAMES, JOINTS
+from ..network.geometry import CROP_SIZE
+from ..network.vector_head import flat_landmarks
+
+WEIGHTS = Path(__file__).parents[1] / "data" / "keypoint_fusion.safetensors"
+KINDS = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+NEAR = 8.0
+"""Crop pixels that count as near: distances are read on a logarithmic scale that begins there."""
+CUES, HIDDEN = 11, 32
+
+AGREE = 0.2
+"""Trunk lengths between the two that count as agreement."""
+_TRUNKS = [
+    tuple(LANDMARK_NAMES.index(name) for name in pair)
+    for pair in (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"))
+]
+
+SHARED = [LANDMARK_NAMES.index(name) for name in JOINT_NAMES]
+"""Landmarks that the joints are, one after the other."""
+_KIND = [KINDS.index(name.rpartition("_")[2]) for name in JOINT_NAMES]
+
+
+def _other_side(name: str) -> str:
+    return name.replace("left", "*").replace("right", "left").replace("*", "right")
+
+
+_OTHER_SIDE = [JOINT_NAMES.index(_other_side(name)) for name in JOINT_NAMES]
+_INNER = {"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee", "ear": "eye"}
+"""From which joint a limb comes."""
+_LIMB = [
+    JOINT_NAMES.index(name.replace(KINDS[kind], _INNER.get(KINDS[kind], KINDS[kind])))
+    for name, kind in zip(JOINT_NAMES, _KIND, strict=True)
+]
+_OUTWARD = [{"left": 1.0, "right": -1.0}.get(name.partition("_")[0], 0.0) for name in JOINT_NAMES]
+
+
+def _carrier(name: str) -> int:
+    """Number of the joint that a landmark goes along with."""
+    side = name.partition("_")[0] if name.startswith(("left", "right")) else name.rpartition("_")[2]
+    for part, joint in (
+        ("eye", f"{side}_eye"),
+        ("mouth", "nose"),
+        ("pinky", f"{side}_wrist"),
+        ("index", f"{side}_wrist"),
+        ("thumb", f"{side}_wrist"),
+        ("heel", f"{side}_ankle"),
+    ):
+        if "foot" not in name and part in name:
+            return JOINT_NAMES.index(joint)
+    return JOINT_NAMES.index(f"{side}_ankle" if "foot" in name else name)
+
+
+_CARRIER = [_carrier(name) for name in LANDMARK_NAMES]
+
+
+class KeypointFusion(nn.Module):
+    """How much Thunder's joints count beside BlazePose's landmarks, joint by joint.
+
+    Each joint is judged by its own cues, the person's on average, and its kind: what joints do together is left out, since
+    a network that reads all of them learns the people of its training by heart.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("moves", torch.zeros(len(KINDS), 3))
+        """From Thunder's places to BlazePose's, by kind of joint: shares of `directions`."""
+        self.hidden = nn.Linear(2 * CUES + len(KINDS) + 1, HIDDEN)
+        self.out = nn.Linear(HIDDEN, 1)
+        self.register_buffer("kinds", F.one_hot(torch.tensor(_KIND), len(KINDS)).float(), persistent=False)
+
+    def moved(self, joints: Tensor) -> Tensor:
+        """Joints [B,17,3] where BlazePose would see them."""
+        move = (directions(joints[..., :2]) * self.moves[_KIND][:, :, None]).sum(2)
+        return torch.cat([joints[..., :2] + move, joints[..., 2:]], -1)
+
+    def forward(self, landmarks: Tensor, vector: Tensor, joints: Tensor) -> Tensor:
+        """Shares [B,17] of the way from BlazePose's landmarks [B,33,3] to the joints [B,17,3] that `moved` gave."""
+        cues = cues_of(landmarks, vector, joints)
+        person = torch.cat([cues.mean(1), vector[:, -1:]], 1)[:, None].expand(-1, JOINTS, -1)
+        each = torch.cat([cues, person, self.kinds.expand(len(cues), -1, -1)], 2)
+        return self.out(F.relu(self.hidden(each)))[..., 0].sigmoid()
+
+
+def directions(places: Tensor) -> Tensor:
+    """For each of the joints [B,17,2]: along the trunk, outwards, and along the limb that ends there [B,17,3,2]."""
+    left_shoulder, right_shoulder, left_hip, right_hip = (
+        places[:, JOINT_NAMES.index(name)] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    )
+    trunk = (left_shoulder + right_shoulder - left_hip - right_hip) / 2
+    across = (left_shoulder - right_shoulder + left_hip - right_hip) / 2
+    outward = across[:, None] * places.new_tensor(_OUTWARD)[:, None]
+    return torch.stack([trunk[:, None].expand_as(places), outward, places - places[:, _LIMB]], 2)
+
+
+def other_sides() -> tuple[list[int], list[int]]:
+    """Numbers of the landmarks [33] and of the joints [17] with left and right exchanged."""
+    return [LANDMARK_NAMES.index(_other_side(name)) for name in LANDMARK_NAMES], _OTHER_SIDE
+
+
+def cues_of(landmarks: Tensor, vector: Tensor, joints: Tensor) -> Tensor:
+    """What the choice is made by [B,17,11]; see `KeypointFusion.forward`."""
+    coarse = flat_landmarks(vector)[:, SHARED]
+    half = CROP_SIZE / 2
+    ours, theirs = landmarks[:, SHARED, :2], joints[..., :2]
+
+    def apart(a: Tensor, b: Tensor) -> Tensor:
+        return torch.log1p((a - b).norm(dim=-1) / NEAR)
+
+    return torch.cat(
+        [
+            torch.stack(
+                [
+                    landmarks[:, SHARED, 2],
+                    coarse[..., 4],
+                    apart(ours, (coarse[..., :2] + 1) * half),
+                    joints[..., 2],
+                    apart(ours, theirs),
+                    apart(ours[:, _OTHER_SIDE], theirs),
+                    apart(ours, theirs[:, _OTHER_SIDE]),
+                ],
+                -1,
+            ),
+            (ours / half - 1).clamp(-2, 2),
+            (theirs / half - 1).clamp(-2, 2),
+        ],
+        -1,
+    )
+
+
+def fuse(landmarks: Tensor, vector: Tensor, joints: Tensor) -> Tensor:
+    """Landmarks [B,33,3] (crop pixels, visibility) of BlazePose, moved to where Thunder sees them as far as it is right.
+
+    vector: [B,D] BlazePose's; joints: [B,17,3] Thunder's, crop pixels and score, NaN where it saw nobody.
+    What hangs on a joint (fingers, heels, toes, the mouth) goes along with it.
+    """
+    network = _bundled().to(landmarks.device)
+    seen = joints.isfinite().all(2, keepdim=True)
+    joints = network.moved(joints.to(landmarks).nan_to_num(0))
+    with torch.no_grad():
+        share = network(landmarks, vector, joints)[..., None]
+    shift = torch.where(seen, share * (joints[..., :2] - landmarks[:, SHARED, :2]), 0.0)
+    return torch.cat([landmarks[..., :2] + shift[:, _CARRIER], landmarks[..., 2:]], -1)
+
+
+def agreeing(landmarks: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """Whether each of the joints [17,2 or more] is where the landmarks [33,2 or more] are: [17], pixels of the same picture."""
+    trunk = max(np.linalg.norm(landmarks[a, :2] - landmarks[b, :2]) for a, b in _TRUNKS)
+    return np.linalg.norm(landmarks[SHARED, :2] - joints[:, :2], axis=1) < AGREE * trunk
+
+
+@lru_cache(maxsize=1)
+def _bundled() -> KeypointFusion:
+    network = KeypointFusion()
+    network.load_state_dict({name: tensor.float() for name, tensor in load_file(WEIGHTS).items()})
+    return network.eval().requires_grad_(False)
