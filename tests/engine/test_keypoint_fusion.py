@@ -15,8 +15,8 @@ from refit_engine.network.vector_head import LANDMARK_VALUES
 WRIST = JOINT_NAMES.index("left_wrist")
 
 
-def person(presence: float = 0.9, score: float = 0.8) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Landmarks [1,33,3], vector [1,D] and joints [1,17,3] of somebody whom both see alike."""
+def person(presence: float = 0.9, score: float = 0.8) -> tuple[torch.Tensor, ...]:
+    """Landmarks [1,33,3], vector [1,D], peaks [1,33] and joints [1,17,3] of somebody whom both see alike."""
     landmarks = torch.full((1, 33, 3), 128.0)
     landmarks[0, SHARED, :2] = torch.tensor(STANDING, dtype=torch.float32)
     landmarks[..., 2] = 0.95
@@ -24,36 +24,38 @@ def person(presence: float = 0.9, score: float = 0.8) -> tuple[torch.Tensor, tor
     vector = torch.cat([flat.flatten(1), torch.zeros(1, LANDMARK_VALUES - 165)], 1)
     vector[:, -1] = 1.0
     joints = torch.cat([landmarks[:, SHARED, :2], torch.full((1, 17, 1), score)], -1)
-    return landmarks, vector, joints
+    return landmarks, vector, torch.full((1, 33), presence), joints
 
 
 def test_where_both_agree_nothing_moves_far():
-    landmarks, vector, joints = person()
-    fused = fuse(landmarks, vector, joints)
+    landmarks, vector, peaks, joints = person()
+    fused = fuse(landmarks, vector, peaks, joints)
     assert (fused - landmarks)[..., :2].norm(dim=-1).max() < 4
     torch.testing.assert_close(fused[..., 2], landmarks[..., 2])
 
 
 def test_where_the_second_eye_saw_nobody_landmarks_stay():
-    landmarks, vector, joints = person()
-    torch.testing.assert_close(fuse(landmarks, vector, torch.full_like(joints, np.nan)), landmarks, atol=0, rtol=0)
+    landmarks, vector, peaks, joints = person()
+    torch.testing.assert_close(
+        fuse(landmarks, vector, peaks, torch.full_like(joints, np.nan)), landmarks, atol=0, rtol=0
+    )
 
 
 def test_people_are_fused_one_by_one():
-    landmarks, vector, joints = person()
+    landmarks, vector, peaks, joints = person()
     joints[..., :2] += 6
     both = torch.cat([torch.full_like(joints, np.nan), joints])
-    fused = fuse(landmarks.expand(2, -1, -1), vector.expand(2, -1), both)
+    fused = fuse(landmarks.expand(2, -1, -1), vector.expand(2, -1), peaks.expand(2, -1), both)
     torch.testing.assert_close(fused[0], landmarks[0], atol=0, rtol=0)
-    torch.testing.assert_close(fused[1:], fuse(landmarks, vector, joints))
+    torch.testing.assert_close(fused[1:], fuse(landmarks, vector, peaks, joints))
 
 
 def shared_of_the_way(presence: float, score: float, away: float = 40.0) -> float:
     """How far the left wrist goes to where the second eye sees it."""
-    landmarks, vector, joints = person(presence, score)
+    landmarks, vector, peaks, joints = person(presence, score)
     joints[0, WRIST, 0] += away
     without = fuse(*person(presence, score))[0, SHARED[WRIST], 0]
-    return float((fuse(landmarks, vector, joints)[0, SHARED[WRIST], 0] - without) / away)
+    return float((fuse(landmarks, vector, peaks, joints)[0, SHARED[WRIST], 0] - without) / away)
 
 
 def test_the_surer_eye_is_believed():
@@ -63,9 +65,9 @@ def test_the_surer_eye_is_believed():
 
 
 def test_what_hangs_on_a_joint_goes_along_with_it():
-    landmarks, vector, joints = person(0.2, 0.9)
+    landmarks, vector, peaks, joints = person(0.2, 0.9)
     joints[0, WRIST, :2] += 30
-    moved = (fuse(landmarks, vector, joints) - fuse(*person(0.2, 0.9)))[0, :, :2]
+    moved = (fuse(landmarks, vector, peaks, joints) - fuse(*person(0.2, 0.9)))[0, :, :2]
     hand = [LANDMARK_NAMES.index(f"left_{part}") for part in ("pinky", "index", "thumb")]
     assert moved[SHARED[WRIST]].min() > 3
     torch.testing.assert_close(moved[hand], moved[SHARED[WRIST]].expand(3, 2), atol=2.0, rtol=0)
@@ -73,25 +75,25 @@ def test_what_hangs_on_a_joint_goes_along_with_it():
 
 def test_a_small_change_of_what_is_seen_is_a_small_change_of_the_result():
     """No switch: landmarks move by little more than the joint, wherever it is."""
-    landmarks, vector, joints = person(0.6, 0.5)
+    landmarks, vector, peaks, joints = person(0.6, 0.5)
     places = []
     for away in np.linspace(0, 120, 241):
         joints[0, WRIST, 0] = float(STANDING[WRIST, 0] - away)
-        places.append(fuse(landmarks, vector, joints)[0, SHARED[WRIST], 0].item())
+        places.append(fuse(landmarks, vector, peaks, joints)[0, SHARED[WRIST], 0].item())
     assert np.abs(np.diff(places)).max() < 1.0
 
 
 def test_both_mean_the_same_place_in_any_turned_and_scaled_crop():
     network = KeypointFusion()
     network.moves.normal_(generator=torch.Generator().manual_seed(0))
-    joints = person()[2]
+    joints = person()[3]
     turn = torch.tensor([[0.0, -1.3], [1.3, 0.0]])
     turned = torch.cat([joints[..., :2] @ turn.T, joints[..., 2:]], -1)
     torch.testing.assert_close(network.moved(turned)[..., :2], network.moved(joints)[..., :2] @ turn.T)
 
 
 def test_directions_of_a_mirrored_person_are_mirrored():
-    places = person()[2][..., :2] + torch.rand(1, 17, 2, generator=torch.Generator().manual_seed(0))
+    places = person()[3][..., :2] + torch.rand(1, 17, 2, generator=torch.Generator().manual_seed(0))
     flip = torch.tensor([-1.0, 1.0])
     sides = other_sides()[1]
     torch.testing.assert_close(directions(places[:, sides] * flip), directions(places)[:, sides] * flip)
@@ -99,6 +101,6 @@ def test_directions_of_a_mirrored_person_are_mirrored():
 
 @pytest.mark.parametrize("away, agrees", [(5.0, True), (30.0, False)])
 def test_joints_agree_within_a_fifth_of_the_trunk(away, agrees):
-    landmarks, _, joints = (part[0].numpy() for part in person())
+    landmarks, _, _, joints = (part[0].numpy() for part in person())
     joints[WRIST, 0] += away
     assert agreeing(landmarks, joints).sum() == 16 + agrees

@@ -307,7 +307,9 @@ def test_landmarks_are_fused_with_what_the_second_eye_sees_in_a_level_crop(views
     class Backbone(nn.Linear):
         def forward(self, crops):
             away = torch.cat([true + torch.tensor([4.0, 0]), torch.ones(SHARD, 33, 1)], -1)
-            return BackboneOutput(torch.zeros(SHARD, 1), torch.zeros(SHARD, LANDMARK_VALUES), away, None)
+            return BackboneOutput(
+                torch.zeros(SHARD, 1), torch.zeros(SHARD, LANDMARK_VALUES), away, peaks=torch.zeros(SHARD, 33)
+            )
 
     def stand_up(pixels, crop, box, intrinsics, eye):
         given.append((crop, box))

@@ -105,7 +105,7 @@ class FitJob:
                 standing = [self._stand_up(sight) for sight in sights]
             crops, encoding = look_closely(sights, standing, encode)
             joints = joints_in_crops(standing, sights, crops).to(encoding.landmarks)
-            encoding = encoding._replace(landmarks=fuse(encoding.landmarks, encoding.vector, joints))
+            encoding = encoding._replace(landmarks=fuse(encoding.landmarks, encoding.vector, encoding.peaks, joints))
         return Look(crops, crop_camera(crops, [sight.intrinsics for sight in sights], self.device), encoding)
 
     def _stand_up(self, sight: Sight) -> Standing:

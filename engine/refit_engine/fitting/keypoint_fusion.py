@@ -26,7 +26,7 @@ WEIGHTS = Path(__file__).parents[1] / "data" / "keypoint_fusion.safetensors"
 KINDS = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 NEAR = 8.0
 """Crop pixels that count as near: distances are read on a logarithmic scale that begins there."""
-CUES, HIDDEN = 11, 32
+CUES, HIDDEN = 12, 32
 
 AGREE = 0.2
 """Trunk lengths between the two that count as agreement."""
@@ -93,9 +93,9 @@ class KeypointFusion(nn.Module):
         move = (directions(joints[..., :2]) * self.moves[_KIND][:, :, None]).sum(2)
         return torch.cat([joints[..., :2] + move, joints[..., 2:]], -1)
 
-    def forward(self, landmarks: Tensor, vector: Tensor, joints: Tensor) -> Tensor:
+    def forward(self, landmarks: Tensor, vector: Tensor, peaks: Tensor, joints: Tensor) -> Tensor:
         """Shares [B,17] of the way from BlazePose's landmarks [B,33,3] to the joints [B,17,3] that `moved` gave."""
-        cues = cues_of(landmarks, vector, joints)
+        cues = cues_of(landmarks, vector, peaks, joints)
         person = torch.cat([cues.mean(1), vector[:, -1:]], 1)[:, None].expand(-1, JOINTS, -1)
         each = torch.cat([cues, person, self.kinds.expand(len(cues), -1, -1)], 2)
         return self.out(F.relu(self.hidden(each)))[..., 0].sigmoid()
@@ -117,8 +117,8 @@ def other_sides() -> tuple[list[int], list[int]]:
     return [LANDMARK_NAMES.index(_other_side(name)) for name in LANDMARK_NAMES], _OTHER_SIDE
 
 
-def cues_of(landmarks: Tensor, vector: Tensor, joints: Tensor) -> Tensor:
-    """What the choice is made by [B,17,11]; see `KeypointFusion.forward`."""
+def cues_of(landmarks: Tensor, vector: Tensor, peaks: Tensor, joints: Tensor) -> Tensor:
+    """What the choice is made by [B,17,12]; see `KeypointFusion.forward`."""
     coarse = flat_landmarks(vector)[:, SHARED]
     half = CROP_SIZE / 2
     ours, theirs = landmarks[:, SHARED, :2], joints[..., :2]
@@ -132,6 +132,7 @@ def cues_of(landmarks: Tensor, vector: Tensor, joints: Tensor) -> Tensor:
                 [
                     landmarks[:, SHARED, 2],
                     coarse[..., 4],
+                    peaks[:, SHARED],
                     apart(ours, (coarse[..., :2] + 1) * half),
                     joints[..., 2],
                     apart(ours, theirs),
@@ -147,17 +148,17 @@ def cues_of(landmarks: Tensor, vector: Tensor, joints: Tensor) -> Tensor:
     )
 
 
-def fuse(landmarks: Tensor, vector: Tensor, joints: Tensor) -> Tensor:
+def fuse(landmarks: Tensor, vector: Tensor, peaks: Tensor, joints: Tensor) -> Tensor:
     """Landmarks [B,33,3] (crop pixels, visibility) of BlazePose, moved to where Thunder sees them as far as it is right.
 
-    vector: [B,D] BlazePose's; joints: [B,17,3] Thunder's, crop pixels and score, NaN where it saw nobody.
+    vector: [B,D] and peaks: [B,33] BlazePose's; joints: [B,17,3] Thunder's, crop pixels and score, NaN where it saw nobody.
     What hangs on a joint (fingers, heels, toes, the mouth) goes along with it.
     """
     network = _bundled().to(landmarks.device)
     seen = joints.isfinite().all(2, keepdim=True)
     joints = network.moved(joints.to(landmarks).nan_to_num(0))
     with torch.no_grad():
-        share = network(landmarks, vector, joints)[..., None]
+        share = network(landmarks, vector, peaks, joints)[..., None]
     shift = torch.where(seen, share * (joints[..., :2] - landmarks[:, SHARED, :2]), 0.0)
     return torch.cat([landmarks[..., :2] + shift[:, _CARRIER], landmarks[..., 2:]], -1)
 

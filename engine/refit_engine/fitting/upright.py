@@ -18,8 +18,10 @@ from .boxes import overlap
 WIDER = 1.5
 """The detector sees this much more than a box's crop where views are matched: it misses people who fill the picture."""
 QUARTER_TURNS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
-SURE = 0.3
-"""Mean score of joints from which the first look is believed; below, the other quarter turns are tried."""
+SURE = 0.5
+"""Mean score of joints from which the first look is believed; below, the other quarter turns are tried, and the surest is taken.
+Of 150 photos with marked points (every second one of the first 300) joints are mostly elsewhere in 16 with one look, 13 with
+turns below 0.4, 11 below 0.5 (1.35 looks a person), 12 below 0.55 (1.65)."""
 SAME_PERSON = 0.2
 """Least intersection over union of the given box with the box around the joints that are seen."""
 LIMB_ENDS = 1.08

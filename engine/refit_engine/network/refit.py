@@ -96,6 +96,8 @@ class Encoding(NamedTuple):
     """[B,2,2], see `BackboneOutput`."""
     local: Tensor | None = None
     """[B,33,E], see `BackboneOutput`; None for landmarks without an image."""
+    peaks: Tensor | None = None
+    """[B,33], see `BackboneOutput`."""
 
 
 class Estimate(NamedTuple):

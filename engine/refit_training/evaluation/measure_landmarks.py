@@ -86,7 +86,7 @@ def find_landmarks(
         crop, seen = standing.crop, encode([sight], [standing.crop])
     found = seen.landmarks
     if fused:
-        found = fuse(found, seen.vector, joints_in_crops([standing], [sight], [crop]))
+        found = fuse(found, seen.vector, seen.peaks, joints_in_crops([standing], [sight], [crop]))
     landmarks = found[0].double().numpy()
     return transform(invert(crop_matrix(crop, sight.intrinsics)), landmarks[:, :2]), landmarks[:, 2]
 

@@ -120,7 +120,7 @@ class Observer:
     def look(self, crops: Tensor, views: Views) -> BackboneOutput:
         """What both see of crops [N,3,256,256]: the landmarks are fused."""
         seen = observe(self.backbone, crops)
-        return seen._replace(landmarks=fuse(seen.landmarks, seen.vector, self.joints(crops, views)))
+        return seen._replace(landmarks=fuse(seen.landmarks, seen.vector, seen.peaks, self.joints(crops, views)))
 
     def joints(self, crops: Tensor, views: Views) -> Tensor:
         """What the second eye sees [N,17,3] in crop pixels, NaN where nobody: in level crops, as photos are, around boxes

@@ -47,12 +47,13 @@ _TRUNK = [(11, 24), (12, 23)]
 class Seen:
     """What both eyes see of N people in crop pixels, and what is true.
 
-    landmarks: [N,33,3] BlazePose's; vector: [N,D] the end of its vector; joints: [N,17,3] the second eye's, NaN where it saw
+    landmarks: [N,33,3] BlazePose's; vector: [N,D] the end of its vector; peaks: [N,33] its heatmaps'; joints: [N,17,3] the second eye's, NaN where it saw
     nobody; true: [N,33,2].
     """
 
     landmarks: Tensor
     vector: Tensor
+    peaks: Tensor
     joints: Tensor
     true: Tensor
 
@@ -78,6 +79,7 @@ def look(photographs: PhotographStore, observer: Observer, folder: Path, samples
             part = Seen(
                 seen.landmarks,
                 seen.vector[:, -LANDMARK_VALUES:],
+                seen.peaks,
                 observer.joints(crops, views),
                 views.crop_pixels(observer.true_points(views)),
             )
@@ -101,7 +103,8 @@ def mirrored(seen: Seen, width: float = 256.0) -> Seen:
     flat = flat_landmarks(seen.vector)[:, sides]
     flat = torch.cat([-flat[..., :1], flat[..., 1:]], -1).flatten(1)
     vector = torch.cat([flat, seen.vector[:, flat.shape[1] :]], 1)  # world landmarks are not read
-    return Seen(mirror(seen.landmarks, sides), vector, mirror(seen.joints, joint_sides), mirror(seen.true, sides))
+    landmarks, joints, true = mirror(seen.landmarks, sides), mirror(seen.joints, joint_sides), mirror(seen.true, sides)
+    return Seen(landmarks, vector, seen.peaks[:, sides], joints, true)
 
 
 def fit_moves(network: KeypointFusion, seen: Seen) -> None:
@@ -129,7 +132,7 @@ def cost(off: Tensor) -> Tensor:
 def fused(network: KeypointFusion, seen: Seen) -> Tensor:
     """Fused joints [N,17,2]."""
     joints, ours = network.moved(seen.joints), seen.landmarks[:, SHARED, :2]
-    share = network(seen.landmarks, seen.vector, joints)[..., None]
+    share = network(seen.landmarks, seen.vector, seen.peaks, joints)[..., None]
     return ours + share * (joints[..., :2] - ours)
 
 

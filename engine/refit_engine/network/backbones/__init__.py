@@ -24,6 +24,8 @@ class BackboneOutput(NamedTuple):
     """[B,2,2] crop pixels: the middle of the hips, and the point above it on the circle around the body."""
     local: Tensor | None = None
     """[B,33,E]: what deep maps show at the landmarks."""
+    peaks: Tensor | None = None
+    """[B,33] 0…1: how likely the landmarks' own heatmaps call their places."""
 
 
 class Backbone(Protocol):

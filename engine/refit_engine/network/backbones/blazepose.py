@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ...errors import WeightsFileError
 from . import BackboneOutput
-from .heatmap_refinement import refine
+from .heatmap_refinement import peaks_at, refine
 
 __all__ = [
     "LANDMARK_NAMES",
@@ -123,6 +123,8 @@ class BlazePoseOutput(NamedTuple):
     """[B, 33, C] the encoder's maps of stride 16 and 32 at the landmarks."""
     refined: Tensor
     """[B, 39, 2] x, y of the landmarks in crop pixels, refined from the heatmaps."""
+    peaks: Tensor
+    """[B, 39] 0..1, the heatmaps' own probability of those places."""
 
 
 def relu6_(x: Tensor) -> Tensor:
@@ -334,6 +336,7 @@ class BlazePose(nn.Module):
             )
             heatmaps = F.conv2d(features.float(), self.heatmap_head.weight, self.heatmap_head.bias)
         landmarks = landmarks.view(-1, POINTS, 5)
+        refined = refine(landmarks[..., :2], heatmaps, INPUT_SIZE)
         return BlazePoseOutput(
             features=features,
             vector=last.flatten(1),
@@ -341,7 +344,8 @@ class BlazePose(nn.Module):
             world=world.view(-1, POINTS, 3),
             presence=presence[:, 0].sigmoid(),
             local=_read_at([maps[-1], deepest], landmarks[:, :LANDMARKS, :2].detach()),
-            refined=refine(landmarks[..., :2], heatmaps, INPUT_SIZE),
+            refined=refined,
+            peaks=peaks_at(refined, heatmaps, INPUT_SIZE),
         )
 
     def dense_convolutions(self, first_block: int) -> list[str]:
@@ -371,7 +375,7 @@ class BlazePose(nn.Module):
         refined = torch.cat([seen.refined[:, :LANDMARKS], landmarks[..., 3:4]], dim=-1)
         # The circle's heatmaps are not worth following: crops then change with a grey level of the picture.
         circle = seen.landmarks[:, LANDMARKS : LANDMARKS + 2, :2]
-        return BackboneOutput(seen.features, vector, refined, circle, seen.local)
+        return BackboneOutput(seen.features, vector, refined, circle, seen.local, seen.peaks[:, :LANDMARKS])
 
 
 def _read_at(maps: list[Tensor], pixels: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ round. A landmark moves to the weighted mean of the cells in a window around it,
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 RADIUS = 3
@@ -35,3 +36,13 @@ def refine(pixels: Tensor, logits: Tensor, size: float) -> Tensor:
     seen = (pixels >= 0).all(-1) & (own < cells).all(-1)
     share = seen * ((near.amax((2, 3)) - UNLIKELY) / (LIKELY - UNLIKELY)).clamp(0, 1)
     return pixels + share[..., None].to(pixels.dtype) * (mean.to(pixels.dtype) * (size / cells) - pixels)
+
+
+def peaks_at(pixels: Tensor, logits: Tensor, size: float) -> Tensor:
+    """The highest probability [B,P] in a heatmap within a cell of each point [B,P,2]; 0 outside the crop."""
+    cells = logits.shape[-1]
+    highest = F.max_pool2d(logits.float(), 3, stride=1, padding=1).sigmoid()
+    own = (pixels * (cells / size)).floor().long()
+    inside = ((own >= 0) & (own < cells)).all(-1)
+    column, row = own.clamp(0, cells - 1).unbind(-1)
+    return highest.flatten(2).gather(2, (row * cells + column)[..., None])[..., 0] * inside
