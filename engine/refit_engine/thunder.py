@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .device import exact
 from .movenet import JOINTS, OUTPUT_STRIDE, Pyramid, load_weights
 from .network.packed import can_pack, pack_convolutions
 
@@ -90,4 +91,4 @@ class SecondEye:
         batch = torch.from_numpy(crop).to(self.device).permute(2, 0, 1)[None].float()
         with torch.inference_mode():
             joints = decode(self.network(batch.contiguous(memory_format=torch.channels_last)))
-        return joints[0].double().cpu().numpy()
+        return exact(joints[0]).numpy()

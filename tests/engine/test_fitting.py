@@ -125,7 +125,7 @@ def test_wide_pixels_see_the_same_body(fitter):
     squeezed = np.ascontiguousarray(street(640, 480).reshape(480, 320, 2, 3).mean(axis=2).astype(np.uint8))
     scale = np.array([1.0, 2.0, 1.0, 2.0])
     wide = fitter.fit(squeezed, np.array([BOX]) * scale, Intrinsics(np.diag([1, 2, 1]) @ K, "scene"))
-    np.testing.assert_allclose(wide.transl, square.transl, atol=0.05)
+    np.testing.assert_allclose(wide.transl, square.transl, atol=0.1)
     np.testing.assert_allclose(wide.joints, square.joints, atol=0.1)
 
 

@@ -34,6 +34,16 @@ def test_where_both_agree_nothing_moves_far():
     torch.testing.assert_close(fused[..., 2], landmarks[..., 2])
 
 
+def test_what_the_second_eye_sees_well_counts_as_visible_and_nothing_as_less_so():
+    landmarks, vector, peaks, joints = person(0.1, 0.9)
+    landmarks[..., 2] = 0.2
+    raised = fuse(landmarks, vector, peaks, joints)[0, :, 2] - 0.2
+    hands = [index for index in range(33) if index not in SHARED]
+    assert raised[SHARED].min() > 0.2 and not raised[hands].any()
+    joints[..., 2] = 0.0
+    torch.testing.assert_close(fuse(landmarks, vector, peaks, joints)[..., 2], landmarks[..., 2])
+
+
 def test_where_the_second_eye_saw_nobody_landmarks_stay():
     landmarks, vector, peaks, joints = person()
     torch.testing.assert_close(

@@ -187,4 +187,4 @@ def joints_in_crops(standing: Sequence[Standing], sights: Sequence[Sight], crops
         if one.joints is not None:
             places = transform(crop_matrix(crop, sight.intrinsics), one.joints[:, :2])
             seen[row] = np.column_stack([places, one.joints[:, 2]])
-    return torch.from_numpy(seen)
+    return torch.from_numpy(seen).float()

