@@ -31,7 +31,7 @@ def test_where_both_agree_nothing_moves_far():
     landmarks, vector, peaks, joints = person()
     fused = fuse(landmarks, vector, peaks, joints)
     assert (fused - landmarks)[..., :2].norm(dim=-1).max() < 4
-    torch.testing.assert_close(fused[..., 2], landmarks[..., 2])
+    assert (fused - landmarks)[..., 2].abs().max() < 0.06
 
 
 def test_what_the_second_eye_sees_well_counts_as_visible_and_nothing_as_less_so():

@@ -111,7 +111,7 @@ def directions(places: Tensor) -> Tensor:
     )
     trunk = (left_shoulder + right_shoulder - left_hip - right_hip) / 2
     across = (left_shoulder - right_shoulder + left_hip - right_hip) / 2
-    outward = across[:, None] * places.new_tensor(_OUTWARD)[:, None]
+    outward = across[:, None] * torch.tensor(_OUTWARD, dtype=places.dtype, device=places.device)[:, None]
     return torch.stack([trunk[:, None].expand_as(places), outward, places - places[:, _LIMB]], 2)
 
 
