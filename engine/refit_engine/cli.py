@@ -19,9 +19,13 @@ from .errors import RefitError
 from .packages import check_packages
 
 
+MULTIVIEW = ("fit-views", "separate", "average", "together")
+"""`evaluate.MultiView`, which is not imported before it is needed."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 1 for a failure, 2 for a wrong call."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_spelled_out(sys.argv[1:] if arguments is None else arguments))
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     try:
         check_packages()
@@ -36,6 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("refit-engine: Cancelled.", file=sys.stderr)
     return 1
+
+
+def _spelled_out(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--multiview` alone as `--multiview fit-views`: what follows may be the dataset."""
+    words = list(arguments)
+    for place, word in enumerate(arguments):
+        if word == "--multiview" and words[place + 1 : place + 2] not in [[how] for how in MULTIVIEW]:
+            words[place] = "--multiview=fit-views"
+    return words
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,10 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("dataset", type=Path, metavar="DATASET.json")
     evaluate.add_argument("--out", required=True, type=Path, metavar="predictions.jsonl")
     evaluate.add_argument(
-        "--multiview", action="store_true", help="fit groups of views to one body, too, with 10 updates by default"
+        "--multiview",
+        choices=MULTIVIEW,
+        help="bodies of groups of views, too: as fit-views does it (the same as --multiview alone), or as in the paper's "
+        "table 5, separate, averaged at the end, or together after every update",
+    )
+    evaluate.add_argument(
+        "--flip", action="store_true", help="average single views with their mirrored crop, as the paper does"
     )
     _add_solve(evaluate)
-    evaluate.set_defaults(command=_evaluate, iterations=None)
+    evaluate.set_defaults(command=_evaluate, iterations=None, error=evaluate.error)
 
     bench = commands.add_parser("bench", help="print times per stage as JSON")
     bench.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
@@ -242,20 +261,24 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .fitting import Fitter, Models
     from .fitting.job import FitJob
 
+    if options.flip and options.multiview not in (None, "separate"):
+        options.error("--flip is for single views: leave out --multiview, or say --multiview separate")
     records = read_dataset(options.dataset)
     if options.out.is_dir():
         raise IsADirectoryError(errno.EISDIR, "It is a folder, not a file to write", str(options.out))
     _check_folder(options.out.parent)
     models, solve = Models(), _fit_options(options)
     given = options.iterations
-    fitter = Fitter(models, replace(solve, iterations=5 if given is None else given), options.device)
+    alone = replace(solve, iterations=5 if given is None else given)
+    fitter = Fitter(models, replace(alone, flip=options.flip), options.device)
     fitter.subject()  # wrong files show before the first line is written
-    together = FitJob(models, replace(solve, iterations=10 if given is None else given), options.device)
+    updates_together = given is None and options.multiview in ("fit-views", "together")
+    together = FitJob(models, replace(alone, iterations=10) if updates_together else alone, options.device)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     failures = 0
     with options.out.open("w", encoding="utf-8") as stream:
         if options.multiview:
-            lines = multiview_predictions(records, options.dataset.parent, fitter, together)
+            lines = multiview_predictions(records, options.dataset.parent, fitter, together, options.multiview)
         else:
             lines = predictions(records, options.dataset.parent, fitter)
         for prediction in tqdm(lines, total=len(records), unit="record", disable=None):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from .fitting import Fitter
 from .fitting.annotated import annotated_joints
 from .fitting.boxes import checked_boxes
 from .fitting.job import FitJob
-from .fitting.multiview import View, fit_person
+from .fitting.multiview import Fusion, View, fit_person
 from .fitting.views import is_rotation
 from .gravity import find_up, given_up
 from .images import Photo, read_photo
@@ -40,6 +40,14 @@ JOINTS = tuple(
 )
 MAX_NUMBER = 1e9
 """Pixels and metres above this are mistakes."""
+MultiView = Literal["fit-views", "separate", "average", "together"]
+"""How the views of a group become bodies in the world: as `refit-engine fit-views` does it, or as the rows of the paper's
+table 5: every view for itself, averaged at the end, averaged after every update."""
+_FUSIONS: dict[MultiView, Fusion] = {
+    "fit-views": "every_iteration",
+    "average": "at_the_end",
+    "together": "as_published",
+}
 _INDICES = [SMPL_JOINT_NAMES.index(name) for name in JOINTS]
 
 
@@ -67,9 +75,9 @@ def predictions(records: list[dict[str, Any]], folder: Path, fitter: Fitter) -> 
 
 
 def multiview_predictions(
-    records: list[dict[str, Any]], folder: Path, fitter: Fitter, together: FitJob
+    records: list[dict[str, Any]], folder: Path, fitter: Fitter, together: FitJob, how: MultiView = "fit-views"
 ) -> Iterator[dict[str, Any]]:
-    """The same, group by group: members also get the joints of their one body in the world.
+    """The same, group by group: members also get the joints of their one body in the world, or of their own ("separate").
 
     Those are missing where the group cannot be fitted, for example because fewer than two members have a camera.
     `fitter` is for members alone, `together` for groups, whose messages say which of them gave no body.
@@ -82,11 +90,15 @@ def multiview_predictions(
     for (kind, _), members in groups.items():
         done = [_predict(record, folder, fitter) for record in members]
         start = time.perf_counter()
-        joints = _world_joints(members, [picture for _, picture in done], together) if kind == "group" else None
+        joints: list[np.ndarray | None] = [None] * len(members)
+        if kind == "group" and how == "separate":
+            joints = [_own_world_joints(record, one, together) for record, (one, _) in zip(members, done, strict=True)]
+        elif kind == "group":
+            joints = [_world_joints(members, [picture for _, picture in done], together, _FUSIONS[how])] * len(members)
         seconds = (time.perf_counter() - start) / len(members)
-        for prediction, _ in done:
-            if joints is not None and "error" not in prediction:
-                prediction = {**prediction, "world_joints3d": _named(joints)}
+        for (prediction, _), in_world in zip(done, joints, strict=True):
+            if in_world is not None and "error" not in prediction:
+                prediction = {**prediction, "world_joints3d": _named(in_world)}
                 prediction["seconds"] += seconds
             yield prediction
 
@@ -173,7 +185,9 @@ def _fit_alone(picture: _Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarra
     people = fitter.fit(picture.pixels, boxes, intrinsics, roll=picture.roll)
     joints, K = people.joints[0, _INDICES], intrinsics.K
     data = fitter.subject().result_body.data
-    marked = annotated_joints(data, JOINTS, people.betas, people.rotmats, people.transl)[0]
+    marked = joints  # where people mark them is known of the bundled body only
+    if data.landmark_ids is not None:
+        marked = annotated_joints(data, JOINTS, people.betas, people.rotmats, people.transl)[0]
     projected = project(marked, K)
     if not np.isfinite(projected).all():
         raise RefitError("The network gave no usable body.")
@@ -181,7 +195,21 @@ def _fit_alone(picture: _Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarra
     return joints, distort_points(projected, K, picture.lens) if picture.lens else projected, up.direction
 
 
-def _world_joints(records: list[dict[str, Any]], pictures: list[_Picture | None], job: FitJob) -> np.ndarray | None:
+def _own_world_joints(record: dict[str, Any], prediction: dict[str, Any], job: FitJob) -> np.ndarray | None:
+    """Joints [12,3] of a member's own body in the world; None where it has no body or no camera in the world."""
+    if "error" in prediction or record.get("R_world2cam") is None or record.get("t_world2cam") is None:
+        return None
+    try:
+        R, t = _pose(record)
+    except DatasetError as error:
+        job.say(f"Record {_short(record['id'])} has no body in the world: {error}")
+        return None
+    return (np.array(list(prediction["joints3d_cam"].values())) - t) @ R
+
+
+def _world_joints(
+    records: list[dict[str, Any]], pictures: list[_Picture | None], job: FitJob, fusion: Fusion
+) -> np.ndarray | None:
     """Joints [12,3] of the one body of a group's members in the world; None where they do not give one."""
     views, boxes = [], []
     try:
@@ -191,7 +219,7 @@ def _world_joints(records: list[dict[str, Any]], pictures: list[_Picture | None]
                 boxes.append(picture.box)
         if len(views) < 2:
             raise DatasetError("Fewer than two of its members can be read and have a camera in the world.")
-        joints = fit_person(job, views, np.array(boxes)).joints[0, _INDICES]
+        joints = fit_person(job, views, np.array(boxes), fusion).joints[0, _INDICES]
         if not np.isfinite(joints).all():
             raise RefitError("The network gave no usable body.")
     except Exception as error:  # see `_predict`
@@ -201,10 +229,15 @@ def _world_joints(records: list[dict[str, Any]], pictures: list[_Picture | None]
 
 
 def _view(record: dict[str, Any], picture: _Picture) -> View:
+    return View(str(record["id"]), picture.pixels, picture.intrinsics, *_pose(record), picture.roll)
+
+
+def _pose(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """R [3,3] and t [3] of a record's camera, from world, metres. Raises DatasetError."""
     R, t = _numbers(record, "R_world2cam", (3, 3)), _numbers(record, "t_world2cam", (3,))
     if not is_rotation(R):
         raise DatasetError(f"The R_world2cam of record {_short(record['id'])} is no rotation.")
-    return View(str(record["id"]), picture.pixels, picture.intrinsics, R, t, picture.roll)
+    return R, t
 
 
 def _in_frame(photo: Photo, size: tuple[int, int] | None) -> Photo:

@@ -113,9 +113,14 @@ class FitJob:
             sight.pixels, sight.crop(), sight.box_xywh, sight.intrinsics, self.models.second_eye(self.device)
         )
 
-    def _encode(self, sights: Sequence[Sight], crops: Sequence[Crop], batch: int) -> Encoding:
+    def look_mirrored(self, sights: Sequence[Sight], crops: Sequence[Crop], batch: int) -> Encoding:
+        """The same crops mirrored left to right (`flip.mirror_camera`), with the landmarks that the network sees there."""
+        return self._encode(sights, crops, batch, mirrored=True)
+
+    def _encode(self, sights: Sequence[Sight], crops: Sequence[Crop], batch: int, mirrored: bool = False) -> Encoding:
         with self.timed("crop"):
             rgb = cut_out(sights, crops, self.device)
+            rgb = rgb.flip(-1) if mirrored else rgb
         with self.timed("network"), torch.inference_mode():
             parts = [self.subject().network.model.encode(part) for part in rgb.split(batch)]
             self.wait()

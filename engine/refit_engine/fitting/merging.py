@@ -21,7 +21,7 @@ from torch import Tensor
 from ..device import exact
 from ..network import CropCamera, Estimate
 from ..network.geometry import cam_from_translation, project, rotmats_to_6d, translation
-from ..network.refit import PosePoints
+from ..network.refit import Merge, PosePoints
 from .rays import Rays, find_consensus, find_swapped, robust, turn_back
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "bodies_in_world",
     "mean_rotations",
     "place",
+    "published_merge",
     "side_order",
     "straighten",
 ]
@@ -248,12 +249,36 @@ def bodies_in_world(estimate: Estimate, rows: Rows, rest_pelvis: RestPelvis) -> 
 
 
 def average_bodies(bodies: SharedBodies, rows: Rows, rest_pelvis: RestPelvis) -> SharedBodies:
-    """The plain mean [P] of the rows' own bodies [B]: the baseline that averages once, at the end."""
-    count = rows.sum(torch.ones_like(rows.focal))[:, None]
-    betas = rows.sum(bodies.betas) / count
-    rotmats = roma.special_procrustes(rows.sum(bodies.rotmats))
-    place = rows.sum(exact(rest_pelvis(bodies.betas)) + bodies.transl) / count
+    """The plain mean [P] of the rows' own bodies [B]: the paper's baseline that averages once, at the end."""
+    betas, rotmats = _plain_means(bodies.betas, bodies.rotmats, rows)
+    place = _plain_mean(exact(rest_pelvis(bodies.betas)) + bodies.transl, rows)
     return SharedBodies(betas, rotmats, place - exact(rest_pelvis(betas)))
+
+
+def published_merge(rows: Rows) -> Merge:
+    """The network's `merge` as in the paper's multi-view ReFit: plain means of betas and of rotations in the world.
+
+    All views count the same, and each keeps its own camera: the views need not agree on where the body is.
+    """
+
+    def merge(estimate: Estimate) -> Estimate:
+        rotmats = exact(estimate.rotmats())
+        rotmats[:, 0] = rows.rotation.mT @ rotmats[:, 0]
+        betas, rotmats = (mean[rows.person] for mean in _plain_means(exact(estimate.betas), rotmats, rows))
+        rotmats[:, 0] = rows.rotation @ rotmats[:, 0]
+        return Estimate(rotmats_to_6d(rotmats).to(estimate.cam), betas.to(estimate.cam), estimate.cam)
+
+    return merge
+
+
+def _plain_means(betas: Tensor, rotmats: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Betas [P,10] and rotations [P,J,3,3] of people, from those of their rows [B,…]: means, on SO(3) by SVD."""
+    return _plain_mean(betas, rows), roma.special_procrustes(rows.sum(rotmats))
+
+
+def _plain_mean(values: Tensor, rows: Rows) -> Tensor:
+    """[P,N] means of the rows' values [B,N]."""
+    return rows.sum(values) / rows.sum(torch.ones_like(rows.focal))[:, None]
 
 
 def _solve(matrix: Tensor, right: Tensor) -> Tensor:

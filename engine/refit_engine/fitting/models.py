@@ -31,6 +31,7 @@ class FitOptions:
     height: metres that the person measures standing, of several people the largest in the picture; None to estimate it.
     iterations: updates after the initial estimate.
     confidence: whether each joint's standard deviation is estimated, which runs the updates several times more.
+    flip: whether a picture's result is averaged with that of the mirrored crop (the paper's evaluation), for twice the time.
     """
 
     people: Literal["all", "largest"] = "all"
@@ -41,6 +42,7 @@ class FitOptions:
     iterations: int = 5
     confidence: bool = True
     height: float | None = None
+    flip: bool = False
 
     def __post_init__(self) -> None:
         """Raises HeightError."""

@@ -32,6 +32,7 @@ from .merging import (
     ViewMerge,
     average_bodies,
     bodies_in_world,
+    published_merge,
     side_order,
     straighten,
 )
@@ -43,8 +44,9 @@ from .views import View
 
 __all__ = ["Fusion", "Sighting", "View", "WorldPeople", "fit_people", "fit_person"]
 
-Fusion = Literal["every_iteration", "at_the_end", "never"]
-"""When views are made to agree. The last two are for comparison: plain means at the end, and every view for itself."""
+Fusion = Literal["every_iteration", "as_published", "at_the_end", "never"]
+"""When views are made to agree. The last three are the paper's: plain means after every update, plain means at the end, and
+every view for itself."""
 
 LEAST_WEIGHT = 0.1
 """A view that counts less than this has no part in a body."""
@@ -237,11 +239,11 @@ def _follow(subject: Subject, encoding: Encoding, rows: Rows, fusion: Fusion, co
         encoding = _sides_agreed(encoding, rows, seen)
         points, seen = _evidence(subject, encoding, rows)
     if fusion != "every_iteration":
-        last = subject.follow(encoding, rows.camera)[-1]
+        last = subject.follow(encoding, rows.camera, published_merge(rows) if fusion == "as_published" else None)[-1]
         bodies = bodies_in_world(last, rows, pelvis)
-        if fusion == "at_the_end":
+        if fusion != "never":
             bodies = average_bodies(bodies, rows, pelvis)
-        # Baselines are judged like the rest, by what is seen, but weigh all views alike.
+        # The paper's ways are judged like ours, by what is seen, but weigh all views alike.
         seen = seen or ViewMerge(rows, points, pelvis).proposal(last)
         alike = torch.ones_like(rows.focal)
         errors = _errors(bodies, points, seen, rows, encoding.vector)

@@ -19,6 +19,7 @@ from ..errors import NoPersonFound, RefitError
 from ..gravity import LineEvidence, Up, find_lines, find_up, given_up, with_found_focal
 from ..images import Photo, read_photo
 from ..network import CropCamera, Encoding, Estimate
+from ..network.flip import flip_average, mirror_camera
 from ..results import ConfidenceKind, ImageResult
 from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
@@ -251,6 +252,9 @@ class Fitter(FitJob):
                 if height is not None:
                     subject = subject.of_height(estimates[-1].betas, height)
                     estimates = subject.follow(encoding, camera)
+                if self.options.flip:
+                    mirrored = subject.follow(self.look_mirrored(sights, crops, batch), mirror_camera(camera))
+                    estimates[-1] = flip_average(estimates[-1], mirrored[-1])
                 self.wait()
             with self.timed("confidence"):
                 confidence = self._confidence(subject, encoding, camera, estimates)

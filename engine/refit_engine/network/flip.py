@@ -7,7 +7,8 @@ import roma
 import torch
 from torch import Tensor
 
-from .geometry import CropCamera
+from ..device import exact
+from .geometry import CropCamera, rotmats_to_6d
 from .refit import Estimate
 
 # fmt: off
@@ -27,7 +28,7 @@ def mirror_rotmats(rotmats: Tensor) -> Tensor:
     return rotmats[:, _MIRRORED_JOINTS] * sign[:, None] * sign
 
 
-def flip_average(estimate: Estimate, mirrored: Estimate) -> tuple[Tensor, Tensor]:
-    """Mean rotations [B,24,3,3] (on SO(3), by SVD) and betas [B,10] of a crop's and its mirror image's estimate."""
-    rotmats = (estimate.rotmats() + mirror_rotmats(mirrored.rotmats())) / 2
-    return roma.special_procrustes(rotmats), (estimate.betas + mirrored.betas) / 2
+def flip_average(estimate: Estimate, mirrored: Estimate) -> Estimate:
+    """The mean of a crop's and its mirror image's estimate: rotations on SO(3) (by SVD), betas; the camera is the crop's."""
+    rotmats = roma.special_procrustes(exact(estimate.rotmats() + mirror_rotmats(mirrored.rotmats())) / 2)
+    return Estimate(rotmats_to_6d(rotmats).to(estimate.cam), (estimate.betas + mirrored.betas) / 2, estimate.cam)
