@@ -56,6 +56,13 @@ class AnswerReader:
             raise self._damaged(name, f"is not made of {count} numbers")
         return np.array(values, dtype=np.float64)
 
+    def count(self, name: str) -> int:
+        """A whole number of things, at least one."""
+        value = self._values.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self._damaged(name, "is no count")
+        return value
+
     def path(self, name: str) -> Path:
         """An absolute path, not looked at."""
         path = Path(self.text(name))

@@ -14,11 +14,24 @@ from . import (
     panels_boxes,
     panels_cameras,
     panels_confidence,
+    panels_debug,
     panels_render,
     panels_upright,
     session,
 )
-from .operators import body, boxes, calibration, cameras, confidence, job, people, reconstruct, rendering, shape
+from .operators import (
+    body,
+    boxes,
+    calibration,
+    cameras,
+    confidence,
+    feature_maps,
+    job,
+    people,
+    reconstruct,
+    rendering,
+    shape,
+)
 from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
@@ -58,6 +71,7 @@ CLASSES: tuple[type, ...] = (
     rendering.REFIT_OT_shadow_catcher,
     rendering.REFIT_OT_hide_before,
     confidence.REFIT_OT_confidence_colors,
+    feature_maps.REFIT_OT_feature_maps,
     panels.REFIT_PT_main,
     panels_boxes.REFIT_UL_boxes,
     panels.REFIT_PT_people,
@@ -70,6 +84,7 @@ CLASSES: tuple[type, ...] = (
     panels_confidence.REFIT_PT_confidence,
     panels.REFIT_PT_shape,
     panels.REFIT_PT_engine,
+    panels_debug.REFIT_PT_debug,
     panels_boxes.REFIT_PT_editor_boxes,
 )
 

@@ -100,6 +100,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_solve(evaluate)
     evaluate.set_defaults(command=_evaluate, iterations=None, error=evaluate.error)
 
+    maps = commands.add_parser("maps", help="draw the network's keypoint maps of the largest person, or of the box")
+    maps.add_argument("image", type=Path, metavar="IMAGE")
+    maps.add_argument("--out", required=True, type=Path, metavar="DIR", help="for sheet.png and a picture a keypoint")
+    maps.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the person's box")
+    maps.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
+    _add_solve(maps)
+    maps.set_defaults(command=_maps)
+
     bench = commands.add_parser("bench", help="print times per stage as JSON")
     bench.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
     _add_device(bench)
@@ -249,6 +257,24 @@ def _fit_views(options: argparse.Namespace) -> int:
     for message in fitter.messages:
         print(f"refit-engine: {message}", file=sys.stderr)
     print(f"{result.people} people -> {output.npz}", file=sys.stderr)
+    return 0
+
+
+def _maps(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from .fitting import ImageRequest, Models
+    from .fitting.feature_maps import MapFitter
+    from .fitting.output import write_maps
+
+    _check_folder(options.out)
+    fitter = MapFitter(Models(), _fit_options(options), options.device)
+    boxes = np.array([options.bbox]) if options.bbox else None
+    maps = fitter.feature_maps(ImageRequest(options.image, boxes_xywh=boxes, focal=options.focal))
+    sheet = write_maps(options.out, maps, tiles=True)
+    for message in fitter.messages:
+        print(f"refit-engine: {message}", file=sys.stderr)
+    print(f"{len(maps.names)} keypoint maps -> {sheet}", file=sys.stderr)
     return 0
 
 

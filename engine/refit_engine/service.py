@@ -16,7 +16,7 @@ from . import __version__
 from .errors import ImageError, NoPersonFound, RefitError
 from .job_params import image_requests, reconstruct_params, solve_params, view_requests
 from .packages import check_packages
-from .protocol import PROTOCOL_VERSION, Params, ProtocolMismatch
+from .protocol import INVALID_PARAMS, PROTOCOL_VERSION, Params, ProtocolError, ProtocolMismatch
 
 if TYPE_CHECKING:
     from .fitting import Models
@@ -39,6 +39,7 @@ class EngineService:
             "reconstruct": self.reconstruct,
             "fit_views": self.fit_views,
             "fit_shape": self.fit_shape,
+            "feature_maps": self.feature_maps,
         }
 
     def initialize(self, params: dict[str, Any], job: Job) -> dict[str, Any]:
@@ -216,6 +217,35 @@ class EngineService:
             ],
             "body_file": body.file,
             "body_name": body.data.name,
+            "device": fitter.device.type,
+            "seconds": {**fitter.seconds, "total": time.perf_counter() - start},
+            "messages": fitter.messages,
+        }
+
+    def feature_maps(self, params: dict[str, Any], job: Job) -> dict[str, Any]:
+        """Draw the keypoint maps of one picture's largest person into the job's folder."""
+        from .fitting.feature_maps import MapFitter
+        from .fitting.output import write_maps
+
+        start = time.perf_counter()
+        requests, options, device, _, folder = reconstruct_params(params)
+        if len(requests) > 1:
+            raise ProtocolError(INVALID_PARAMS, "Keypoint maps are drawn of one picture.")
+        (request,) = requests
+        stages = ("load", "detect", "fit", "write")
+
+        def step(stage: str) -> None:
+            job.progress(stage, stages.index(stage), len(stages), request.image.name)
+
+        step("load")
+        fitter = MapFitter(self._models(), options, device, step)
+        maps = fitter.feature_maps(request)
+        step("write")
+        sheet = write_maps(folder, maps, tiles=False)
+        job.progress("done", len(stages), len(stages))
+        return {
+            "sheet": str(sheet),
+            "keypoints": len(maps.names),
             "device": fitter.device.type,
             "seconds": {**fitter.seconds, "total": time.perf_counter() - start},
             "messages": fitter.messages,

@@ -95,7 +95,7 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         return None
     try:
         picture = imbuf.load(str(path))
-    except OSError:
+    except (OSError, ValueError):  # which of them depends on Blender's version
         return None
     try:
         return picture.size[0], picture.size[1]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An engine that speaks the protocol and answers with a prepared result, or misbehaves as it is told.
 
-Usage: fake_engine.py FOLDER. FOLDER holds result.npz (for several cameras views.npz, for shapes shape.json) and, in the
+Usage: fake_engine.py FOLDER. FOLDER holds result.npz (for several cameras views.npz, for shapes shape.json, for maps sheet.png) and, in the
 file behaviour, what to do; what was asked last is written there as request.json, and all of it, line by line, in the file
 requests.
 """
@@ -164,7 +164,20 @@ def overlay_file(path: Path, params: dict) -> str | None:
     return str(path)
 
 
-ANSWERS = {"detect": detect, "reconstruct": reconstruct, "fit_views": fit_views, "fit_shape": fit_shape}
+def feature_maps(behaviour: str, folder: Path, params: dict) -> dict:
+    sheet = Path(params["job_folder"]) / "sheet.png"
+    content = (folder / "sheet.png").read_bytes()
+    sheet.write_bytes(b"no picture" if behaviour == "damaged_result" else content)
+    return {"sheet": str(sheet), "keypoints": 67}
+
+
+ANSWERS = {
+    "detect": detect,
+    "reconstruct": reconstruct,
+    "fit_views": fit_views,
+    "fit_shape": fit_shape,
+    "feature_maps": feature_maps,
+}
 
 
 def main() -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ..images import Photo, write_image
+from ..map_sheet import draw_sheet, draw_tile
 from ..multiview_results import MultiViewResult, write_multiview_result
 from ..overlay import draw_overlay
 from ..results import ImageResult, write_result
+from .feature_maps import FeatureMaps
 from .views import View
 
 
@@ -75,6 +77,19 @@ def write_views_output(
     return ViewsOutput(npz, tuple(overlays))
 
 
+def write_maps(folder: Path, maps: FeatureMaps, tiles: bool) -> Path:
+    """Write sheet.png and, if asked for, a picture of each keypoint's map into a folder. Returns the sheet.
+
+    Raises OSError, e.g. when the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(maps.names if tiles else ()):
+        write_image(folder / f"{number:03d}_{_file_name(name)}.png", draw_tile(maps, number))
+    sheet = folder / "sheet.png"
+    write_image(sheet, draw_sheet(maps))
+    return sheet
+
+
 def _file_name(name: str) -> str:
-    """What of a view's name any file system takes."""
+    """What of a name any file system takes."""
     return re.sub(r"[^\w.-]+", "_", name)[:80].strip("._") or "view"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -81,6 +82,23 @@ class People:
         return People(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
+class Prepared(NamedTuple):
+    """A picture ready to be fitted, without lens distortion."""
+
+    photo: Photo
+    size: tuple[int, int]
+    """(width, height) as taken."""
+    intrinsics: Intrinsics
+    boxes: np.ndarray
+    """[N,4] people in the photo's pixels."""
+    scores: np.ndarray
+    """[N], NaN for given boxes."""
+    known_up: Up | None
+    """What the camera or the file tell."""
+    lines: LineEvidence | None
+    """None where lines would tell nothing that is not known."""
+
+
 class Fitter(FitJob):
     """Fits the people of image after image with the same options; memory does not grow with their number."""
 
@@ -96,23 +114,7 @@ class Fitter(FitJob):
         NoPersonFound, BodyFileError, WeightsFileError, DeviceError, Cancelled.
         """
         self.subject()  # a wrong file shows before the work starts
-        stored = read_photo(request.image)
-        if stored.remark:
-            self.say(stored.remark)
-        photo = stored if request.K is not None else stored.upright()
-        width, height = photo.size
-        focal = request.focal_for(photo.size)
-        intrinsics = choose_intrinsics(width, height, K=request.K, focal=focal, exif_focal=photo.exif_focal)
-        boxes = None if request.boxes_xywh is None else checked_boxes(request.boxes_xywh, photo)
-        photo, intrinsics, boxes = without_distortion(photo, intrinsics, boxes, request.distortion)
-        if boxes is None:
-            boxes, scores = self._found_boxes(photo, intrinsics)
-        else:
-            scores = np.full(len(boxes), np.nan)
-        known_up = given_up(request.up, photo.up_sensor)
-        lines = None
-        if known_up is None or intrinsics.source == "default":  # else lines would tell nothing that is not known
-            intrinsics, lines = self.look_for_lines(photo.pixels, boxes, intrinsics, photo.quarter_turns)
+        photo, size, intrinsics, boxes, scores, known_up, lines = self.prepare(request)
         people = self._fit_photo(photo, boxes, intrinsics)
         kept = self._usable(people, request.image.name)
         known = self._known_sizes(boxes)[kept]
@@ -123,7 +125,7 @@ class Fitter(FitJob):
             people, ground = self.on_device(lambda: self._on_one_floor(people, known, up, request.camera_height))
         result = ImageResult(
             image=str(request.image),
-            image_size=np.array([width, height]),
+            image_size=np.array(size),
             K=intrinsics.K,
             focal_source=intrinsics.source,
             boxes_xywh=boxes,
@@ -152,6 +154,27 @@ class Fitter(FitJob):
         )
         return result, photo
 
+    def prepare(self, request: ImageRequest) -> Prepared:
+        """Read a picture and find its camera and its people. Raises ImageError, NoPersonFound, DeviceError, Cancelled."""
+        stored = read_photo(request.image)
+        if stored.remark:
+            self.say(stored.remark)
+        photo = stored if request.K is not None else stored.upright()
+        width, height = photo.size
+        focal = request.focal_for(photo.size)
+        intrinsics = choose_intrinsics(width, height, K=request.K, focal=focal, exif_focal=photo.exif_focal)
+        boxes = None if request.boxes_xywh is None else checked_boxes(request.boxes_xywh, photo)
+        photo, intrinsics, boxes = without_distortion(photo, intrinsics, boxes, request.distortion)
+        if boxes is None:
+            boxes, scores = self._found_boxes(photo, intrinsics)
+        else:
+            scores = np.full(len(boxes), np.nan)
+        known_up = given_up(request.up, photo.up_sensor)
+        lines = None
+        if known_up is None or intrinsics.source == "default":  # else lines would tell nothing that is not known
+            intrinsics, lines = self.look_for_lines(photo.pixels, boxes, intrinsics, photo.quarter_turns)
+        return Prepared(photo, (width, height), intrinsics, boxes, scores, known_up, lines)
+
     def look_for_lines(
         self, pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, quarter_turns: int
     ) -> tuple[Intrinsics, LineEvidence]:
@@ -165,7 +188,7 @@ class Fitter(FitJob):
         roll = photo.quarter_turns * np.pi / 2
         if self.options.height is None:
             return self.fit(photo.pixels, boxes, intrinsics, roll)
-        largest = _largest(boxes)
+        largest = largest_box(boxes)
         spans = (0, largest, None), (largest, largest + 1, self.options.height), (largest + 1, len(boxes), None)
         return _joined(
             [self.fit(photo.pixels, boxes[a:b], intrinsics, roll, height) for a, b, height in spans if a < b]
@@ -202,7 +225,7 @@ class Fitter(FitJob):
     def _known_sizes(self, boxes: np.ndarray) -> np.ndarray:
         """[N] of whom the shape or the height was given, for the people in the boxes [N,4]."""
         known = np.full(len(boxes), self.options.betas is not None)
-        known[_largest(boxes)] |= self.options.height is not None
+        known[largest_box(boxes)] |= self.options.height is not None
         return known
 
     def _on_one_floor(
@@ -248,10 +271,7 @@ class Fitter(FitJob):
         camera = working_camera(true_camera)
         with torch.inference_mode():
             with self.timed("network"):
-                estimates = subject.follow(encoding, camera)
-                if height is not None:
-                    subject = subject.of_height(estimates[-1].betas, height)
-                    estimates = subject.follow(encoding, camera)
+                subject, estimates = follow(subject, encoding, camera, height)
                 if self.options.flip:
                     mirrored = subject.follow(self.look_mirrored(sights, crops, batch), mirror_camera(camera))
                     estimates[-1] = flip_average(estimates[-1], mirrored[-1])
@@ -274,7 +294,18 @@ class Fitter(FitJob):
         return subject.confidence(encoding, camera, estimates, subject.expanded_betas(count))
 
 
-def _largest(boxes: np.ndarray) -> int:
+def follow(
+    subject: Subject, encoding: Encoding, camera: CropCamera, height: float | None
+) -> tuple[Subject, list[Estimate]]:
+    """All T+1 estimates for B encoded crops, and the subject, which has the shapes of that height in metres, if one is given."""
+    estimates = subject.follow(encoding, camera)
+    if height is None:
+        return subject, estimates
+    subject = subject.of_height(estimates[-1].betas, height)
+    return subject, subject.follow(encoding, camera)
+
+
+def largest_box(boxes: np.ndarray) -> int:
     """Which of the boxes [N,4] covers most."""
     return int(np.argmax(boxes[:, 2] * boxes[:, 3]))
 

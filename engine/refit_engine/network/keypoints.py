@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..body.joints import SMPL_JOINT_NAMES
+from ..body.points import MARKER_NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,6 +46,17 @@ def keypoint_points(body: BodyModel, data: BodyData, kind: KeypointKind) -> Call
     if kind == "semantic24":
         return body.joints
     return body.subset(data.marker_ids if kind == "markers67" else dense_ids(data))
+
+
+def keypoint_names(data: BodyData, kind: KeypointKind) -> tuple[str, ...]:
+    """Names of a body's keypoints, in order; a vertex without a name is called after its joint and its number."""
+    if kind == "semantic24":
+        return SMPL_JOINT_NAMES
+    if kind == "markers67" and data.kind == "bundled":
+        return MARKER_NAMES
+    vertices = data.marker_ids if kind == "markers67" else dense_ids(data)
+    joints = data.weights[vertices].argmax(axis=1)
+    return tuple(f"{SMPL_JOINT_NAMES[joint]}_{vertex}" for joint, vertex in zip(joints, vertices, strict=True))
 
 
 def dense_ids(data: BodyData) -> np.ndarray:
