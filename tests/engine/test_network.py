@@ -12,6 +12,7 @@ from refit_engine.network import CropCamera, ReFit, ReFitConfig, refit
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.inference import prepare_for_inference
 from refit_engine.network.keypoints import KEYPOINT_COUNTS
+from refit_engine.network.landmark_feedback import landmark_residual
 from refit_engine.network.update import HIDDEN, STREAMS, SingleUpdateBlock, UpdateBlock
 from torch import Tensor, nn
 
@@ -193,7 +194,7 @@ def test_landmarks_pull_where_the_window_does_not_reach():
 
 
 def test_landmark_far_away_counts_no_more_than_the_limit():
-    far = refit._landmark_residual(torch.tensor([[[1e6, -1e6, 1.0]]]), torch.zeros(1, 1, 2))
+    far = landmark_residual(torch.tensor([[[1e6, -1e6, 1.0]]]), torch.zeros(1, 1, 2))
     assert far.tolist() == [[2.0, -2.0, 1.0]]
 
 

@@ -19,6 +19,8 @@ CROP_SIZE = 256
 _MIN_SCALE = 0.02  # a crop that is 100 m wide
 _MIN_DEPTH = 0.1  # metres
 _DEGENERATE = 1e-8
+_OFF_AXIS, _MIDDLE_SIZE, _SIZE_SPREAD = 2.8, 0.24, 0.06
+"""Bring the box's angles to about -1…1: CLIFF's numbers (Li et al., ECCV 2022, its code), from boxes of Human3.6M."""
 
 
 class CropCamera(NamedTuple):
@@ -49,10 +51,10 @@ def rotmats_to_6d(rotmats: Tensor) -> Tensor:
 
 
 def bbox_features(camera: CropCamera) -> Tensor:
-    """Where and how large the crop is in the camera's view, roughly normalised: [B,3]."""
+    """Where and how large the crop is in the camera's view, roughly normalised, the paper's c_bbox: [B,3]."""
     focal = camera.focal[:, None]
-    offset = 2.8 * (camera.center - camera.principal) / focal
-    size = (camera.side[:, None] - 0.24 * focal) / (0.06 * focal)
+    offset = _OFF_AXIS * (camera.center - camera.principal) / focal
+    size = (camera.side[:, None] - _MIDDLE_SIZE * focal) / (_SIZE_SPREAD * focal)
     return torch.cat([offset, size], dim=1)
 
 

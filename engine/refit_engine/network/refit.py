@@ -1,8 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ReFit, the whole network: encode the crop once, then repeat feedback and update.
 
-Wang and Daniilidis, "ReFit: Recurrent Fitting Network for 3D Human Recovery", ICCV 2023. Section numbers
-in this file are the paper's. Letters in shapes: B batch, K keypoints, C and D the backbone's channels.
+Wang and Daniilidis, "ReFit: Recurrent Fitting Network for 3D Human Recovery", ICCV 2023. Section numbers are the paper's;
+the numbers of equations are this file's:
+
+    (1)  f_k = F_k(x), |x - x_k| ≤ r     what keypoint k's map shows around the keypoint
+    (2)  f = [f_1 … f_K, bbox, Θ]        the feedback: all windows, the box, and the estimate
+    (3)  t = translation(s, tx, ty)      the body's place in the full image's camera, from the crop's
+    (4)  x_k = crop(Π(X_k + t))          the full-frame reprojection, in the crop's pixels
+    (5)  h ← GRU(h, f)                   26 of them, one for each joint, the shape and the camera
+    (6)  Θ ← Θ + MLP(h, bbox)            the update
+
+What our bundled network does beyond that is in `landmark_feedback`.
+Letters in shapes: B batch, K keypoints, C and D the backbone's channels.
 """
 
 from __future__ import annotations
@@ -22,12 +32,12 @@ from .geometry import (
     bbox_features,
     crop_only,
     project_to_crop,
-    ray_rotation,
     rotmats_from_6d,
     translation,
 )
-from .keypoints import KEYPOINT_COUNTS, LANDMARK_COUNT, KeypointKind
-from .landmark_step import landmark_step
+from .keypoints import KEYPOINT_COUNTS, KeypointKind
+from .landmark_feedback import INPUTS as LANDMARK_INPUTS
+from .landmark_feedback import LandmarkFeedback, landmark_layers, turned_to_ray
 from .lookup import lookup, window_offsets
 from .update import (
     BETAS,
@@ -51,8 +61,7 @@ if TYPE_CHECKING:
     from ..body import LandmarkBody
 
 MAP_SIZE = 64
-_FLOW, _LOCAL, _LANDMARK_FEATURES, _VECTOR_HEAD, _MAP_HEAD = 5, 256, 64, 512, 128
-_LANDMARK_REACH, _LANDMARK_LIMIT = 64.0, 2.0  # crop pixels per unit, units
+_FLOW, _LOCAL, _VECTOR_HEAD, _MAP_HEAD = 5, 256, 512, 128
 
 PosePoints = Callable[[Tensor, Tensor], Tensor]
 """Poses K points of a body: betas [B,10], rotmats [B,24,3,3] to points [B,K,3], metres, before translation."""
@@ -150,9 +159,8 @@ class ReFit(nn.Module):
         self.flow_layer = StreamLinear(count, (2 * config.radius + 1) ** 2, _FLOW)
         self.local_layer = nn.Linear(count * _FLOW, _LOCAL)
         if config.landmark_feedback:
-            self.landmark_layer = nn.Linear(LANDMARK_COUNT * 3, _LANDMARK_FEATURES)
-            self.step_gate = StreamLinear(STREAMS, HIDDEN, 1)
-            inputs += _LANDMARK_FEATURES + POSE + CAM
+            self.landmark_layer, self.step_gate = landmark_layers()
+            inputs += LANDMARK_INPUTS
         self.update_block = UpdateBlock(inputs) if config.update == "parallel" else SingleUpdateBlock(inputs)
         self.regressor = Regressor()
         self._frozen_update: FusedUpdate | None = None
@@ -203,58 +211,56 @@ class ReFit(nn.Module):
         `keypoint_mask` [B,K,1] weighs each keypoint's feedback, where training draws a mask by itself.
         `merge` (multi-view ReFit) reconciles the crops after the initial estimate and after every update.
         """
+        gru, regressor = self._frozen_update or self._fuse_update()
+        bbox = bbox_features(camera)
+        box_term = regressor.box_term(bbox)
+        feedback_camera = camera if self.config.feedback_camera == "full" else crop_only(camera)
+        mask = self._keypoint_mask(encoding.keypoint_maps) if keypoint_mask is None else keypoint_mask
+        landmarks = self._landmark_feedback(encoding, landmark_points, feedback_camera)
 
         def settle(state: Tensor) -> Tensor:
             if merge is not None:
                 state = torch.cat(merge(_estimate(state)), dim=1)
             return _with_betas(state, betas)
 
-        gru, regressor = self._frozen_update or self._fuse_update()
-        bbox = bbox_features(camera)
-        box_term = regressor.box_term(bbox)
-        feedback_camera = camera if self.config.feedback_camera == "full" else crop_only(camera)
-        mask = self._keypoint_mask(encoding.keypoint_maps) if keypoint_mask is None else keypoint_mask
+        def update(hidden: Tensor, feedback: Tensor) -> tuple[Tensor, Tensor]:
+            hidden = gru.step(hidden, feedback)  # (5)
+            return hidden, regressor(streams(hidden), box_term)  # the change in (6)
 
+        # Sec. 3.1, the initial estimate: read off the whole crop, by the same regressor as every update.
         vector = self.vector_head(encoding.vector, encoding.local) if self.config.compact else encoding.vector
         hidden = self.init_layer(vector).tanh()
         mean = torch.cat([self.init_pose, self.init_shape, self.init_cam], dim=1)
         state = mean + regressor(streams(hidden), box_term)
-        if self.config.compact:  # what its crop shows is turned as if the camera were aimed at it
-            root = ray_rotation(camera) @ state[:, :6].unflatten(1, (3, 2))
-            state = torch.cat([root.flatten(1), state[:, 6:]], dim=1)
-        state = settle(state)
-        states = [state]
+        if self.config.compact:  # beyond the paper
+            state = turned_to_ray(state, camera)
+        states = [settle(state)]
         hidden = gru.start(hidden)
         for _ in range(iterations):
-            state = state.detach()  # gradients flow through the update only
+            state = states[-1].detach()  # gradients flow through the update only
             estimate = _estimate(state)
             rotmats = estimate.rotmats()
 
             # Sec. 3.2, feedback: what each keypoint's map shows around the keypoint's reprojection.
-            x2d = project_to_crop(points(estimate.betas, rotmats), estimate.cam, feedback_camera)
-            windows = self.lookup(encoding.keypoint_maps, x2d * (MAP_SIZE / CROP_SIZE), self.offsets)
+            x2d = project_to_crop(points(estimate.betas, rotmats), estimate.cam, feedback_camera)  # (3), (4)
+            windows = self.lookup(encoding.keypoint_maps, x2d * (MAP_SIZE / CROP_SIZE), self.offsets)  # (1)
             flow = torch.einsum("bkw,kow->bko", windows, self.flow_layer.weight) + self.flow_layer.bias
-            x = [self.local_layer((mask * flow).flatten(1)), bbox, state]
-            if self.config.landmark_feedback:
-                x2d = project_to_crop(landmark_points(estimate.betas, rotmats), estimate.cam, feedback_camera)
-                x.append(self.landmark_layer(_landmark_residual(encoding.landmarks, x2d)).relu())
-                step = landmark_step(estimate, landmark_points, feedback_camera, encoding.landmarks)
-                x.append(step)
+            feedback = torch.cat([self.local_layer((mask * flow).flatten(1)), bbox, state], dim=1)  # (2)
 
             # Sec. 3.3, update: every stream reads all the feedback and changes its own parameters.
-            hidden = gru.step(hidden, torch.cat(x, dim=1))
-            change = regressor(streams(hidden), box_term)
-            if self.config.landmark_feedback:
-                change = change + self._accepted(step, hidden)
-            state = settle(state + change)
-            states.append(state)
+            if landmarks is not None:  # beyond the paper
+                hidden, change = landmarks.update(update, hidden, feedback, estimate, rotmats)
+            else:
+                hidden, change = update(hidden, feedback)
+            states.append(settle(state + change))  # (6)
         return [_estimate(state) for state in states]
 
-    def _accepted(self, step: Tensor, hidden: Tensor) -> Tensor:
-        """What the streams take of the landmark step [B,147], each its own share, as a change of the state [B,157]."""
-        share = (torch.einsum("sbh,soh->bs", hidden, self.step_gate.weight) + self.step_gate.bias[:, 0]).sigmoid()
-        pose = step[:, :POSE].unflatten(1, (STREAMS - 2, -1)) * share[:, :-2, None]
-        return torch.cat([pose.flatten(1), step.new_zeros(len(step), BETAS), step[:, POSE:] * share[:, -1:]], dim=1)
+    def _landmark_feedback(
+        self, encoding: Encoding, body: LandmarkBody | None, camera: CropCamera
+    ) -> LandmarkFeedback | None:
+        if not self.config.landmark_feedback:
+            return None
+        return LandmarkFeedback(self.landmark_layer, self.step_gate, body, camera, encoding.landmarks)
 
     def freeze_update(self) -> None:
         """Keeps the packed weights of the update from now on: later changes of the parameters have no effect."""
@@ -276,16 +282,6 @@ def _with_betas(state: Tensor, betas: Tensor | None) -> Tensor:
     if betas is None:
         return state
     return torch.cat([state[:, :POSE], betas, state[:, POSE + BETAS :]], dim=1)
-
-
-def _landmark_residual(landmarks: Tensor, projected: Tensor) -> Tensor:
-    """How far the backbone's own landmarks [B,33,3] are from the body's [B,33,2], in crop pixels: [B,99].
-
-    Tells the update where a limb is that has left the window of `lookup`.
-    """
-    target, visibility = landmarks.split([2, 1], dim=2)
-    residual = ((target - projected) / _LANDMARK_REACH).clamp(-_LANDMARK_LIMIT, _LANDMARK_LIMIT)
-    return torch.cat([residual * visibility, visibility], dim=2).flatten(1)
 
 
 def _map_head(kind: str, channels: int, keypoints: int) -> nn.Sequential:
