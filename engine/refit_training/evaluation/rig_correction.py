@@ -27,6 +27,7 @@ class CorrectionSettings:
     degrees: float = 1.0
     metres: float = 0.03
     rounds: int = 4
+    settled: float = 1e-3
 
 
 CORRECTION = CorrectionSettings()
@@ -47,8 +48,11 @@ def corrected_rig(
         for person in observed:
             blocks = _camera_equations(person, triangulate(person, current, fps), current)
             normal, right = normal + blocks[0], right + blocks[1]
-        moved = moved + np.linalg.solve(normal, right)
+        step = np.linalg.solve(normal, right)
+        moved = moved + step
         current = _moved(rig, moved.reshape(-1, 6))
+        if np.abs(step).max() < settings.settled:
+            break
     return current
 
 

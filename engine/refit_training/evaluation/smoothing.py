@@ -27,12 +27,15 @@ _UNKNOWN = (10.0, 100.0, 1000.0)
 @dataclass(frozen=True)
 class SmoothingSettings:
     """cutoff_hz: frequency at which half of a joint's motion is let through, where the joint is seen as well as usual.
-    freedom: degrees of freedom of Student's t. rounds: of expectation maximisation. first_noise, least_noise: pixels.
-    trust: no series counts as so many times as exact as the usual one, else two of them may rule alone. alike: whether all series are equally noisy, for so few that they cannot tell who is wrong."""
+    freedom: degrees of freedom of Student's t. rounds: of expectation maximisation, until no joint moves by more than the pixels
+    `settled`. first_noise, least_noise: pixels.
+    trust: no series counts as so many times as exact as the usual one, else two of them may rule alone. alike: whether all series are
+    equally noisy, for so few that they cannot tell who is wrong."""
 
     cutoff_hz: float = 8.0
     freedom: float = 3.0
     rounds: int = 20
+    settled: float = 0.2
     first_noise: float = 6.0
     least_noise: float = 0.5
     trust: float = 2.0
@@ -90,7 +93,7 @@ def fit_trajectories(
     observed = np.where(seen[..., None], observed, 0.0)
     points = start
     variance = np.full(seen.shape[1], settings.first_noise**2)
-    belief = seen.astype(float)
+    before = np.inf
     for _ in range(settings.rounds):
         pixels, slopes = linearize(points)
         squared = np.square(observed - pixels).sum(axis=-1)
@@ -115,6 +118,9 @@ def fit_trajectories(
             total, number = np.full_like(total, total.sum()), np.full_like(number, number.sum())
         variance = np.maximum(total / np.maximum(number, 1), settings.least_noise**2)
         variance = np.maximum(variance, np.median(variance[number > 0]) / settings.trust**2)
+        if np.abs(pixels - before).max() < settings.settled:
+            break
+        before = pixels
     # Landmarks err for longer than the smoother looks: the mean over its frames is no better than one of them.
     gained = usual / np.median(np.trace(covariance, axis1=2, axis2=3) / dimensions, axis=0)
     return Trajectories(

@@ -26,7 +26,7 @@ from .alignment import trunk_lengths
 from .eyes import all_eyes
 from .recording import Sightings, find_people, look, read_recording
 from .triangulation import Rig
-from .yardstick_checks import halves_apart, picture_checks, ratio, world_checks
+from .yardstick_checks import picture_checks, world_checks
 from .yardstick_fit import SETTINGS, determined, fit_pictures, fit_world
 
 __all__ = ["Yardstick", "load_yardsticks", "make_yardstick", "save_yardsticks"]
@@ -57,7 +57,7 @@ def make_yardstick(sightings: Sightings, rig: Rig) -> tuple[Yardstick, dict[str,
     """The yardstick of a recording with these cameras, and how exact it is."""
     if len(rig) > 1:
         fitted = fit_world(sightings, rig)
-        checks, times = world_checks(fitted, rig, sightings.fps), ratio(*halves_apart(fitted, sightings.fps))
+        checks, times = world_checks(fitted, rig, sightings.fps)
         found, rig, limits = fitted.found, fitted.rig, [SETTINGS.metres] * len(fitted.found)
     else:
         observed, found = fit_pictures(sightings)

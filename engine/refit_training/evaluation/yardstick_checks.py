@@ -14,30 +14,33 @@ from .smoothing import Trajectories
 from .triangulation import Rig, project, triangulate
 from .yardstick_fit import Fitted, smoothed
 
-__all__ = ["halves_apart", "picture_checks", "world_checks"]
+__all__ = ["picture_checks", "world_checks"]
 
 _USUAL = {2: 1.386, 3: 2.366}
 """Median of chi squared with so many degrees of freedom."""
 
 
-def world_checks(fitted: Fitted, given: Rig, fps: float) -> dict[str, Any]:
-    """Numbers for people, in pixels of the pictures that K belongs to and millimetres; medians over people, frames and joints."""
+def world_checks(fitted: Fitted, given: Rig, fps: float) -> tuple[dict[str, Any], float]:
+    """Numbers for people, in pixels of the pictures that K belongs to and millimetres, medians over people, frames and joints; and how
+    many times the stated error pairs of cameras are apart."""
     cameras, eyes = range(len(given)), range(fitted.observed[0].shape[2])
     residuals = [_distances(one) for one in fitted.found]
-    apart = halves_apart(fitted, fps)
-    return {
+    apart = _pairs_apart(fitted, fps)
+    times = ratio(*apart)
+    checks = {
         "residual_px": _table(
             [[np.concatenate([r[:, c * len(eyes) + e].ravel() for r in residuals]) for e in eyes] for c in cameras]
         ),
         "camera_turned_degrees": [round(_degrees(fitted.rig.R[c] @ given.R[c].T), 2) for c in cameras],
         "without_camera": [_without(fitted, camera, fps) for camera in cameras],
         "pairs_of_cameras_apart_mm": round(1000 * float(np.nanmedian(np.linalg.norm(apart[0], axis=-1))), 1),
-        "error_over_stated": round(float(ratio(*apart)), 2),
+        "error_over_stated": round(times, 2),
         "eyes_apart_mm": _eyes_apart(fitted, fps),
     }
+    return checks, times
 
 
-def halves_apart(fitted: Fitted, fps: float) -> tuple[np.ndarray, np.ndarray]:
+def _pairs_apart(fitted: Fitted, fps: float) -> tuple[np.ndarray, np.ndarray]:
     """Differences [M,3] between what two cameras and two others see of a joint, and the covariances [M,3,3] that they should have."""
     cameras = set(range(len(fitted.rig)))
     differences, covariances = [np.empty((0, 3))], [np.empty((0, 3, 3))]
