@@ -136,7 +136,7 @@ class Bodies:
 def fit_all(
     yardsticks: Sequence[Yardstick], trials: Sequence[Trial], models: Models, every: int, seconds: Seconds, known: bool
 ) -> list[Bodies]:
-    """What each trial makes of everybody; known: whether it is told the person's height."""
+    """What each trial makes of everybody, nothing if there is nobody; known: whether it is told the person's height."""
     rows: list[list[tuple]] = [[] for _ in trials]
     for number, yardstick in enumerate(yardsticks):
         for subject in tqdm(subjects(yardstick, every, seconds), unit="person", disable=None):
@@ -144,7 +144,7 @@ def fit_all(
             for trial, own in zip(trials, rows, strict=True):
                 for view, joints in zip(subject.views, trial.joints(subject, height), strict=True):
                     own.append((*_compared(joints, subject.truth, view), 1_000_000 * number + subject.block))
-    return [Bodies(*map(np.array, zip(*own, strict=True))) for own in rows]
+    return [Bodies(*map(np.array, zip(*own, strict=True))) for own in rows if own]
 
 
 def _compared(joints: np.ndarray, truth: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, float]:
@@ -197,13 +197,15 @@ def main() -> None:
     options = parser.parse_args()
     yardsticks, models = load_yardsticks(options.yardstick), Models()
     trials = [Trial(models, weights, number) for weights in options.weights for number in options.iterations]
+    found_anybody = False
     for flat in (False, True):
         chosen = [one for one in yardsticks if (one.points.shape[-1] == 2) == flat]
-        if not chosen:
-            continue
         rows = fit_all(chosen, trials, models, options.every, options.seconds, options.known_height and not flat)
-        for number, (trial, bodies) in enumerate(zip(trials, rows, strict=True)):
+        for number, (trial, bodies) in enumerate(zip(trials, rows)):
             print(json.dumps({**trial.name, **report(bodies, rows[0] if number else None)}), flush=True)
+        found_anybody |= bool(rows)
+    if not found_anybody:
+        raise SystemExit("The yardstick determines nobody in these seconds.")
 
 
 if __name__ == "__main__":
