@@ -2,7 +2,7 @@
 """How near bodies from one picture come to the yardstick, on recordings of real people.
 
     python -m refit_training.evaluation.measure_recording yardstick.npz [--weights FILE …] [--iterations 5 …] [--every 8]
-        [--seconds all|even|odd] [--known-height]
+        [--seconds all even odd] [--known-height]
 
 `yardstick.npz` is what `yardstick.py` made. Everybody in every camera of every so many frames is fitted from that picture alone; a
 body's joints are taken where people mark them (`fitting/annotated.py`), since the yardstick's are such joints. Of recordings with
@@ -20,7 +20,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -52,16 +52,18 @@ Seconds = Literal["all", "even", "odd"]
 class Subject:
     """A person of a yardstick in one frame, seen by M cameras: views, boxes [M,4].
 
-    truth: [17,D], NaN for joints that are not determined or not compared. block: number of the half second.
+    truth: [17,D], NaN for joints that are not determined or not compared. block: number of the half second of this person; second: of
+    the recording.
     """
 
     views: list[View]
     boxes: np.ndarray
     truth: np.ndarray
     block: int
+    second: int
 
 
-def subjects(yardstick: Yardstick, every: int, seconds: Seconds) -> Iterator[Subject]:
+def subjects(yardstick: Yardstick, every: int, seconds: Sequence[Seconds]) -> Iterator[Subject]:
     """Everybody whose hips are determined, in every so many frames of the asked-for seconds.
 
     Raises OSError, ImageError, ViewsError.
@@ -72,7 +74,7 @@ def subjects(yardstick: Yardstick, every: int, seconds: Seconds) -> Iterator[Sub
         pictures = instants(read_recording(yardstick.recording), step * yardstick.every, Path(folder))
         for row, instant in zip(range(0, truth.shape[1], step), pictures):
             time = row / yardstick.fps
-            if seconds != "all" and (int(time) % 2 == 0) != (seconds == "even"):
+            if not {"all", ("even", "odd")[int(time) % 2]}.intersection(seconds):
                 continue
             cameras = zip(instant, yardstick.R, yardstick.t, strict=True)
             views = [replace(load_view(request)[0], R=R, t=t) for request, R, t in cameras]
@@ -80,7 +82,7 @@ def subjects(yardstick: Yardstick, every: int, seconds: Seconds) -> Iterator[Sub
                 seen = np.flatnonzero(np.isfinite(boxes).all(axis=1))
                 if len(seen) and np.isfinite(truth[person, row][HIPS]).all():
                     block = 1000 * person + int(time / BLOCK_SECONDS)
-                    yield Subject([views[one] for one in seen], boxes[seen], truth[person, row], block)
+                    yield Subject([views[one] for one in seen], boxes[seen], truth[person, row], block, int(time))
 
 
 class Trial:
@@ -109,12 +111,18 @@ def height_of(models: Models, subject: Subject) -> float:
 @dataclass(frozen=True)
 class Bodies:
     """N bodies against the yardstick. found: [N,17,D]; truth: [N,17,D]; distance: [N] millimetres that the hips are too far from
-    or too near to the camera, NaN in pictures; block: [N]."""
+    or too near to the camera, NaN in pictures; block, second: [N]."""
 
     found: np.ndarray
     truth: np.ndarray
     distance: np.ndarray
     block: np.ndarray
+    second: np.ndarray
+
+    def during(self, seconds: Seconds) -> Bodies:
+        """Those of all, the even or the odd seconds."""
+        chosen = np.isin(self.second % 2, {"all": (0, 1), "even": (0,), "odd": (1,)}[seconds])
+        return Bodies(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
     def measures(self) -> dict[str, np.ndarray]:
         """Errors [N,17] by the measure's name: millimetres, or in pictures percent of the trunk."""
@@ -134,7 +142,12 @@ class Bodies:
 
 
 def fit_all(
-    yardsticks: Sequence[Yardstick], trials: Sequence[Trial], models: Models, every: int, seconds: Seconds, known: bool
+    yardsticks: Sequence[Yardstick],
+    trials: Sequence[Trial],
+    models: Models,
+    every: int,
+    seconds: Sequence[Seconds],
+    known: bool,
 ) -> list[Bodies]:
     """What each trial makes of everybody, nothing if there is nobody; known: whether it is told the person's height."""
     rows: list[list[tuple]] = [[] for _ in trials]
@@ -143,7 +156,8 @@ def fit_all(
             height = height_of(models, subject) if known else None
             for trial, own in zip(trials, rows, strict=True):
                 for view, joints in zip(subject.views, trial.joints(subject, height), strict=True):
-                    own.append((*_compared(joints, subject.truth, view), 1_000_000 * number + subject.block))
+                    block = 1_000_000 * number + subject.block
+                    own.append((*_compared(joints, subject.truth, view), block, subject.second))
     return [Bodies(*map(np.array, zip(*own, strict=True))) for own in rows if own]
 
 
@@ -192,7 +206,7 @@ def main() -> None:
     parser.add_argument("--weights", nargs="+", default=[BUNDLED], help="files, or the word bundled")
     parser.add_argument("--iterations", type=int, nargs="+", default=[5])
     parser.add_argument("--every", type=int, default=8, help="frames from one instant to the next")
-    parser.add_argument("--seconds", choices=("all", "even", "odd"), default="all")
+    parser.add_argument("--seconds", nargs="+", choices=("all", "even", "odd"), default=["all"])
     parser.add_argument("--known-height", action="store_true", help="a camera knows the height that all together see")
     options = parser.parse_args()
     yardsticks, models = load_yardsticks(options.yardstick), Models()
@@ -201,9 +215,13 @@ def main() -> None:
     for flat in (False, True):
         chosen = [one for one in yardsticks if (one.points.shape[-1] == 2) == flat]
         rows = fit_all(chosen, trials, models, options.every, options.seconds, options.known_height and not flat)
-        for number, (trial, bodies) in enumerate(zip(trials, rows)):
-            print(json.dumps({**trial.name, **report(bodies, rows[0] if number else None)}), flush=True)
-        found_anybody |= bool(rows)
+        for when in options.seconds if rows else ():
+            parts = [bodies.during(when) for bodies in rows]
+            for trial, bodies in zip(trials, parts, strict=True):
+                if len(bodies.block):
+                    first = None if bodies is parts[0] else parts[0]
+                    print(json.dumps({**trial.name, "seconds": when, **report(bodies, first)}), flush=True)
+                    found_anybody = True
     if not found_anybody:
         raise SystemExit("The yardstick determines nobody in these seconds.")
 
