@@ -98,7 +98,7 @@ def main() -> None:
                 strips.append(np.hstack([drawn(yardstick, row, camera, view) for camera, view in enumerate(views)]))
     widest = max(strip.shape[1] for strip in strips)
     sheet = np.vstack([np.pad(strip, ((0, 0), (0, widest - strip.shape[1]), (0, 0))) for strip in strips])
-    cv2.imwrite(str(options.out), sheet, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    cv2.imwrite(str(options.out), sheet, [cv2.IMWRITE_JPEG_QUALITY, 75])
 
 
 if __name__ == "__main__":
