@@ -65,8 +65,9 @@ def _moved(rig: Rig, moves: np.ndarray) -> Rig:
 def _camera_equations(observed: np.ndarray, found: Trajectories, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
     """Normal matrix [6C,6C] and right side [6C] of small moves of the cameras, the joints eliminated."""
     frames, cameras, eyes, joints = observed.shape[:4]
-    _, slopes, _ = project(found.points, rig)
-    placed = np.einsum("cik,tjk->tcji", rig.R, found.points) + rig.t[:, None]
+    places = np.nan_to_num(found.points)  # nothing is believed of joints that are not known
+    _, slopes, _ = project(places, rig)
+    placed = np.einsum("cik,tjk->tcji", rig.R, places) + rig.t[:, None]
     by_place = slopes @ rig.R.mT[:, None]  # of the point in the camera's frame
     by_move = np.concatenate([np.cross(placed[..., None, :], by_place), by_place], axis=-1)
     weight = (found.belief / np.square(found.noise)[:, None]).reshape(frames, cameras, eyes, joints)

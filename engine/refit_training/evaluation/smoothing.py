@@ -49,12 +49,11 @@ SMOOTHING = SmoothingSettings()
 
 @dataclass(frozen=True)
 class Trajectories:
-    """points: [T,J,D]; speeds: [T,J,D] per second; covariance: [T,J,D,D], with what the errors of neighbouring frames have in
+    """points: [T,J,D]; covariance: [T,J,D,D], with what the errors of neighbouring frames have in
     common; belief: [T,S,J] how far an observation is believed, about 1 for a good one, 0 for none; residuals: [T,S,J,2] pixels,
     NaN for none; noise: [S] pixels, of one coordinate."""
 
     points: np.ndarray
-    speeds: np.ndarray
     covariance: np.ndarray
     belief: np.ndarray
     residuals: np.ndarray
@@ -70,7 +69,6 @@ class Trajectories:
 
         return Trajectories(
             wide(self.points, 1),
-            wide(self.speeds, 1),
             wide(self.covariance, 1),
             wide(self.belief, 2, 0.0),
             wide(self.residuals, 2),
@@ -107,8 +105,7 @@ def fit_trajectories(
         strength = usual / fps * (2 * np.pi * settings.cutoff_hz) ** 6
         states, covariance = smooth(information, vector, fps, strength, points[0])
         dimensions = points.shape[-1]
-        points, speeds = states[..., :dimensions], states[..., dimensions : 2 * dimensions]
-        covariance = covariance[..., :dimensions, :dimensions]
+        points, covariance = states[..., :dimensions], covariance[..., :dimensions, :dimensions]
         pixels, slopes = linearize(points)
         residuals = observed - pixels
         squared = np.square(residuals).sum(axis=-1)
@@ -127,7 +124,6 @@ def fit_trajectories(
     gained = usual / np.median(np.trace(covariance, axis1=2, axis2=3) / dimensions, axis=0)
     return Trajectories(
         points,
-        speeds,
         covariance * np.maximum(gained, 1.0)[:, None, None],
         belief,
         np.where(seen[..., None], residuals, np.nan),

@@ -132,8 +132,12 @@ def main() -> None:
     detector, yardsticks = PersonDetector(), []
     for recording in options.recordings:
         kept = options.out.with_name(f"{options.out.stem}-{recording.stem}.npz")
-        sightings = sightings_of(recording, options.every, kept, detector)
         requests = read_recording(recording)
+        if len(requests) == 2:
+            raise SystemExit(f"{recording} has two cameras: give one, or three or more.")
+        sightings = sightings_of(recording, options.every, kept, detector)
+        if not len(sightings.boxes):
+            raise SystemExit(f"Nobody is seen for long enough in {recording}.")
         rig = Rig(*(np.array([getattr(one, name) for one in requests], dtype=float) for name in ("K", "R", "t")))
         yardstick, checks = make_yardstick(sightings, rig)
         yardsticks.append(yardstick)

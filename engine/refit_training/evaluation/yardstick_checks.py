@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from refit_engine.detect import JOINT_NAMES
 
 from .alignment import trunk_lengths
 from .smoothing import Trajectories
@@ -36,6 +37,11 @@ def world_checks(fitted: Fitted, given: Rig, fps: float) -> tuple[dict[str, Any]
         "pairs_of_cameras_apart_mm": round(1000 * float(np.nanmedian(np.linalg.norm(apart[0], axis=-1))), 1),
         "error_over_stated": round(times, 2),
         "eyes_apart_mm": _eyes_apart(fitted, fps),
+        "eyes_differ_mm": {
+            name.removeprefix("left_"): round(1000 * float(np.linalg.norm(np.diff(fitted.offsets[:2, joint], axis=0))))
+            for joint, name in enumerate(JOINT_NAMES)
+            if not name.startswith("right_")
+        },
     }
     return checks, times
 

@@ -53,7 +53,7 @@ def believable(sightings: Sightings) -> list[np.ndarray]:
 
 
 def fit_world(sightings: Sightings, rig: Rig) -> Fitted:
-    """People seen by two cameras or more."""
+    """People whom three cameras or more have seen, by the pictures of all."""
     observed, fps = believable(sightings), sightings.fps
     rig = corrected_rig(observed, rig, fps)
     eyes = range(observed[0].shape[2])
