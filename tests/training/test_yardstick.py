@@ -105,7 +105,7 @@ def crossing(tmp_path, monkeypatch) -> Stage:
     stage = Stage(tmp_path, ring(distance=5.0), truth, rng)
     stage.truth = truth
     monkeypatch.setattr(yardstick, "PersonDetector", lambda: stage)
-    monkeypatch.setattr(yardstick, "all_eyes", lambda detector: [stage.eye(0), stage.eye(1)])
+    monkeypatch.setattr(yardstick, "all_eyes", lambda: [stage.eye(0), stage.eye(1)])
     return stage
 
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import torch
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import Crop, crop_matrix, cut, invert, transform
-from refit_engine.detect import JOINT_NAMES, PersonDetector
+from refit_engine.detect import JOINT_NAMES
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose
-from refit_engine.thunder import decode, load_thunder
+from refit_engine.thunder import SecondEye
 
 from .measure_landmarks import find_landmarks
 
@@ -36,11 +35,11 @@ class BlazePoseEye:
 
     name = "BlazePose"
 
-    def __init__(self, detector: PersonDetector) -> None:
-        self._network, self._detector = load_blazepose(), detector
+    def __init__(self, thunder: SecondEye) -> None:
+        self._network, self._thunder = load_blazepose(), thunder
 
     def joints(self, image: np.ndarray, box_xywh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points, visibility = find_landmarks(image, box_xywh, self._network, self._detector, again=True)
+        points, visibility = find_landmarks(image, box_xywh, self._network, self._thunder, again=True)
         return points[_COCO], visibility[_COCO]
 
 
@@ -49,19 +48,18 @@ class ThunderEye:
 
     name = "Thunder"
 
-    def __init__(self) -> None:
-        self._network = load_thunder()
+    def __init__(self, thunder: SecondEye) -> None:
+        self._thunder = thunder
 
     def joints(self, image: np.ndarray, box_xywh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, y, w, h = box_xywh
         intrinsics = choose_intrinsics(*image.shape[1::-1])
         crop = Crop(np.array([x + w / 2, y + h / 2]), THUNDER_PADDING * max(w, h))
-        pixels = torch.from_numpy(cut(image, crop, intrinsics)).permute(2, 0, 1)[None].float()
-        with torch.inference_mode():
-            seen = decode(self._network(pixels))[0].double().numpy()
+        seen = self._thunder.look(cut(image, crop, intrinsics))
         return transform(invert(crop_matrix(crop, intrinsics)), seen[:, :2]), seen[:, 2]
 
 
-def all_eyes(detector: PersonDetector) -> list[Eye]:
-    """The eyes of the yardstick."""
-    return [BlazePoseEye(detector), ThunderEye()]
+def all_eyes() -> list[Eye]:
+    """The eyes of the yardstick. Raises WeightsFileError."""
+    thunder = SecondEye()
+    return [BlazePoseEye(thunder), ThunderEye(thunder)]

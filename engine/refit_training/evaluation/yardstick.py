@@ -116,7 +116,7 @@ def sightings_of(recording: Path, every: int, kept: Path, detector: PersonDetect
     if sightings is None or (sightings.recording, sightings.every) != (recording.resolve(), every):
         sightings = find_people(recording, every, detector)
         sightings.save(kept)
-    for eye in all_eyes(detector):
+    for eye in all_eyes():
         if eye.name not in sightings.eyes:
             sightings = look(sightings, eye)
             sightings.save(kept)
