@@ -14,10 +14,10 @@ from .confidence import JointConfidence, read_confidence
 from .errors import ResultFileError
 from .results import BETAS, JOINT_NAMES, MAX_BETA, MAX_COUNT, deviations_of
 
-RESULT_FORMAT, RESULT_VERSION = "refit-multiview-result", 1
+RESULT_FORMAT, RESULT_VERSION = "refit-multiview-result", 2
 _ARRAYS = frozenset(
     "format version view_names images K R_world2cam t_world2cam betas rotmats transl vertices_world used weights reasons "
-    "reprojection_errors boxes_xywh joint_std_mm joint_std_deg confidence body_file body_kind weights_name engine_version "
+    "reprojection_errors boxes_xywh joint_std_mm joint_std_deg guessed confidence body_file body_kind weights_name engine_version "
     "iterations".split()
 )
 
@@ -43,7 +43,7 @@ class WorldPerson:
     """One body: `LBS(betas, rotmats) + transl` in the world, metres.
 
     betas [10]; rotmats [24,3,3], the first turns the rest frame (Y up) into the world; transl [3]; vertices [V,3];
-    views: one for each camera.
+    views: one for each camera. guessed: [24] bool, joints that none of the cameras shows.
     """
 
     betas: np.ndarray
@@ -51,6 +51,7 @@ class WorldPerson:
     transl: np.ndarray
     vertices: np.ndarray
     views: tuple[PersonInView, ...]
+    guessed: np.ndarray
     confidence: JointConfidence | None = None
 
 
@@ -111,7 +112,7 @@ def _people(data: CheckedArrays, views: int) -> tuple[WorldPerson, ...]:
     vertices, deviations = data.numbers("vertices_world", count, None, 3), deviations_of(data, count)
     if count and not vertices.size:
         raise data.damaged("vertices_world", "is empty")
-    seen = _seen(data, count, views)
+    seen, guessed = _seen(data, count, views), data.flags("guessed", count, len(JOINT_NAMES))
     return tuple(
         WorldPerson(
             betas=betas[index],
@@ -119,6 +120,7 @@ def _people(data: CheckedArrays, views: int) -> tuple[WorldPerson, ...]:
             transl=transl[index],
             vertices=vertices[index],
             views=seen[index],
+            guessed=guessed[index],
             confidence=read_confidence(deviations, index),
         )
         for index in range(count)

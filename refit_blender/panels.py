@@ -7,6 +7,7 @@ import bpy
 
 from . import engine
 from .errors import SourceError
+from .guesses import guessed_parts
 from .panels_base import RefitPanel
 from .panels_boxes import draw_add_person, draw_boxes
 from .panels_cameras import draw_cameras
@@ -14,6 +15,7 @@ from .panels_render import draw_before
 from .preferences import draw_engine_status, draw_install, draw_network_hint, draw_text
 from .scene import body as bodies
 from .scene import images
+from .scene.guesses import guesses_of
 from .session import state
 
 FOCAL_SOURCES = {
@@ -159,6 +161,8 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
         layout.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
         if lens := lens_note(rig):
             draw_text(layout, lens, icon="CAMERA_DATA")
+        if parts := guessed_parts(guesses_of(rig)):
+            draw_text(layout, f"Guessed, not seen: {parts}", icon="GHOST_ENABLED")
         if "refit_camera" in rig:
             layout.operator("refit.look_through", icon="VIEW_CAMERA")
         mesh = bodies.body_mesh(rig)

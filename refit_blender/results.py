@@ -13,12 +13,12 @@ from .checked_arrays import CheckedArrays
 from .confidence import JointConfidence, read_confidence
 from .errors import ResultFileError
 
-RESULT_FORMAT, RESULT_VERSION = "refit-result", 2
+RESULT_FORMAT, RESULT_VERSION = "refit-result", 3
 BETAS = 10
 MAX_BETA, MAX_COUNT, MAX_SIDE = 1e3, 2**31, 65536
 _RESULT_ARRAYS = frozenset(
     "format version image image_size K focal_source boxes_xywh scores betas rotmats transl vertices_cam joint_std_mm "
-    "joint_std_deg confidence up_cam up_source up_std_deg up_sure camera_height on_floor body_file body_kind "
+    "joint_std_deg guessed confidence up_cam up_source up_std_deg up_sure camera_height on_floor body_file body_kind "
     "weights_name engine_version iterations".split()
 )
 _BODY_ARRAYS = frozenset(
@@ -38,6 +38,7 @@ class Person:
     """One body in an image: `LBS(betas, rotmats) + transl` in the OpenCV camera frame, metres.
 
     betas [10]; rotmats [24,3,3], the first in the camera frame; transl [3]; vertices_cam [V,3]; box_xywh [4] pixels.
+    guessed: [24] bool, joints that the picture does not show.
     """
 
     betas: np.ndarray
@@ -46,6 +47,7 @@ class Person:
     vertices_cam: np.ndarray
     box_xywh: np.ndarray
     score: float
+    guessed: np.ndarray
     confidence: JointConfidence | None = None
 
 
@@ -139,6 +141,7 @@ def _people(data: CheckedArrays, betas: np.ndarray) -> tuple[Person, ...]:
     rotmats, transl = data.rotations("rotmats", count, len(JOINT_NAMES)), data.numbers("transl", count, 3)
     vertices, boxes = data.numbers("vertices_cam", count, None, 3), data.numbers("boxes_xywh", count, 4)
     scores, deviations = data.numbers("scores", count, limit=None), deviations_of(data, count)
+    guessed = data.flags("guessed", count, len(JOINT_NAMES))
     if np.isinf(scores).any():  # a given box has none, which is NaN
         raise data.damaged("scores", "holds values that are no sensible numbers")
     if not vertices.size:
@@ -151,6 +154,7 @@ def _people(data: CheckedArrays, betas: np.ndarray) -> tuple[Person, ...]:
             vertices_cam=vertices[index],
             box_xywh=boxes[index],
             score=float(scores[index]),
+            guessed=guessed[index],
             confidence=read_confidence(deviations, index),
         )
         for index in range(count)

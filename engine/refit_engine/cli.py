@@ -214,7 +214,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
             tqdm.write(f"refit-engine: {error}", file=sys.stderr)
             failed = True
             continue
-        output = write_output(folder, result, photo, fitter.subject().result_body.data.faces, overlay=True)
+        output = write_output(folder, result, photo, fitter.subject().result_body.data, overlay=True)
         done = f"{path}: {output.people} people, {result.focal_source} focal length -> {output.npz}"
         tqdm.write(done, file=sys.stderr)
     for message in fitter.messages:
@@ -247,7 +247,7 @@ def _fit_views(options: argparse.Namespace) -> int:
     with tqdm(total=len(requests), unit="view", disable=None) as bar:
         fitter = ViewFitter(Models(), _fit_options(options), options.device, lambda stage: bar.update(stage == "fit"))
         result, views = fitter.reconstruct(requests)
-    output = write_views_output(options.out, result, views, fitter.subject().result_body.data.faces, overlay=True)
+    output = write_views_output(options.out, result, views, fitter.subject().result_body.data, overlay=True)
     for person in range(result.people):
         print(f"person {person + 1}:", file=sys.stderr)
         told = zip(result.view_names, result.reprojection_errors[person], result.reasons[person], strict=True)

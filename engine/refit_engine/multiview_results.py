@@ -11,7 +11,7 @@ import numpy as np
 from . import __version__
 from .results import ConfidenceKind, read_arrays, texts, write_arrays
 
-FORMAT, VERSION = "refit-multiview-result", 1
+FORMAT, VERSION = "refit-multiview-result", 2
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class MultiViewResult:
     not, or what is doubtful, empty for most; reprojection_errors: [N,C] pixels, mean distance of the body's landmarks from those found,
     NaN where the person was not found; boxes_xywh: [N,C,4] NaN where the person was not found.
     joint_std_mm, joint_std_deg: [N,24], as in `ImageResult`; confidence: what they are worth; NaN where it is "off".
+    guessed: [N,24] joints that no camera shows; see `ImageResult`.
     """
 
     view_names: tuple[str, ...]
@@ -50,6 +51,7 @@ class MultiViewResult:
     boxes_xywh: np.ndarray
     joint_std_mm: np.ndarray
     joint_std_deg: np.ndarray
+    guessed: np.ndarray
     confidence: ConfidenceKind
     joint_names: tuple[str, ...]
     body_name: str

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bodies drawn over the photo: half-transparent shaded meshes, nearest last, everything at the photo's resolution."""
+"""Bodies drawn over the photo: half-transparent shaded meshes, nearest last, everything at the photo's resolution.
+
+Parts that the picture does not show, which are guessed, are hatched.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,40 @@ TINTS = np.array(
     [[125, 195, 250], [250, 185, 80], [80, 210, 170], [235, 155, 205], [245, 230, 110], [245, 140, 85]], np.float32
 )
 OPACITY = 0.75
+HATCH, BETWEEN = 60, 0.3
+"""Stripes along the picture's longer side, across guessed parts, and how much of the body is left between them."""
 _NEAR = 0.05  # metres
 _MAX_SAMPLES = 4_000_000
 _LAMP = np.array([-0.45, -0.7, -0.55]) / np.linalg.norm([-0.45, -0.7, -0.55])  # above the camera's left
 
 
 class _Triangles(NamedTuple):
-    """What is to be painted, farthest first: corners [M,3,2] pixels, brightness [M,3] at them, tint [M,3] RGB."""
+    """What is to be painted, farthest first: corners [M,3,2] pixels, brightness [M,3] at them, tint [M,3] RGB, hatched [M]."""
 
     corners: np.ndarray
     brightness: np.ndarray
     tint: np.ndarray
+    hatched: np.ndarray
 
 
-def draw_overlay(image: np.ndarray, vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray) -> np.ndarray:
+def draw_overlay(
+    image: np.ndarray,
+    vertices_cam: np.ndarray,
+    faces: np.ndarray,
+    K: np.ndarray,
+    guessed: np.ndarray | None = None,
+) -> np.ndarray:
     """The photo with the bodies over it.
 
-    image: [H,W,3] uint8 RGB; vertices_cam: [N,V,3] metres in the camera frame; faces: [F,3]; K: [3,3] pixels.
+    image: [H,W,3] uint8 RGB; vertices_cam: [N,V,3] metres in the camera frame; faces: [F,3]; K: [3,3] pixels;
+    guessed: [N,V] bool, vertices to be hatched (`guessed_vertices`), None for none.
     Returns a new [H,W,3] uint8.
     """
     result = image.copy()
-    triangles = _visible_triangles(np.asarray(vertices_cam, np.float64), faces, K, image.shape[1::-1])
+    vertices_cam = np.asarray(vertices_cam, np.float64)
+    if guessed is None:
+        guessed = np.zeros(vertices_cam.shape[:2], dtype=bool)
+    triangles = _visible_triangles(vertices_cam, faces, K, image.shape[1::-1], guessed)
     if not len(triangles.corners):
         return result
     size = np.array(image.shape[1::-1])
@@ -43,13 +59,26 @@ def draw_overlay(image: np.ndarray, vertices_cam: np.ndarray, faces: np.ndarray,
     high = np.clip(np.ceil(triangles.corners.max(axis=(0, 1))) + 1, 0, size).astype(int)
     # Twice the resolution, averaged down, smooths the outline; a person who fills a huge photo does not need it.
     scale = 2 if 4 * np.prod(high - low) <= _MAX_SAMPLES else 1
-    body, coverage = _paint(triangles, low, high - low, scale)
+    body, coverage = _paint(triangles, low, high - low, scale, max(2.0, max(image.shape[:2]) / HATCH))
     region = result[low[1] : high[1], low[0] : high[0]]
     region[:] = np.clip(region * (1 - OPACITY * coverage) + OPACITY * body + 0.5, 0, 255).astype(np.uint8)
     return result
 
 
-def _visible_triangles(vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> _Triangles:
+def guessed_vertices(weights: np.ndarray, parents: np.ndarray, guessed: np.ndarray) -> np.ndarray:
+    """Which vertices [N,V] belong to parts whose ends are guessed.
+
+    weights: [V,24] skin weights; parents: [24]; guessed: [N,24] joints. A joint's part ends at the joints that hang on it.
+    """
+    part = guessed.copy()
+    for joint in set(parents[1:].tolist()):
+        part[:, joint] = guessed[:, parents == joint].all(axis=1)
+    return part @ weights.T.astype(np.float64) > 0.5
+
+
+def _visible_triangles(
+    vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, size: tuple[int, int], guessed: np.ndarray
+) -> _Triangles:
     """Those that face the camera and touch the picture."""
     parts: list[tuple[np.ndarray, ...]] = []
     for person, vertices in enumerate(vertices_cam):
@@ -61,9 +90,10 @@ def _visible_triangles(vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarra
         kept = np.flatnonzero(kept)[touching]
         brightness = _brightness(vertices, faces, normals)[faces[kept]]
         tint = np.broadcast_to(TINTS[person % len(TINTS)], (len(kept), 3))
-        parts.append((pixels[touching], brightness, tint, corners[kept, :, 2].mean(axis=1)))
+        hatched = guessed[person][faces[kept]].sum(axis=1) > 1
+        parts.append((pixels[touching], brightness, tint, hatched, corners[kept, :, 2].mean(axis=1)))
     if not parts:
-        return _Triangles(np.empty((0, 3, 2)), np.empty((0, 3)), np.empty((0, 3)))
+        return _Triangles(np.empty((0, 3, 2)), np.empty((0, 3)), np.empty((0, 3)), np.empty(0, bool))
     *arrays, depth = (np.concatenate(values) for values in zip(*parts, strict=True))
     order = np.argsort(-depth, kind="stable")
     return _Triangles(*(array[order] for array in arrays))
@@ -81,8 +111,13 @@ def _brightness(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) ->
     return 0.22 + 0.5 * lamp + 0.42 * facing
 
 
-def _paint(triangles: _Triangles, low: np.ndarray, size: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:
-    """Colour times coverage [h,w,3] and coverage [h,w,1] (0 to 1) of the region of `size` that starts at `low`."""
+def _paint(
+    triangles: _Triangles, low: np.ndarray, size: np.ndarray, scale: int, stripe: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colour times coverage [h,w,3] and coverage [h,w,1] (0 to 1) of the region of `size` that starts at `low`.
+
+    stripe: pixels from one stripe of the hatching to the next.
+    """
     width, height = (int(side) * scale for side in size)
     # First which triangle is seen where. OpenCV's origin is the centre of the first pixel; 4 bits are fractions.
     seen = np.zeros((height, width), np.int32)
@@ -99,6 +134,8 @@ def _paint(triangles: _Triangles, low: np.ndarray, size: np.ndarray, scale: int)
     painted = np.zeros((height, width, 4), np.float32)
     painted[rows, columns, :3] = np.minimum(bright[:, None] * triangles.tint[number], 255)
     painted[rows, columns, 3] = 1
+    between = (rows + columns) % (stripe * scale) > stripe * scale / 2
+    painted[rows, columns] *= np.where(between & triangles.hatched[number], BETWEEN, 1)[:, None].astype(np.float32)
     if scale > 1:
         painted = cv2.resize(painted, (width // scale, height // scale), interpolation=cv2.INTER_AREA)
     return painted[..., :3], painted[..., 3:]

@@ -16,7 +16,7 @@ from .errors import RefitError
 from .images import write_atomically
 from .npz import NpzError, read_npz
 
-FORMAT, VERSION = "refit-result", 2
+FORMAT, VERSION = "refit-result", 3
 
 ConfidenceKind = Literal["calibrated", "uncalibrated", "off"]
 """Whether standard deviations are what one can expect, too small and good for comparing joints only, or NaN."""
@@ -45,6 +45,7 @@ class ImageResult:
     joint_std_mm: [N,24] root mean square error to expect of each joint's position relative to the pelvis, in the camera's
     orientation, millimetres; joint_std_deg: [N,24] of each joint's rotation relative to its parent (of the pelvis:
     relative to the camera), degrees. confidence: what they are worth; NaN where it is "off".
+    guessed: [N,24] joints that the picture does not show (outside of it, or behind something): their limbs are likely, not seen.
     up_cam: [3] unit vector, the world's up in the camera frame; up_source: where it comes from; up_std_deg: the angle that
     it may be off by (root mean square), degrees; up_sure: whether to take it as known rather than as a guess.
     camera_height: metres from the floor up to the camera's centre; the floor is `X @ up_cam = -camera_height`.
@@ -66,6 +67,7 @@ class ImageResult:
     vertices_cam: np.ndarray
     joint_std_mm: np.ndarray
     joint_std_deg: np.ndarray
+    guessed: np.ndarray
     confidence: ConfidenceKind
     up_cam: np.ndarray
     up_source: UpSource

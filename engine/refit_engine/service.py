@@ -112,8 +112,8 @@ class EngineService:
                 failures.append(error)
                 continue
             step("write")
-            faces = fitter.subject().result_body.data.faces
-            output = write_output(folder / f"{position:04d}", result, photo, faces, overlay)
+            body = fitter.subject().result_body.data
+            output = write_output(folder / f"{position:04d}", result, photo, body, overlay)
             results.append(
                 {
                     "image": str(output.image),
@@ -158,7 +158,7 @@ class EngineService:
         fitter = ViewFitter(self._models(), options, device, step)
         result, views = fitter.reconstruct(requests)
         job.progress("write", steps - 1, steps)
-        output = write_views_output(folder, result, views, fitter.subject().result_body.data.faces, overlay)
+        output = write_views_output(folder, result, views, fitter.subject().result_body.data, overlay)
         job.progress("done", steps, steps)
         return {
             "npz": str(output.npz),

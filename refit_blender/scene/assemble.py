@@ -18,6 +18,7 @@ from . import cameras, images, placement, reconstructions
 from .body import REST_TO_WORLD, BodyObjects, Pose, build_body, note
 from .clipping import suit_to_unit
 from .confidence import note_confidence
+from .guesses import note_guesses
 from .keying import key_pose
 from .reconstructions import Up
 from .sources import Source
@@ -204,6 +205,7 @@ def note_person(rig: bpy.types.Object, index: int, view: PhotoView) -> None:
     rig.pop("refit_score", None)
     if math.isfinite(person.score):  # a given box has none
         note(rig, score=person.score)
+    note_guesses(rig, person.guessed)
     if person.confidence:
         note_confidence(rig, person.confidence)
 

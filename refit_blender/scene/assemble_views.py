@@ -15,6 +15,7 @@ from . import cameras, reconstructions
 from .assemble import leave_edit_mode, nothing_left_on_error, select_bodies
 from .body import BodyObjects, Pose, body_mesh, build_body, note, set_shape
 from .confidence import note_confidence
+from .guesses import note_guesses
 from .keying import key_pose, pelvis_of, set_pose
 from .placement import ground_under
 from .recognition import nearest_pairs
@@ -131,6 +132,7 @@ def _note_parameters(rig: bpy.types.Object, person: WorldPerson, result: MultiVi
         engine_version=result.engine_version,
         iterations=result.iterations,
     )
+    note_guesses(rig, person.guessed)
     if person.confidence:
         note_confidence(rig, person.confidence)
 

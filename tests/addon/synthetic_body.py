@@ -116,7 +116,7 @@ def write_result(
         K = np.array([[700.0, 0, 330], [0, 700, 230], [0, 0, 1]])
     arrays = {
         "format": np.array("refit-result"),
-        "version": np.array(2),
+        "version": np.array(3),
         "image": np.array(str(image)),
         "image_size": np.array(size),
         "K": K,
@@ -131,6 +131,7 @@ def write_result(
         "vertices_cam": vertices.astype(np.float32),
         "joint_std_mm": np.concatenate([np.zeros((people, 1)), rng.uniform(15, 250, (people, 23))], axis=1),
         "joint_std_deg": rng.uniform(3, 50, (people, 24)),
+        "guessed": np.zeros((people, 24), dtype=bool),
         "confidence": np.array("calibrated"),
         "up_cam": np.array([0.0, -1, 0]),
         "up_source": np.array("level"),
@@ -177,7 +178,7 @@ def write_views_result(
     used = np.tile([name not in left_out for name in names], (people, 1))
     arrays = {
         "format": np.array("refit-multiview-result"),
-        "version": np.array(1),
+        "version": np.array(2),
         "view_names": np.array(names),
         "images": np.array([f"{name}.png" for name in names]),
         "image_sizes": np.tile([640, 480], (count, 1)),
@@ -195,6 +196,7 @@ def write_views_result(
         "reasons": np.where(used, "", "disagrees with the other cameras"),
         "reprojection_errors": np.where(used, 2.5, 31.25),
         "boxes_xywh": np.tile([10.0, 20, 100, 200], (people, count, 1)),
+        "guessed": np.zeros((people, 24), dtype=bool),
         "joint_names": np.array(["pelvis"]),
         "body_name": np.array("test body"),
         "body_kind": np.array("bundled"),

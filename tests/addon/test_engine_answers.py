@@ -47,6 +47,7 @@ ARRAYS = {
     "camera_height": np.array(np.nan),
     "on_floor": np.array([True, False]),
     "scores": np.array([np.inf]),
+    "guessed": np.zeros((1, 17), dtype=bool),
     "joint_std_mm": np.full((1, 24), -1.0),
     "body_kind": np.array("a\0b"),
     "engine_version": np.array("x" * 10_000),

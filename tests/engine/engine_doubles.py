@@ -131,6 +131,6 @@ def photo_file(tmp_path) -> Path:
 
 
 def as_people(betas, *others):
-    """People of whose confidence nothing is known."""
+    """People of whose confidence nothing is known, and who are wholly seen."""
     unknown = np.full((len(betas), 24), np.nan)
-    return People(betas, *others, unknown, unknown)
+    return People(betas, *others, unknown, unknown, np.zeros((len(betas), 24), dtype=bool))

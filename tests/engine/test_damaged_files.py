@@ -73,6 +73,7 @@ def result(tmp_path) -> Path:
             boxes_xywh=zeros((1, 4)), scores=np.ones(1), betas=zeros((1, 10)), rotmats=np.tile(np.eye(3), (1, JOINTS, 1, 1)),
             transl=zeros((1, 3)), joints_cam=zeros((1, JOINTS, 3)), joints2d=zeros((1, JOINTS, 2)),
             vertices_cam=zeros((1, 5, 3)), joint_std_mm=zeros((1, JOINTS)), joint_std_deg=zeros((1, JOINTS)),
+            guessed=np.zeros((1, JOINTS), dtype=bool),
             confidence="calibrated", up_cam=np.array([0.0, -1, 0]), up_source="level", up_std_deg=20.0, up_sure=False,
             camera_height=1.0, on_floor=np.array([True]), joint_names=("pelvis",), body_name="body", body_kind="bundled",
             body_file="/body.npz", weights_name="weights", iterations=5,
@@ -93,7 +94,8 @@ def views_result(tmp_path) -> Path:
             transl=zeros((1, 3)), joints_world=zeros((1, JOINTS, 3)), vertices_world=zeros((1, 5, 3)),
             joints2d=zeros((1, 2, JOINTS, 2)), used=np.ones((1, 2), bool), weights=np.ones((1, 2)),
             reasons=np.array([["", "hidden"]]), reprojection_errors=zeros((1, 2)), boxes_xywh=zeros((1, 2, 4)),
-            joint_std_mm=zeros((1, JOINTS)), joint_std_deg=zeros((1, JOINTS)), confidence="off", joint_names=("pelvis",),
+            joint_std_mm=zeros((1, JOINTS)), joint_std_deg=zeros((1, JOINTS)),
+            guessed=np.zeros((1, JOINTS), dtype=bool), confidence="off", joint_names=("pelvis",),
             body_name="body", body_kind="bundled", body_file="/body.npz", weights_name="weights", iterations=5,
         ),
     )  # fmt: skip

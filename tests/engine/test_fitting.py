@@ -228,7 +228,7 @@ def test_turned_photo_is_seen_upright_and_an_upright_copy_is_kept(fitter, tmp_pa
     path = sideways_file(tmp_path)
     result, photo = fitter.reconstruct(ImageRequest(path))
     assert result.image_size.tolist() == [240, 320] and result.focal_source == "exif"
-    output = write_output(tmp_path / "out", result, photo, load_body().faces, overlay=True)
+    output = write_output(tmp_path / "out", result, photo, load_body(), overlay=True)
     back = read_result(output.npz)
     assert back.image == str(output.image) != str(path)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["overlay.png", "result.npz", "upright.jpg"]
@@ -250,7 +250,7 @@ def test_photo_that_blender_cannot_show_leaves_a_copy_that_it_can(fitter, tmp_pa
     path = tmp_path / f"photo.{kind}"
     path.write_bytes(encoded(".gif", street()) if kind == "gif" else saved(kind, street()))
     result, photo = fitter.reconstruct(ImageRequest(path))
-    output = write_output(tmp_path / "out", result, photo, load_body().faces, overlay=False)
+    output = write_output(tmp_path / "out", result, photo, load_body(), overlay=False)
     assert output.image == tmp_path / "out" / "upright.jpg" and read_result(output.npz).image == str(output.image)
     assert np.abs(read_photo(output.image).pixels.astype(int) - photo.pixels).mean() < 25  # blocks of colour, dithered
 

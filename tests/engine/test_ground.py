@@ -66,7 +66,8 @@ def group(body, *who, **camera):
     rows = zip(*(person(body, *one, **camera) for one in who), strict=True)
     betas, rotmats, transl, joints, vertices = (np.array(row) for row in rows)
     unknown = np.full((len(betas), 24), np.nan)
-    return People(betas, rotmats, transl, joints, vertices.astype(np.float32), unknown, unknown)
+    seen = np.zeros((len(betas), 24), dtype=bool)
+    return People(betas, rotmats, transl, joints, vertices.astype(np.float32), unknown, unknown, seen)
 
 
 def known_up(pitch=15.0):
@@ -209,3 +210,26 @@ def test_the_floor_lies_between_feet_that_both_stand(body, step, lowest):
     assert above.min() == pytest.approx(lowest, abs=1e-3)
     assert above[left].min() == pytest.approx(lowest + step, abs=1e-3)
     assert lowest == 0 or step < BOTH_FEET
+
+
+def test_guessed_feet_tell_nothing_of_the_floor(body):
+    """Whose feet the picture does not show keeps size and place; the others find the floor that they find without."""
+    alone = group(body, (1.70, -0.5, 3.0), (1.70, 0.5, 3.5))
+    people = group(body, (1.70, -0.5, 3.0), (1.70, 0.5, 3.5), (1.70, 1.5, 3.2, 0.12))
+    heights, fixed = np.full(3, BELIEVED), np.zeros(3, dtype=bool)
+    guessed = np.array([False, False, True])
+    feet = feet_of(body.data)
+    known = find_ground(alone.vertices, feet, heights[:2], fixed[:2], known_up())
+    found = find_ground(people.vertices, feet, heights, fixed, known_up(), guessed=guessed)
+    assert found.camera_height == pytest.approx(known.camera_height, abs=1e-6)
+    assert found.on_floor.tolist() == found.moved.tolist() == [True, True, False]
+    heard = find_ground(people.vertices, feet, heights, fixed, known_up())
+    assert heard.on_floor.all() and abs(heard.camera_height - known.camera_height) > 0.01
+
+
+def test_floor_lies_below_guessed_feet_where_there_are_no_others(body):
+    people = group(body, (1.70, 0.0, 3.0))
+    nobody = np.array([True])
+    found = find_ground(people.vertices, feet_of(body.data), np.array([BELIEVED]), ~nobody, known_up(), guessed=nobody)
+    assert found.camera_height == pytest.approx(CAMERA, abs=0.02)
+    assert not found.on_floor.any() and not found.moved.any()

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from refit_engine.overlay import draw_overlay
+from refit_engine.overlay import draw_overlay, guessed_vertices
 
 K = np.array([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])
 
@@ -74,3 +74,23 @@ def test_nobody_leaves_the_photo_as_it_is_and_the_original_is_never_touched(phot
     np.testing.assert_array_equal(draw_overlay(photo, np.empty((0, *vertices.shape)), faces, K), photo)
     draw_overlay(photo, vertices[None], faces, K)
     np.testing.assert_array_equal(photo, before)
+
+
+def test_guessed_parts_are_hatched(photo):
+    vertices, faces = ball((0.0, 0, 3.0))
+    seen = draw_overlay(photo, vertices[None], faces, K)
+    half = (vertices[:, 0] > 0)[None]
+    hatched = draw_overlay(photo, vertices[None], faces, K, half)
+    changed = (seen != hatched).any(axis=-1)
+    left, right = changed[:, :310], changed[:, 330:]
+    assert not left.any() and right.any()
+    row = changed[240, 330:360]
+    assert 0.3 < row.mean() < 0.7 and np.abs(np.diff(row.astype(int))).sum() >= 3  # stripes
+
+
+def test_part_is_guessed_where_all_that_hangs_on_it_is():
+    parents = np.array([-1, 0, 1, 1])
+    weights = np.eye(4)
+    guessed = np.array([[False, False, True, False], [False, True, True, True], [False, False, True, True]])
+    found = guessed_vertices(weights, parents, guessed)
+    assert found.tolist() == [[False, False, True, False], [True] * 4, [False, True, True, True]]

@@ -25,6 +25,7 @@ def result(people=2, vertices=7):
         joints2d=rng.normal(size=(people, 24, 2)),
         vertices_cam=rng.normal(size=(people, vertices, 3)).astype(np.float32),
         joint_std_mm=rng.uniform(size=(people, 24)),
+        guessed=rng.random((people, 24)) < 0.5,
         joint_std_deg=np.full((people, 24), np.nan),
         confidence="calibrated",
         up_cam=np.array([0.123456789, -0.9, 0.4]),
@@ -60,7 +61,7 @@ def test_file_holds_plain_arrays_and_its_format(tmp_path):
     write_result(tmp_path / "result.npz", result())
     with np.load(tmp_path / "result.npz", allow_pickle=False) as data:
         arrays = {name: data[name] for name in data.files}
-    assert str(arrays["format"]) == "refit-result" and int(arrays["version"]) == 2
+    assert str(arrays["format"]) == "refit-result" and int(arrays["version"]) == 3
     assert all(array.dtype != object for array in arrays.values())
     assert arrays["vertices_cam"].dtype == np.float32
 

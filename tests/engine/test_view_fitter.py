@@ -80,7 +80,7 @@ def test_result_is_complete_consistent_and_survives_the_file(fitter, scene, body
     result, views = fitter.reconstruct(requests)
     assert result.view_names == tuple(request.name for request in requests) and result.people == 1
     assert result.used.tolist() == [[True] * 3] and result.iterations == 1
-    output = write_views_output(tmp_path / "out", result, views, body.faces, overlay=True)
+    output = write_views_output(tmp_path / "out", result, views, body, overlay=True)
     back = read_multiview_result(output.npz)
     for name in result.__dataclass_fields__:
         before, after = getattr(result, name), getattr(back, name)

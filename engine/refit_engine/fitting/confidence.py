@@ -150,9 +150,7 @@ class ConfidenceEstimator:
 
         seen = project_to_crop(self._landmark_points(last.betas, rotmats), last.cam, camera)
         residual = (encoding.landmarks[..., :2] - seen).norm(dim=-1)
-        keypoints = project_to_crop(self._points(last.betas, rotmats), last.cam, camera)
-        windows = lookup(encoding.keypoint_maps, keypoints * (MAP_SIZE / CROP_SIZE), self._model.offsets)
-        answer = windows.amax(dim=-1)
+        answer = self._map_answers(encoding, camera, last)
 
         def near_and_all(values: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
             return values[:, near].mean(dim=2), values.mean(dim=1, keepdim=True).expand_as(movement)
@@ -160,6 +158,16 @@ class ConfidenceEstimator:
         landmarks = near_and_all(residual, self._near_landmarks)
         maps = near_and_all(answer, self._near_keypoints)
         return torch.stack([movement, *((value + _SMALLEST).log() for value in landmarks), *maps], dim=2)
+
+    def map_answers(self, encoding: Encoding, camera: CropCamera, estimate: Estimate) -> Tensor:
+        """How strongly the keypoint maps answer near each joint [B,24], where the body's keypoints are projected."""
+        return self._map_answers(encoding, camera, estimate)[:, self._near_keypoints].mean(dim=2)
+
+    def _map_answers(self, encoding: Encoding, camera: CropCamera, estimate: Estimate) -> Tensor:
+        """The same of each keypoint [B,K]."""
+        keypoints = project_to_crop(self._points(estimate.betas, estimate.rotmats()), estimate.cam, camera)
+        windows = lookup(encoding.keypoint_maps, keypoints * (MAP_SIZE / CROP_SIZE), self._model.offsets)
+        return windows.amax(dim=-1)
 
     def _rooted_joints(self, estimate: Estimate, rotmats: Tensor) -> Tensor:
         joints = self._body.joints(estimate.betas, rotmats)

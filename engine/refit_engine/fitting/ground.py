@@ -69,24 +69,29 @@ def find_ground(
     fixed: np.ndarray,
     up: Up,
     camera_height: float | None = None,
+    guessed: np.ndarray | None = None,
     prior: FloorPrior = PRIOR,
 ) -> Ground:
     """The most probable floor of the bodies [N,V,3] (camera frame, metres), or the known one at `camera_height`.
 
     feet: see `feet_of`. heights: [N] metres that they measure standing. fixed: [N] whose size is known, so that they
-    cannot move.
+    cannot move. guessed: [N] whose feet the picture does not show: they tell nothing of the floor, unless there is nobody
+    else, and stay where they are.
     Where `up` is a guess and there are several people, it is tilted about the camera's horizontal axis, as far as it
     may be off, if that makes their sizes on one floor more probable: bodies at different distances tell of the pitch.
     """
     direction = up.direction / np.linalg.norm(up.direction)
-    if camera_height is None and not up.sure and len(vertices_cam) > 1:
+    guessed = np.zeros(len(vertices_cam), dtype=bool) if guessed is None else guessed
+    heard = ~guessed | guessed.all()
+    witnesses = vertices_cam[heard], heights[heard], fixed[heard]
+    if camera_height is None and not up.sure and len(witnesses[0]) > 1:
         std = np.radians(min(up.std_deg, prior.tilt_std_deg))
-        direction = _tilted(vertices_cam, feet, heights, fixed, direction, std, prior)
+        direction = _tilted(witnesses[0], feet, *witnesses[1:], direction, std, prior)
     below = below_camera(vertices_cam, feet, direction[None])[:, 0]
     if camera_height is None:
-        camera_height, _ = _most_probable(below, heights, fixed, prior)
+        camera_height, _ = _most_probable(below[heard], *witnesses[1:], prior)
     stands, off = _costs(np.array([camera_height]), below, heights, fixed, prior)
-    on_floor = (stands <= off)[:, 0]
+    on_floor = (stands <= off)[:, 0] & ~guessed
     return Ground(direction, camera_height, on_floor, on_floor & ~fixed)
 
 

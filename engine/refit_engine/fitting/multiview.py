@@ -16,13 +16,14 @@ from ..body.landmarks import landmark_precision
 from ..body.points import LANDMARK_NAMES
 from ..crop import Crop, roll_rotation
 from ..device import exact, is_out_of_memory
-from ..network import CropCamera, Encoding
+from ..network import CropCamera, Encoding, Estimate
 from ..network.geometry import crop_to_full
 from ..network.refit import PosePoints
 from .adjust import adjust, covariance, point_slopes
 from .bounds import working_camera
 from .confidence import Confidence
 from .job import MAX_BATCH, FitJob
+from .likely_pose import complete
 from .looks import Sight
 from .merging import (
     RestPelvis,
@@ -32,6 +33,7 @@ from .merging import (
     ViewMerge,
     average_bodies,
     bodies_in_world,
+    in_views,
     published_merge,
     side_order,
     straighten,
@@ -39,6 +41,7 @@ from .merging import (
 from .models import Body
 from .person_size import grown_back, growth, loop_scale, shrunk
 from .posterior import joint_deviations
+from .shown import evidence, guessed_joints, shown_from
 from .subject import Subject
 from .views import View
 
@@ -81,6 +84,7 @@ class WorldPeople:
     visibility: [N,C] mean visibility of the landmarks, 0 to 1, NaN where not seen or not known;
     turned_degrees: [N,C] by how much the camera was turned to agree with the others, 0 for those that do;
     joint_std_mm, joint_std_deg: [N,24], see `posterior`; NaN where they were not asked for or cannot be told.
+    guessed: [N,24] bool, joints that none of the views shows that have a part in the body.
     """
 
     betas: np.ndarray
@@ -95,6 +99,7 @@ class WorldPeople:
     turned_degrees: np.ndarray
     joint_std_mm: np.ndarray
     joint_std_deg: np.ndarray
+    guessed: np.ndarray
 
     def __getitem__(self, index) -> WorldPeople:
         return WorldPeople(*(getattr(self, field.name)[index] for field in fields(self)))
@@ -183,7 +188,10 @@ def _fit_groups(
             fitted = _follow(subject, encoding, rows, fusion, job.options.confidence)
             job.wait()
         with job.timed("body"):
-            placed = subject.place(*(value.to(encoding.vector) for value in fitted.bodies))
+            betas, rotmats, transl = (value.to(encoding.vector) for value in fitted.bodies)
+            shown = _shown(subject, encoding, fitted, rows, crops, sights)
+            whole = complete(subject, betas, rotmats, shown, fitted.deviations)
+            placed = subject.place(betas, whole.rotmats, transl)
             betas, rotmats, transl, joints, vertices = (value.float().cpu().numpy() for value in placed)
     visibility = torch.full_like(fitted.weight, torch.nan) if encoding.landmarks is None else _visibility(encoding)
     at = person.numpy(), np.array([one.view for one in flat])
@@ -204,9 +212,28 @@ def _fit_groups(
         reprojection_errors=table(fitted.error, np.nan),
         visibility=table(visibility, np.nan),
         turned_degrees=table(torch.rad2deg(fitted.turned), 0.0),
-        joint_std_mm=fitted.deviations.std_mm.numpy(),
-        joint_std_deg=fitted.deviations.std_deg.numpy(),
+        joint_std_mm=whole.confidence.std_mm.numpy(),
+        joint_std_deg=whole.confidence.std_deg.numpy(),
+        guessed=guessed_joints(shown),
     )
+
+
+def _shown(
+    subject: Subject,
+    encoding: Encoding,
+    fitted: _Fitted,
+    rows: Rows,
+    crops: Sequence[Crop],
+    sights: Sequence[Sight],
+) -> np.ndarray:
+    """How likely at least one of the views that count shows each joint of the P bodies: [P,24]; see `shown_from`."""
+    like = Estimate(*(encoding.vector.new_zeros(0),) * 3)
+    bodies = in_views(fitted.bodies, rows, rest_pelvis(subject.loop_body), like)
+    shown = torch.from_numpy(shown_from(evidence(subject, encoding, bodies, rows.camera, crops, sights)))
+    counts = exact(fitted.weight >= LEAST_WEIGHT)[:, None]
+    nowhere = torch.ones(rows.people, shown.shape[1], dtype=torch.float64)
+    nowhere.index_reduce_(0, rows.person, 1 - counts * shown, "prod")
+    return 1 - nowhere.numpy()
 
 
 def _sight(view: View, box_xywh: np.ndarray) -> Sight:

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
+from ..body import BodyData
 from ..images import Photo, write_image
 from ..map_sheet import draw_sheet, draw_tile
 from ..multiview_results import MultiViewResult, write_multiview_result
-from ..overlay import draw_overlay
+from ..overlay import draw_overlay, guessed_vertices
 from ..results import ImageResult, write_result
 from .feature_maps import FeatureMaps
 from .views import View
@@ -30,7 +29,7 @@ class Output:
     people: int
 
 
-def write_output(folder: Path, result: ImageResult, photo: Photo, faces: np.ndarray, overlay: bool) -> Output:
+def write_output(folder: Path, result: ImageResult, photo: Photo, body: BodyData, overlay: bool) -> Output:
     """Write result.npz and, if asked for, overlay.png into a folder.
 
     photo: the picture in the result's frame. Where EXIF turned it, or Blender does not read its format, a copy is kept
@@ -44,7 +43,8 @@ def write_output(folder: Path, result: ImageResult, photo: Photo, faces: np.ndar
     drawing = None
     if overlay:
         drawing = folder / "overlay.png"
-        write_image(drawing, draw_overlay(photo.pixels, result.vertices_cam, faces, result.K))
+        hatched = guessed_vertices(body.weights, body.parents, result.guessed)
+        write_image(drawing, draw_overlay(photo.pixels, result.vertices_cam, body.faces, result.K, hatched))
     npz = folder / "result.npz"
     write_result(npz, result)
     return Output(npz, drawing, Path(result.image), result.people)
@@ -59,7 +59,7 @@ class ViewsOutput:
 
 
 def write_views_output(
-    folder: Path, result: MultiViewResult, views: Sequence[View], faces: np.ndarray, overlay: bool
+    folder: Path, result: MultiViewResult, views: Sequence[View], body: BodyData, overlay: bool
 ) -> ViewsOutput:
     """Write result.npz and, if asked for, an overlay over each view's picture without lens distortion.
 
@@ -67,10 +67,11 @@ def write_views_output(
     """
     folder.mkdir(parents=True, exist_ok=True)
     overlays: list[Path] = []
+    hatched = guessed_vertices(body.weights, body.parents, result.guessed)
     for number, view in enumerate(views if overlay else ()):
         vertices = result.vertices_world @ view.R.T + view.t
         path = folder / f"overlay_{number:02d}_{_file_name(view.name)}.png"
-        write_image(path, draw_overlay(view.pixels, vertices, faces, view.intrinsics.K))
+        write_image(path, draw_overlay(view.pixels, vertices, body.faces, view.intrinsics.K, hatched))
         overlays.append(path)
     npz = folder / "result.npz"
     write_multiview_result(npz, result)

@@ -28,8 +28,10 @@ from .confidence import Confidence
 from .ground import Ground, feet_of, find_ground
 from .height import standing_height
 from .job import MAX_BATCH, FitJob
+from .likely_pose import complete
 from .looks import Sight
 from .placing import stand_on_floor
+from .shown import evidence, guessed_feet, guessed_joints, shown_from
 from .subject import Subject
 from .undistort import without_distortion
 
@@ -68,6 +70,7 @@ class People:
 
     betas: [N,10]; rotmats: [N,24,3,3]; transl: [N,3]; joints: [N,24,3]; vertices: [N,V,3].
     joint_std_mm, joint_std_deg: [N,24], see `confidence`; NaN where they were not asked for.
+    guessed: [N,24] bool, joints that the picture does not show.
     """
 
     betas: np.ndarray
@@ -77,6 +80,7 @@ class People:
     vertices: np.ndarray
     joint_std_mm: np.ndarray
     joint_std_deg: np.ndarray
+    guessed: np.ndarray
 
     def __getitem__(self, index: np.ndarray) -> People:
         return People(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
@@ -138,6 +142,7 @@ class Fitter(FitJob):
             vertices_cam=people.vertices,
             joint_std_mm=people.joint_std_mm,
             joint_std_deg=people.joint_std_deg,
+            guessed=people.guessed,
             confidence=self.confidence_kind(),
             up_cam=ground.up_cam,
             up_source=up.source,
@@ -237,7 +242,9 @@ class Fitter(FitJob):
         """
         body = self.subject().result_body
         heights = np.array([standing_height(body.data, betas) for betas in people.betas])
-        ground = find_ground(people.vertices, feet_of(body.data), heights, known, up, camera_height)
+        ground = find_ground(
+            people.vertices, feet_of(body.data), heights, known, up, camera_height, guessed_feet(people.guessed)
+        )
         as_given = up.source == "camera" and camera_height is None
         return people if as_given else stand_on_floor(people, body, ground), ground
 
@@ -280,7 +287,11 @@ class Fitter(FitJob):
                 confidence = self._confidence(subject, encoding, camera, estimates)
                 self.wait()
             with self.timed("body"):
-                people = _to_people(*subject.pose(estimates[-1], camera), *confidence)
+                last = estimates[-1]
+                shown = shown_from(evidence(subject, encoding, last, camera, crops, sights))
+                whole = complete(subject, last.betas, last.rotmats(), shown, confidence)
+                posed = subject.place(last.betas, whole.rotmats, last.translation(camera))
+                people = _to_people(*posed, *whole.confidence, guessed_joints(shown))
                 people = in_true_camera(people, (true_camera.focal / camera.focal).cpu().numpy())
         return unroll(people, np.array([crop.roll for crop in crops]))
 
@@ -318,8 +329,8 @@ def _fields(people: People) -> tuple[np.ndarray, ...]:
     return tuple(getattr(people, field.name) for field in fields(people))
 
 
-def _to_people(*tensors: torch.Tensor) -> People:
-    return People(*(tensor.float().cpu().numpy() for tensor in tensors))
+def _to_people(*values: torch.Tensor | np.ndarray) -> People:
+    return People(*(one.float().cpu().numpy() if isinstance(one, torch.Tensor) else one for one in values))
 
 
 def unroll(people: People, rolls: np.ndarray) -> People:

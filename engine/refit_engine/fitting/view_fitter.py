@@ -182,6 +182,7 @@ class ViewFitter(FitJob):
             boxes_xywh=boxes,
             joint_std_mm=people.joint_std_mm,
             joint_std_deg=people.joint_std_deg,
+            guessed=people.guessed,
             confidence="off" if np.isnan(people.joint_std_mm).all() else "calibrated",
             joint_names=tuple(SMPL_JOINT_NAMES),
             body_name=subject.result_body.data.name,

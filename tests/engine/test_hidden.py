@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Limbs that a picture does not show: found, given a likely pose, and marked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import roma
+import torch
+from refit_engine.body import SMPL_JOINT_NAMES, BodyModel, load_body
+from refit_engine.errors import RefitError
+from refit_engine.fitting import likely_pose, shown
+from refit_engine.fitting.likely_pose import LikelyPosesError, load_likely_poses, save_likely_poses
+from refit_engine.fitting.shown import Evidence
+
+J = {name: number for number, name in enumerate(SMPL_JOINT_NAMES)}
+LEG = ("hip", "knee", "ankle", "foot")
+
+
+@pytest.fixture(scope="module")
+def body():
+    return BodyModel(load_body()).eval()
+
+
+def pose(**turns: tuple[float, float, float]) -> np.ndarray:
+    """Rotations [1,24,3,3] with arms down; others as rotation vectors in degrees."""
+    vectors = np.zeros((24, 3))
+    vectors[J["left_shoulder"]], vectors[J["right_shoulder"]] = (0, 0, -65), (0, 0, 65)
+    for name, turn in turns.items():
+        vectors[J[name]] = turn
+    return roma.rotvec_to_rotmat(torch.deg2rad(torch.from_numpy(vectors))).numpy()[None]
+
+
+def placed(body: BodyModel, rotmats: np.ndarray) -> np.ndarray:
+    """Joints [24,3], Y up."""
+    with torch.inference_mode():
+        return body.joints(torch.zeros(1, 10), torch.from_numpy(rotmats).float())[0].numpy()
+
+
+def opened(*names: str) -> np.ndarray:
+    return np.isin(SMPL_JOINT_NAMES, names).astype(float)[None]
+
+
+def both(*parts: str) -> tuple[str, ...]:
+    return tuple(f"{side}_{part}" for side in ("left", "right") for part in parts)
+
+
+def seen(*hidden: str, told: np.ndarray | None = None) -> Evidence:
+    """Everything in the picture but for these joints."""
+    inside = 1 - opened(*hidden)
+    return Evidence(inside, inside, told)
+
+
+def test_rotation_is_open_where_nothing_that_hangs_on_it_is_in_the_picture():
+    likely = shown.shown_from(seen(*both("knee", "ankle", "foot")))
+    assert shown.guessed_joints(likely)[0].tolist() == opened(*both("knee", "ankle", "foot"))[0].astype(bool).tolist()
+    assert shown.open_rotations(likely)[0].tolist() == opened(*both(*LEG))[0].tolist()
+    assert shown.guessed_feet(shown.guessed_joints(likely)).tolist() == [True]
+
+
+def test_foot_in_the_picture_holds_the_whole_leg():
+    likely = shown.shown_from(seen("left_knee", "left_ankle"))
+    assert not shown.guessed_joints(likely).any() and not shown.open_rotations(likely).any()
+
+
+def test_trunk_is_held_even_where_nothing_is_shown():
+    likely = shown.shown_from(seen(*SMPL_JOINT_NAMES))
+    free = shown.open_rotations(likely)[0]
+    assert not free[[J["pelvis"], J["spine1"], J["spine2"], J["spine3"]]].any() and free[J["left_hip"]] == 1
+
+
+@pytest.mark.parametrize(("visibility", "covered"), [(3.0, False), (-7.0, True)])
+def test_landmarks_tell_what_is_covered(visibility, covered):
+    told = np.tile([visibility, 5.0, 1.0, 0.6], (1, 24, 1))
+    leg = [J["left_knee"], J["left_ankle"], J["left_foot"]]
+    told[:, leg] = [visibility, 5.0, 1.0, 0.6] if not covered else [visibility, 0.0, 3.0, -0.2]
+    told[:, [joint for joint in range(24) if joint not in leg]] = [3.0, 6.0, 0.5, 0.6]
+    guessed = shown.guessed_joints(shown.shown_from(seen(told=told)))[0]
+    assert guessed.any() == covered and set(np.flatnonzero(guessed)) <= set(leg)
+
+
+def test_raised_knees_and_arms_come_down_where_nobody_sees_them(body):
+    strange = pose(left_hip=(-100, 0, 0), left_knee=(110, 0, 0), right_shoulder=(0, 0, -70))
+    free = opened(*both(*LEG), "right_shoulder", "right_elbow", "right_wrist", "right_hand")
+    before, after = placed(body, strange), placed(body, load_likely_poses().complete(strange, free)[0])
+    assert before[J["left_knee"], 1] > before[J["left_hip"], 1] - 0.1
+    assert before[J["right_wrist"], 1] > before[J["head"], 1]
+    for side in ("left", "right"):
+        thigh = after[J[f"{side}_knee"]] - after[J[f"{side}_hip"]]
+        shin = after[J[f"{side}_ankle"]] - after[J[f"{side}_knee"]]
+        assert -thigh[1] / np.linalg.norm(thigh) > 0.94 and -shin[1] / np.linalg.norm(shin) > 0.9
+    assert after[J["right_wrist"], 1] < after[J["right_shoulder"], 1] - 0.3
+    np.testing.assert_allclose(after[J["left_wrist"]], before[J["left_wrist"]], atol=1e-6)
+
+
+def test_shins_hang_below_thighs_of_the_seated(body):
+    seated = pose(**{f"{side}_hip": (-85, 0, 0) for side in ("left", "right")})
+    after = placed(body, load_likely_poses().complete(seated, opened(*both("knee", "ankle", "foot")))[0])
+    shin = after[J["left_ankle"]] - after[J["left_knee"]]
+    assert -shin[1] / np.linalg.norm(shin) > 0.75  # before, they pointed forwards
+
+
+def test_pose_changes_smoothly_with_how_far_it_is_open():
+    strange = pose(left_hip=(-100, 0, 0), left_knee=(110, 0, 0))
+    free = opened(*both(*LEG))
+    poses = [load_likely_poses().complete(strange, share * free)[0] for share in np.linspace(0, 1, 21)]
+    np.testing.assert_allclose(poses[0], strange, atol=1e-9)
+    steps = [roma.rotmat_geodesic_distance(*map(torch.from_numpy, pair)).max() for pair in zip(poses, poses[1:])]
+    assert np.degrees(max(steps)) < 25
+
+
+def test_guesses_may_be_far_off_and_what_is_seen_not():
+    _, std = load_likely_poses().complete(pose(), opened(*both(*LEG)))
+    assert np.degrees(std[0, J["left_hip"]]) > 10 and std[0, J["left_shoulder"]] == 0
+    swept = likely_pose._swept(np.cumsum(np.full((1, 24, 3), 0.1), axis=1), std)
+    assert swept[0, J["left_hip"]] == 0 < swept[0, J["left_knee"]] < swept[0, J["left_foot"]]
+
+
+def test_mixture_survives_its_file(tmp_path):
+    poses = load_likely_poses()
+    save_likely_poses(tmp_path / "poses.npz", poses)
+    again = load_likely_poses(tmp_path / "poses.npz")
+    np.testing.assert_allclose(again.means, poses.means, atol=1e-3)
+    np.testing.assert_allclose(again.covariances, poses.covariances, atol=1e-3)
+    assert (tmp_path / "poses.npz").stat().st_size < 60_000
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "other format", "other numbers"])
+def test_damaged_mixture_is_named(tmp_path, damage):
+    path = tmp_path / "poses.npz"
+    save_likely_poses(path, load_likely_poses())
+    with np.load(path) as data:
+        arrays = dict(data)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        arrays |= {"format": np.array("x")} if damage == "other format" else {"means": np.zeros((2, 5))}
+        np.savez(path, **arrays)
+    with pytest.raises(LikelyPosesError, match="poses.npz") as caught:
+        load_likely_poses(path)
+    assert isinstance(caught.value, RefitError)
