@@ -232,7 +232,8 @@ def _shown(
     shown = torch.from_numpy(shown_from(evidence(subject, encoding, bodies, rows.camera, crops, sights)))
     counts = exact(fitted.weight >= LEAST_WEIGHT)[:, None]
     nowhere = torch.ones(rows.people, shown.shape[1], dtype=torch.float64)
-    nowhere.index_reduce_(0, rows.person, 1 - counts * shown, "prod")
+    for person, hidden in zip(rows.person.tolist(), 1 - counts * shown, strict=True):
+        nowhere[person] *= hidden
     return 1 - nowhere.numpy()
 
 
