@@ -29,12 +29,14 @@ class SmoothingSettings:
     """cutoff_hz: frequency at which half of a joint's motion is let through, where the joint is seen as well as usual. On the
     recordings of docs/yardstick.md anything from 3 to 20 Hz predicts a camera that is left out as well (within 4 %); 6 Hz, usual for
     people who walk (Winter 2009), would take a fifth off the highest speed of a kick, 12 Hz takes less than a tenth.
+    frames_share: largest cut-off as a share of the frames a second; from a half on nothing would be smoothed.
     freedom: degrees of freedom of Student's t. rounds: of expectation maximisation, until no joint moves by more than the pixels
     `settled`. first_noise, least_noise: pixels.
     trust: no series counts as so many times as exact as the usual one, else two of them may rule alone. alike: whether all series are
     equally noisy, for so few that they cannot tell who is wrong."""
 
     cutoff_hz: float = 12.0
+    frames_share: float = 1 / 3
     freedom: float = 3.0
     rounds: int = 20
     settled: float = 0.2
@@ -102,7 +104,7 @@ def fit_trajectories(
         vector = np.einsum("tsj,tsjai,tsja->tji", belief / variance[:, None], slopes, observed - pixels)
         vector += np.einsum("tjik,tjk->tji", information, points)
         usual = _usual_variance(information)
-        strength = usual / fps * (2 * np.pi * settings.cutoff_hz) ** 6
+        strength = usual / fps * (2 * np.pi * min(settings.cutoff_hz, settings.frames_share * fps)) ** 6
         states, covariance = smooth(information, vector, fps, strength, points[0])
         dimensions = points.shape[-1]
         points, covariance = states[..., :dimensions], covariance[..., :dimensions, :dimensions]

@@ -57,7 +57,9 @@ def fit_world(sightings: Sightings, rig: Rig) -> Fitted:
     observed, fps = believable(sightings), sightings.fps
     rig = corrected_rig(observed, rig, fps)
     eyes = range(observed[0].shape[2])
-    by_eye = [[triangulate(one[:, :, [eye]], rig, fps).points for one in observed] for eye in eyes]
+    by_eye = [
+        [_where_seen(triangulate(one[:, :, [eye]], rig, fps), one[:, :, [eye]]) for one in observed] for eye in eyes
+    ]
     offsets = eye_offsets(by_eye)
     together = []
     for number, person in enumerate(observed):
@@ -73,7 +75,7 @@ def fit_pictures(sightings: Sightings) -> tuple[list[np.ndarray], list[Trajector
     """People of a single video: observed [T,E,17,2] pixels, moved to where both eyes mean the same, and their trajectories."""
     observed = [person[:, 0] for person in believable(sightings)]
     eyes = range(observed[0].shape[1])
-    by_eye = [[smoothed(one[:, [eye]], sightings.fps).points for one in observed] for eye in eyes]
+    by_eye = [[_where_seen(smoothed(one[:, [eye]], sightings.fps), one[:, [eye]]) for one in observed] for eye in eyes]
     together = []
     for number, person in enumerate(observed):
         middle = np.mean([points[number] for points in by_eye], axis=0)
@@ -83,19 +85,29 @@ def fit_pictures(sightings: Sightings) -> tuple[list[np.ndarray], list[Trajector
     return together, [smoothed(person, sightings.fps) for person in together]
 
 
+def _where_seen(found: Trajectories, observed: np.ndarray) -> np.ndarray:
+    """Points [T,17,D] of the frames in which an eye saw the joint, from observed [T,…,17,2]; NaN elsewhere."""
+    seen = np.isfinite(observed[..., 0]).reshape(len(observed), -1, observed.shape[-2]).any(axis=1)
+    return np.where(seen[..., None], found.points, np.nan)
+
+
 def smoothed(observed: np.ndarray, fps: float) -> Trajectories:
     """Trajectories in the picture of one person's joints, observed at pixels [T,E,17,2]."""
     eyes = observed.shape[1]
     seen = np.isfinite(observed).all(axis=-1)
     ever = seen.any(axis=(0, 1))
-    start = filled(np.array([_first_seen(frame) for frame in observed])[:, ever])
+    first = np.array([_first_seen(frame) for frame in observed])
+    # In lengths of the trunk, for which what is unknown before the first frame is about as wide as in metres.
+    trunk = np.nanmedian(trunk_lengths(first))
 
     def linearize(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        slopes = np.broadcast_to(np.eye(2), (len(points), eyes, points.shape[1], 2, 2))
-        return np.repeat(points[:, None], eyes, axis=1), slopes
+        slopes = np.broadcast_to(trunk * np.eye(2), (len(points), eyes, points.shape[1], 2, 2))
+        return np.repeat(trunk * points[:, None], eyes, axis=1), slopes
 
     settings = replace(SMOOTHING, alike=True)
-    return fit_trajectories(observed[:, :, ever], linearize, start, fps, settings).spread(ever)
+    found = fit_trajectories(observed[:, :, ever], linearize, filled(first[:, ever]) / trunk, fps, settings)
+    found = replace(found, points=trunk * found.points, covariance=trunk**2 * found.covariance)
+    return found.spread(ever)
 
 
 def _first_seen(eyes: np.ndarray) -> np.ndarray:
