@@ -24,7 +24,7 @@ from refit_training.poses.skeleton import (
     to_global,
     to_local,
 )
-from refit_training.poses.sources import read_amc, read_asf, read_bvh
+from refit_training.poses.sources import read_amc, read_asf, read_bvh, read_sources
 from refit_training.poses.templates import ARMS, BODIES, DEFAULTS, MIDLINE, SIDED
 
 # name, parent, direction, length, axis, degrees of freedom: the bones of a CMU skeleton that poses are taken from.
@@ -185,6 +185,25 @@ def test_bvh_offsets_and_channels_become_directions(tmp_path):
     # Turning about the source's X (the body's left) by 30 degrees swings the shin that far.
     assert _unit(posed[7] - posed[4]) @ down == pytest.approx(np.cos(np.radians(30)), abs=1e-6)
     assert posed[7, 2] < posed[4, 2] and posed[18, 0] > 0 > posed[19, 0]
+
+
+def test_clips_on_smpls_joints_keep_their_limbs_and_come_last(tmp_path, skeleton_file):
+    rng = np.random.default_rng(5)
+    rest = np.concatenate([REST_JOINTS * (1.1, 1.2, 1) + (0, 1, 0), [[0, 1.8, 0]]])
+    local = roma.rotvec_to_unitquat(torch.from_numpy(rng.normal(0, 0.3, (6, 24, 3))))
+    world = to_global(roma.unitquat_to_rotmat(local).numpy())
+    quaternions = roma.rotmat_to_unitquat(torch.from_numpy(world)).numpy().astype(np.float16)
+    arrays = {"clip": ["dance"], "skeleton": ["somebody"], "fps": [30.0], "parents": [*PARENTS, 15]}
+    np.savez(tmp_path / "more_clips.npz", **arrays, **{"rotations.dance": quaternions, "rest.somebody": rest})
+    _motion(tmp_path, skeleton_file, [{}])
+
+    *_, motion = read_sources(tmp_path)
+    assert (motion.name, motion.frame_rate) == ("dance", 30.0)
+    posed, source = forward_kinematics(retarget(motion).astype(np.float64)), motion.positions()
+    for start, end in LIMB_BONES.items():
+        if start not in (7, 8):  # feet keep the angle of the sole, not of the bone
+            expected = _unit(source[:, end] - source[:, start])
+            np.testing.assert_allclose(_unit(posed[:, end] - posed[:, start]), expected, atol=1e-5)
 
 
 def test_mirroring_swaps_sides_and_undoes_itself():

@@ -16,7 +16,10 @@ from refit_training.poses.report import describe
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m refit_training.poses", description=__doc__.split(": ")[1])
     parser.add_argument(
-        "--mocap", type=Path, required=True, help="folder with cmu_expmap.npz, *.asf.xz, *.amc.xz, *.bvh"
+        "--mocap",
+        type=Path,
+        required=True,
+        help="folder with cmu_expmap.npz, *.asf.xz, *.amc.xz, *.bvh, more_clips.npz",
     )
     parser.add_argument("--out", type=Path, required=True, help="pose library to write (.npz)")
     parser.add_argument("--sheet", type=Path, help="contact sheet of drawn samples to write (.png)")

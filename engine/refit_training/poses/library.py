@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _FORMAT, _VERSION = "refit-poses", 2
 _KEPT_RATE = 30.0  # frames a second looked at; neighbours at the capture rate are the same pose
-_DISTINCT = 12_000
+_DISTINCT = 14_000
 _SAME_POSE = 0.035  # metres, root mean square over joints: closer poses are one
 # Hands and feet are captured with few markers: a wild one is put back to rest, a wild trunk or limb drops the frame.
 _EXTREMITIES = (7, 8, 10, 11, 20, 21)
@@ -53,7 +53,9 @@ class PoseLibrary:
             clips.append(_cleaned(retarget(motion.every(step))))
             log.info("%s: %d poses", motion.name, len(clips[-1]))
         if not clips:
-            raise FileNotFoundError(f"No motion capture (cmu_expmap.npz, *.amc.xz, *.bvh) under {mocap_dir}.")
+            raise FileNotFoundError(
+                f"No motion capture (cmu_expmap.npz, *.amc.xz, *.bvh, more_clips.npz) under {mocap_dir}."
+            )
         poses = np.concatenate(clips)
         origin = np.repeat(np.arange(len(clips)), [len(clip) for clip in clips])
         shapes = _shapes(poses)

@@ -14,6 +14,7 @@ __all__ = [
     "LIMB_BONES",
     "PARENTS",
     "REST_JOINTS",
+    "anatomical_frames",
     "forward_kinematics",
     "frame_from_axes",
     "mirror",
@@ -37,7 +38,12 @@ LIMB_BONES = {1: 4, 2: 5, 4: 7, 5: 8, 7: 10, 8: 11, 16: 18, 17: 19, 18: 20, 19: 
 
 
 def rest_frames() -> np.ndarray:
-    """Anatomical frame of every segment in the rest pose.
+    """`anatomical_frames` of SMPL's own rest pose. [24,3,3]"""
+    return anatomical_frames(REST_JOINTS)
+
+
+def anatomical_frames(joints: np.ndarray) -> np.ndarray:
+    """Anatomical frame of every segment in a T-pose (Y up, facing +Z) with its joints at [24,3].
 
     Columns of a limb's frame: bone direction, then the hinge that bends the limb (X for the legs; -Y left and +Y right
     for the arms; +Z, the thumb's side, for the hands), made orthogonal. Feet stand flat: up, then the toes' heading.
@@ -45,7 +51,7 @@ def rest_frames() -> np.ndarray:
     """
     frames = np.tile(np.eye(3), (JOINT_COUNT, 1, 1))
     for joint, end in LIMB_BONES.items():
-        bone = REST_JOINTS[end] - REST_JOINTS[joint]
+        bone = joints[end] - joints[joint]
         if joint in (7, 8):
             frames[joint] = frame_from_axes(np.array([0.0, 1, 0]), bone)
         elif joint in (1, 2, 4, 5):

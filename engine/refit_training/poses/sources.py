@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from refit_training.poses.skeleton import JOINT_COUNT, LIMB_BONES, frame_from_axes
+from refit_training.poses.skeleton import JOINT_COUNT, LIMB_BONES, anatomical_frames, frame_from_axes
 
-__all__ = ["Motion", "read_amc", "read_asf", "read_bvh", "read_expmap_clips", "read_sources"]
+__all__ = ["Motion", "read_amc", "read_asf", "read_bvh", "read_expmap_clips", "read_smpl_clips", "read_sources"]
 
 
 @dataclass(frozen=True)
@@ -281,8 +281,30 @@ def read_bvh(path: Path) -> Motion:
     return Motion(path.stem, 24.0, bones[:, picked], frames, rest, bones, linked)
 
 
+# Clips of several sources, on SMPL's joints
+
+
+def read_smpl_clips(path: Path) -> Iterator[Motion]:
+    """Clips stored as world rotations of SMPL's segments since the rest pose of the source's skeleton.
+
+    Arrays of the file: clip, skeleton, fps [N]; parents [25]; rotations.CLIP [T,24,4] quaternions (x, y, z, w);
+    rest.SKELETON [25,3] metres, T-pose, Y up, facing +Z.
+    """
+    with np.load(path) as archive:
+        parents = archive["parents"][:JOINT_COUNT].astype(int)
+        for name, skeleton, rate in zip(archive["clip"], archive["skeleton"], archive["fps"], strict=True):
+            quaternions = archive[f"rotations.{name}"].astype(np.float64)
+            bones = Rotation.from_quat(quaternions.reshape(-1, 4)).as_matrix().reshape(-1, JOINT_COUNT, 3, 3)
+            rest = archive[f"rest.{skeleton}"][:JOINT_COUNT].astype(np.float64)
+            yield Motion(str(name), float(rate), bones, anatomical_frames(rest), rest, bones, parents)
+
+
 def read_sources(folder: Path) -> Iterator[Motion]:
-    """Every clip under an assets folder: `cmu_expmap.npz`, Acclaim `*.amc.xz`, and `*.bvh`, at any depth."""
+    """Every clip under an assets folder, at any depth.
+
+    Files: `cmu_expmap.npz`, Acclaim `*.amc.xz`, `*.bvh`, `more_clips.npz`; the last ones, so that the clips before them
+    keep their numbers and with them their part in training or testing.
+    """
     for path in sorted(folder.rglob("cmu_expmap.npz")):
         yield from read_expmap_clips(path)
     for path in sorted(folder.rglob("*.asf.xz")):
@@ -292,6 +314,8 @@ def read_sources(folder: Path) -> Iterator[Motion]:
             yield read_amc(motion, skeleton)
     for path in sorted(folder.rglob("*.bvh")):
         yield read_bvh(path)
+    for path in sorted(folder.rglob("more_clips.npz")):
+        yield from read_smpl_clips(path)
 
 
 def _accumulate(offsets: np.ndarray, parents: np.ndarray) -> np.ndarray:
