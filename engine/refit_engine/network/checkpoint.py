@@ -173,6 +173,7 @@ def _checked_config(values: dict[str, Any]) -> ReFitConfig:
         and 0 <= config.keypoint_dropout <= 1
         and isinstance(config.landmark_feedback, bool)
         and isinstance(config.local_features, bool)
+        and isinstance(config.exact_landmarks, bool)
     )
     if not sound:
         raise ValueError("the network is unknown")

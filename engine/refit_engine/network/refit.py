@@ -81,6 +81,8 @@ class ReFitConfig:
     landmark_feedback: bool = False
     local_features: bool = False
     """Whether the initial estimate reads the backbone's deep maps at its landmarks."""
+    exact_landmarks: bool = False
+    """Whether it reads the landmarks that the loop follows, too."""
 
     @property
     def compact(self) -> bool:
@@ -88,7 +90,9 @@ class ReFitConfig:
         return self.backbone.startswith("blazepose")
 
 
-COMPACT = ReFitConfig(backbone="blazepose_heavy", map_head="conv1x1", landmark_feedback=True, local_features=True)
+COMPACT = ReFitConfig(
+    backbone="blazepose_heavy", map_head="conv1x1", landmark_feedback=True, local_features=True, exact_landmarks=True
+)
 """The bundled network as training builds it; what a weights file was built as, it says itself."""
 
 
@@ -153,7 +157,7 @@ class ReFit(nn.Module):
         self.corr_layer = _map_head(config.map_head, self.backbone.channels, count)
         if config.compact:
             local_size = self.backbone.local_size if config.local_features else 0
-            self.vector_head = VectorHead(vector_size, local_size, _VECTOR_HEAD)
+            self.vector_head = VectorHead(vector_size, local_size, _VECTOR_HEAD, config.exact_landmarks)
             vector_size = _VECTOR_HEAD
         self.init_layer = nn.Linear(vector_size, STREAMS * HIDDEN)
         self.flow_layer = StreamLinear(count, (2 * config.radius + 1) ** 2, _FLOW)
@@ -228,7 +232,9 @@ class ReFit(nn.Module):
             return hidden, regressor(streams(hidden), box_term)  # the change in (6)
 
         # Sec. 3.1, the initial estimate: read off the whole crop, by the same regressor as every update.
-        vector = self.vector_head(encoding.vector, encoding.local) if self.config.compact else encoding.vector
+        vector = encoding.vector
+        if self.config.compact:
+            vector = self.vector_head(vector, encoding.local, encoding.landmarks)
         hidden = self.init_layer(vector).tanh()
         mean = torch.cat([self.init_pose, self.init_shape, self.init_cam], dim=1)
         state = mean + regressor(streams(hidden), box_term)

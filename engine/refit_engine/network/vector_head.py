@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
+from .geometry import CROP_SIZE
 from .keypoints import LANDMARK_COUNT
 
 LANDMARK_VALUES = LANDMARK_COUNT * 8 + 1
@@ -21,8 +24,8 @@ class VectorHead(nn.Module):
     begin at nothing: the head can be trained on landmarks alone before it sees an image.
     """
 
-    def __init__(self, vector_size: int, local_size: int, size: int) -> None:
-        """local_size: features per landmark, 0 for a head that does not read them."""
+    def __init__(self, vector_size: int, local_size: int, size: int, exact: bool = False) -> None:
+        """local_size: features per landmark, 0 for a head that does not read them. exact: whether it reads exact landmarks."""
         super().__init__()
         image_size = vector_size - LANDMARK_VALUES
         self.landmarks = nn.Linear(LANDMARK_VALUES, size)
@@ -37,13 +40,24 @@ class VectorHead(nn.Module):
             join = nn.Linear(LANDMARK_COUNT * _LOCAL, size)
             _to_nothing(join)
             self.local = nn.Sequential(narrow, nn.Flatten(), nn.Dropout(_LOCAL_DROPOUT), join)
+        self.exact = None
+        if exact:
+            self.exact = skip_init(nn.Linear, LANDMARK_COUNT * 3, size)
+            _to_nothing(self.exact)
 
-    def forward(self, vector: Tensor, local: Tensor | None) -> Tensor:
-        """Backbone vectors [B,D] and features at their landmarks [B,33,E] to [B,size]; None for landmarks without an image."""
+    def forward(self, vector: Tensor, local: Tensor | None, landmarks: Tensor | None = None) -> Tensor:
+        """Backbone vectors [B,D] and features at their landmarks [B,33,E] to [B,size]; None for landmarks without an image.
+
+        landmarks: [B,33,3] x and y in crop pixels, visibility, as the loop follows them. The vector has them as the
+        backbone's last layer gives them: coarser, and without what other networks see.
+        """
         image = self.normalise(vector[:, :-LANDMARK_VALUES])
         x = self.landmarks(vector[:, -LANDMARK_VALUES:]) + self.image(image)
         if self.local is not None and local is not None:
             x = x + self.local(local)
+        if self.exact is not None and landmarks is not None:
+            half_crops = landmarks[..., :2] * (2 / CROP_SIZE) - 1
+            x = x + self.exact(torch.cat([half_crops, landmarks[..., 2:]], dim=2).flatten(1))
         x = F.relu(x)
         return self.out(x + F.relu(self.mix(x)))
 
