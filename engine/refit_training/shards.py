@@ -25,10 +25,13 @@ Place = tuple[int, int]
 
 
 class Shards:
-    """The samples of a folder, with the views that are true of them."""
+    """The samples of a folder, with the views that are true of them.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    device: where batches of them go, as they are stored; what is made of them there costs the processor nothing.
+    """
+
+    def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
+        self.folder, self.device = folder, torch.device(device)
         self._shards: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
         self.names: list[str] = []
         self.refresh()
@@ -41,9 +44,13 @@ class Shards:
         for path in sorted(self.folder.glob("*.npz")):
             if path.stem not in self.names:
                 with np.load(path) as arrays:
-                    labels = dict(arrays)
+                    labels = self.prepared(dict(arrays))
                 self._shards.append((np.load(path.with_suffix(".npy"), mmap_mode="r"), labels))
                 self.names.append(path.stem)
+
+    def prepared(self, labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What is kept in memory of a shard's labels."""
+        return labels
 
     def random_places(self, rng: np.random.Generator, size: int, among: np.ndarray | None = None) -> list[Place]:
         """Places drawn from all samples, or from those numbered in `among`."""
@@ -60,10 +67,11 @@ class Shards:
             yield name, self.places(index * SHARD, (index + 1) * SHARD)
 
     def array(self, places: list[Place]) -> Tensor:
-        return torch.from_numpy(np.stack([self._shards[shard][0][row] for shard, row in places]))
+        return torch.from_numpy(np.stack([self._shards[shard][0][row] for shard, row in places])).to(self.device)
 
     def label(self, name: str, places: list[Place]) -> Tensor:
-        return torch.from_numpy(np.stack([self._shards[shard][1][name][row] for shard, row in places])).float()
+        rows = np.stack([self._shards[shard][1][name][row] for shard, row in places])
+        return torch.from_numpy(rows).to(self.device).float()
 
     def views(self, places: list[Place]) -> Views:
         return Views(**{field.name: self.label(field.name, places) for field in fields(Views)})

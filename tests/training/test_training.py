@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pretended_card import pretended_card
+from stored_people import SHARD, landmarks_of
 from torch import nn
 
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
@@ -28,65 +29,17 @@ from refit_engine.network.refit import COMPACT, Estimate  # noqa: E402
 from refit_engine.network.vector_head import LANDMARK_VALUES  # noqa: E402
 from refit_training import shards  # noqa: E402
 from refit_training.evaluation.measure_synthetic import Judge, change, landmark_errors, measure, summary  # noqa: E402
-from refit_training.poses import PoseLibrary  # noqa: E402
 from refit_training.render.photographs import PhotographStore  # noqa: E402
-from refit_training.shards import write_shard  # noqa: E402
 from refit_training.train import features, stages  # noqa: E402
 from refit_training.train.average import average  # noqa: E402
+from refit_training.train.batches import clearer, feature_batches, lifted_batches, photograph_batches, posed_views  # noqa: E402
 from refit_training.train.features import FeatureStore, observed, write_features  # noqa: E402
 from refit_training.train.landmarks import LandmarkNoise, locate, simulate_encoding  # noqa: E402
 from refit_training.train.losses import Labels, estimate_losses  # noqa: E402
 from refit_training.train.sight import SPOT, Sight, SightLosses, true_circle  # noqa: E402
 from refit_training.train.soften import soften  # noqa: E402
 from refit_training.train.sparse_lookup import SparseLookup  # noqa: E402
-from refit_training.train.views import sample_views  # noqa: E402
-
-SHARD = 8
-
-
-@pytest.fixture(scope="module")
-def poses():
-    rng = np.random.default_rng(0)
-    quaternions = np.concatenate([0.15 * rng.standard_normal((12, 24, 3)), np.ones((12, 24, 1))], axis=2)
-    quaternions /= np.linalg.norm(quaternions, axis=2, keepdims=True)
-    return PoseLibrary(quaternions.astype(np.float32), np.full(12, 1 / 12), np.arange(12))
-
-
-@pytest.fixture(scope="module")
-def views(poses):
-    return sample_views(np.random.default_rng(1), poses.rotmats()[:SHARD], load_body())
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch, views):
-    """Two shards of people whose landmarks the backbone saw three pixels too far right."""
-    monkeypatch.setattr(shards, "SHARD", SHARD)
-    located = locate(landmarks_of(views), views)
-    torch.manual_seed(0)
-    for name in ("a", "b"):
-        flat = located[..., :2] + torch.tensor([3.0, 0])
-        sure = torch.ones(SHARD, 33, 1)
-        values = torch.cat([flat / 128 - 1, located[..., 2:3] / 128, sure, sure], -1)
-        last = torch.randn(SHARD, 1152)
-        vector = torch.cat([last, values.flatten(1), located[..., 3:].flatten(1), torch.ones(SHARD, 1)], 1)
-        local = torch.randn(SHARD, 33, 432)
-        output = BackboneOutput(torch.randn(SHARD, 48, 64, 64), vector, torch.cat([flat, sure], -1), local=local)
-        write_features(tmp_path, name, output, views)
-    return tmp_path
-
-
-@pytest.fixture
-def photographs(tmp_path, monkeypatch, views):
-    """A shard of people of whom the pictures show nothing."""
-    monkeypatch.setattr(shards, "SHARD", SHARD)
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    write_shard(folder, "a", np.random.default_rng(2).integers(0, 255, (SHARD, 256, 256, 3), np.uint8), views)
-    return folder
-
-
-def landmarks_of(views):
-    return LandmarkBody(load_body())(views.betas, views.rotmats) + views.transl[:, None]
+from refit_training.train.trainer import Trainer, last_state  # noqa: E402
 
 
 def test_sparse_lookup_has_the_values_and_the_gradient_of_lookup():
@@ -126,6 +79,17 @@ def test_borrowed_noise_is_that_of_people_who_look_alike(folder, views):
     shift = encoding.landmarks[..., :2] - locate(landmarks_of(views), views)[..., :2]
     assert 0.5 < shift[..., 0].mean() < 2.5  # a random share of three pixels
     assert shift[..., 1].mean().abs() < 0.5
+
+
+def test_clearer_landmarks_are_nearer_to_the_truth_but_for_people_who_were_mistaken(folder):
+    seen, views = next(FeatureStore(folder).batches(SHARD, maps=False))
+    mistaken = seen.landmarks.clone()
+    mistaken[0, :, 0] += 30
+    torch.manual_seed(0)
+    found = clearer(seen._replace(landmarks=mistaken), views, LandmarkBody(load_body()), 0.25)
+    off = found.landmarks[..., 0] - locate(landmarks_of(views), views)[..., 0]
+    assert off[0].mean() == pytest.approx(33, abs=0.5)
+    assert (off[1:] > 0.7).all() and off[1:].mean() < 2.6
 
 
 def test_landmark_errors_are_pixels_and_millimetres(folder):
@@ -170,7 +134,7 @@ def test_run_that_was_stopped_goes_on(folder, poses, tmp_path):
     settings = ["--batch", "4", "--iterations", "1"]
     stages.main([*command, *settings, "--steps", "2"])
     stages.main([*command, *settings, "--steps", "3"])
-    assert stages.last_state(tmp_path / "run")["step"] == 3
+    assert last_state(tmp_path / "run")["step"] == 3
 
 
 def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_go(photographs, folder, tmp_path):
@@ -186,7 +150,7 @@ def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_g
     with torch.no_grad():
         moved = network.backbone(crops).landmarks - load_blazepose()(crops).landmarks
     assert moved.abs().max() > 0.01
-    states = [stages.last_state(run) for run in (learned, later)]
+    states = [last_state(run) for run in (learned, later)]
     assert states[0]["backbone"].keys() == states[1]["backbone"].keys()
     for name, value in states[0]["backbone"].items():
         torch.testing.assert_close(value, states[1]["backbone"][name])
@@ -221,21 +185,22 @@ def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, p
     monkeypatch.setattr(
         torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext()
     )  # the pretended card has none
-    store = FeatureStore(folder)
 
     def losses(device):
         torch.manual_seed(0)
         rng = np.random.default_rng(0)
         backbone = load_blazepose()
         adapt(backbone, backbone.dense_convolutions(27), rank=2)
-        trainer = stages.Trainer(tmp_path, 1e-3, 4, device=device, backbone=backbone)
+        trainer = Trainer(tmp_path, 1e-3, 4, device=device, backbone=backbone)
         trainer.network.train()
+        store, pictures = FeatureStore(folder, device=device), PhotographStore(photographs, device)
         noise = LandmarkNoise(store)
+        views = posed_views(poses, trainer.body, 2, rng)
         batches = [
-            stages.photograph_batches(trainer, PhotographStore(photographs), 2, rng),
-            stages.lifted_batches(trainer, poses, noise, 2, rng),
-            stages.feature_batches(trainer, store, noise, 2, rng, maps=True),
-            stages.feature_batches(trainer, store, noise, 2, rng, maps=False),
+            photograph_batches(trainer.look, pictures, 2, rng),
+            lifted_batches(views, trainer.landmarks, 67, noise),
+            feature_batches(trainer.encode, store, noise, 2, rng, maps=True),
+            feature_batches(trainer.encode, store, noise, 2, rng, maps=False),
         ]
         steps = [trainer.update(next(some), updates) for some, updates in zip(batches, (1, 1, 2, 0))]
         return [{name: value.item() for name, value in terms.items()} for step in steps for terms in step]
@@ -259,14 +224,14 @@ def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one
             convolution.parametrizations.weight[0].up.normal_()
             convolution.bias += 1
     (tmp_path / "run").mkdir()
-    stages.Trainer(tmp_path / "run", 1e-4, 1, backbone=adapted).save()
+    Trainer(tmp_path / "run", 1e-4, 1, backbone=adapted).save()
     soften(tmp_path / "run", 0.25, tmp_path / "soft", encoder)
     softened = load_refit(tmp_path / "soft" / "refit_compact.safetensors")[0].backbone
     for name, share in zip(names, kept, strict=True):
         found, first, whole = (network.get_submodule(name) for network in (softened, given, adapted))
         torch.testing.assert_close(found.weight, torch.lerp(first.weight, whole.weight, share), atol=1e-3, rtol=1e-2)
         torch.testing.assert_close(found.bias, first.bias + share, atol=1e-2, rtol=1e-3)  # stored in halves
-    assert stages.last_state(tmp_path / "soft")["backbone"].keys() == changes_of(adapted).keys()
+    assert last_state(tmp_path / "soft")["backbone"].keys() == changes_of(adapted).keys()
 
 
 def test_mean_of_runs_lies_between_them_and_needs_one_backbone(tmp_path):
@@ -276,7 +241,7 @@ def test_mean_of_runs_lies_between_them_and_needs_one_backbone(tmp_path):
         torch.manual_seed(number == 2)
         backbone = load_blazepose()
         adapt(backbone, [name], rank=2)
-        trainer = stages.Trainer(run, 1e-4, 1, backbone=backbone)
+        trainer = Trainer(run, 1e-4, 1, backbone=backbone)
         with torch.no_grad():
             trainer.network.init_layer.bias.fill_(number)
         run.mkdir()
@@ -284,7 +249,7 @@ def test_mean_of_runs_lies_between_them_and_needs_one_backbone(tmp_path):
     average(runs[:2], tmp_path / "mean")
     network, _ = load_refit(tmp_path / "mean" / "refit_compact.safetensors")
     assert (network.init_layer.bias == 0.5).all()
-    assert (stages.last_state(tmp_path / "mean")["network"]["init_layer.bias"] == 0.5).all()
+    assert (last_state(tmp_path / "mean")["network"]["init_layer.bias"] == 0.5).all()
     with pytest.raises(ValueError):
         average(runs[1:], tmp_path / "wrong")
 
@@ -299,7 +264,19 @@ def test_features_are_what_the_backbone_says(photographs, tmp_path):
     assert (seen.features - expected.features).abs().max() < 0.01 * expected.features.abs().max()
 
 
-def test_landmarks_are_fused_with_what_the_second_eye_sees_in_a_level_crop(views, monkeypatch):
+def test_features_of_a_graphics_card_are_those_of_the_processor(photographs, tmp_path, monkeypatch):
+    features.store_features(photographs, tmp_path / "here", BUNDLED_WEIGHTS)
+    with pretended_card(monkeypatch) as card:
+        features.store_features(photographs, tmp_path / "there", BUNDLED_WEIGHTS, device=card)
+    (ours, views), (theirs, same) = (next(FeatureStore(tmp_path / place).batches(SHARD)) for place in ("there", "here"))
+    torch.testing.assert_close(views.betas, same.betas)
+    for part, expected in zip(ours, theirs):
+        if expected is not None:
+            torch.testing.assert_close(part, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
+
+
+def test_landmarks_are_fused_with_what_the_second_eye_sees_in_a_level_crop(views, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD", SHARD)
     true = locate(landmarks_of(views), views)[..., :2]
     shared = [LANDMARK_NAMES.index(name) for name in JOINT_NAMES]
     given = []
@@ -318,8 +295,11 @@ def test_landmarks_are_fused_with_what_the_second_eye_sees_in_a_level_crop(views
 
     monkeypatch.setattr(features, "stand_up", stand_up)
     crops = torch.zeros(SHARD, 3, 256, 256)
-    seen = features.Observer(Backbone(1, 1), object()).look(crops, views)
-    moved = (seen.landmarks - Backbone(1, 1)(crops).landmarks)[..., 0]
+    seen, joints = features.Observer(Backbone(1, 1), object()).look(crops, views)
+    maps = {"features": torch.zeros(SHARD, 1, 2, 2), "local": torch.zeros(SHARD, 33, 1)}
+    write_features(tmp_path, "a", seen._replace(**maps), joints, views)
+    stored, _ = next(FeatureStore(tmp_path).batches(SHARD))
+    moved = (stored.landmarks - seen.landmarks)[..., 0]
     assert not moved[0].any(), "nobody was seen there"
     assert (moved[1:, shared] < 0).float().mean() > 0.8
     for (crop, box), points, up in zip(given, true.clamp(0, 256).numpy(), views.camera_from_world[:, :2, 1].numpy()):

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-
 from refit_engine import detect, thunder
 from refit_engine.movenet import Conv, Pyramid, stored_weights
+from safetensors.torch import save_file
+
 from refit_training.evaluation.compare_detectors import read_tfjs_weights
 
 log = logging.getLogger(__name__)

@@ -3,12 +3,37 @@
 
 from __future__ import annotations
 
+import logging
+
 import moderngl
 import numpy as np
 
 from .pack import Attachment, Surface
 
-__all__ = ["Mesh", "assign", "define", "noise_texture", "texture_array"]
+__all__ = ["Mesh", "assign", "define", "noise_texture", "open_context", "texture_array"]
+
+log = logging.getLogger(__name__)
+
+SOFTWARE = ("llvmpipe", "softpipe", "swrast")
+"""What Mesa calls its renderers that run on the processor."""
+
+
+def open_context(card: bool = False) -> moderngl.Context:
+    """An OpenGL context without a window, through EGL; with `card` on the first graphics card.
+
+    Where no card answers, Mesa draws on the processor and a warning says so. Raises RuntimeError where nothing draws.
+    """
+    failures = []
+    for place in ({"device_index": 0}, {}) if card else ({},):
+        try:
+            context = moderngl.create_context(standalone=True, backend="egl", **place)
+        except Exception as error:  # moderngl raises plain ones
+            failures.append(str(error))
+            continue
+        if card and context.info["GL_RENDERER"].startswith(SOFTWARE):
+            log.warning("No graphics card answers through EGL: pictures are drawn on the processor, which is slower.")
+        return context
+    raise RuntimeError(f"OpenGL does not start without a window (EGL): {'; '.join(failures)}")
 
 
 class Mesh:

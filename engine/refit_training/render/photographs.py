@@ -4,17 +4,23 @@
     python -m refit_training.render.photographs --pack pack.npz --poses poses.npz --out PHOTOGRAPHS --samples 50000
 
 A folder of shards; a shard that exists is not made again, so the command can be stopped, repeated and run side by
-side with another one that has another --seed.
+side with another one that has another --seed. With --workers several processes draw.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from refit_engine.body import BodyModel, load_body
@@ -33,20 +39,16 @@ class PhotographStore(Shards):
 
     def sample(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Views]:
         """A random batch."""
-        return self._gather(self.random_places(rng, size))
+        return self.gather(self.random_places(rng, size))
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Views]]:
         """Everything once, in order."""
         places = self.places()
         for first in range(0, len(places), size):
-            yield self._gather(places[first : first + size])
+            yield self.gather(places[first : first + size])
 
-    def shards(self) -> Iterator[tuple[str, Tensor, Views]]:
-        """Name, crops and views of one shard after the other."""
-        for name, places in self.by_shard():
-            yield name, *self._gather(places)
-
-    def _gather(self, places: list[Place]) -> tuple[Tensor, Views]:
+    def gather(self, places: list[Place]) -> tuple[Tensor, Views]:
+        """Those at the given places."""
         return as_crops(self.array(places)), self.views(places)
 
 
@@ -58,11 +60,11 @@ def as_crops(images: Tensor) -> Tensor:
 class Photographer:
     """Random photographs of random people, with what is true of them."""
 
-    def __init__(self, pack: AssetPack, poses: PoseLibrary) -> None:
+    def __init__(self, pack: AssetPack, poses: PoseLibrary, card: bool = False) -> None:
         self.pack, self.poses = pack, poses
         self.body = load_body()
         self.model = BodyModel(self.body)
-        self.renderer = PeopleRenderer(pack)
+        self.renderer = PeopleRenderer(pack, card=card)
 
     def views(self, rng: np.random.Generator, count: int) -> Views:
         return sample_views(rng, self.poses.sample(rng, count), self.body)
@@ -97,6 +99,85 @@ class Photographer:
         return [person for person in vertices if person[:, 2].min() > 0.4]
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn: from the asset pack and the pose library, or their parts for testing, into the folder `out`.
+
+    card: on the first graphics card.
+    """
+
+    pack: Path
+    poses: Path
+    out: Path
+    seed: int = 0
+    held_out: bool = False
+    card: bool = False
+
+    def photographer(self) -> Photographer:
+        pack, poses = AssetPack.load(self.pack), PoseLibrary.load(self.poses)
+        return Photographer(pack.part(self.held_out), poses.part(self.held_out), self.card)
+
+    def shard(self, photographer: Photographer, index: int) -> None:
+        """Draw and write shard number `index`."""
+        started = time.monotonic()
+        rng = np.random.default_rng([self.seed, index])
+        views = photographer.views(rng, SHARD)
+        write_shard(self.out, self._name(index), photographer.photographs(rng, views), views)
+        log.info("%s: %.1f samples a second", self._name(index), SHARD / (time.monotonic() - started))
+
+    def missing(self, count: int) -> list[int]:
+        """Of the first `count` shards, those that are not there."""
+        return [index for index in range(count) if not (self.out / f"{self._name(index)}.npz").exists()]
+
+    def _name(self, index: int) -> str:
+        return f"{self.seed:03}_{index:05}"
+
+
+def draw(drawing: Drawing, samples: int, workers: int = 1, more: Callable[[], bool] = lambda: True) -> None:
+    """Write the shards that are missing of so many samples, one after the other as long as `more` says so after each.
+
+    workers: processes that draw side by side; with one, this process draws. Raises RuntimeError where nothing draws.
+    """
+    drawing.out.mkdir(parents=True, exist_ok=True)
+    missing = iter(drawing.missing(-(-samples // SHARD)))
+    if workers == 1:
+        photographer = drawing.photographer()
+        for index in missing:
+            drawing.shard(photographer, index)
+            if not more():
+                break
+        return
+    # Each process has an OpenGL context and a random generator of its own; forked ones would share this one's threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start_worker, (drawing, log.getEffectiveLevel())) as pool:
+        running = {pool.submit(_draw_shard, index) for index in islice(missing, workers)}
+        while running:
+            done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+            for future in done:
+                try:
+                    future.result()
+                except BrokenProcessPool as error:
+                    raise RuntimeError("A process that draws pictures could not start or was ended.") from error
+            if more():
+                running |= {pool.submit(_draw_shard, index) for index in islice(missing, workers - len(running))}
+
+
+_worker: tuple[Drawing, Photographer]
+
+
+def _start_worker(drawing: Drawing, level: int) -> None:
+    global _worker
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _worker = drawing, drawing.photographer()
+
+
+def _draw_shard(index: int) -> None:
+    drawing, photographer = _worker
+    drawing.shard(photographer, index)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pack", type=Path, required=True, help="asset pack")
@@ -106,22 +187,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--held-out", action="store_true", help="people, places and motions that training never sees")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--card", action="store_true", help="draw on the first graphics card")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
-
-    pack, poses = AssetPack.load(options.pack), PoseLibrary.load(options.poses)
-    photographer = Photographer(pack.part(options.held_out), poses.part(options.held_out))
-    for index in range(-(-options.samples // SHARD)):
-        name = f"{options.seed:03}_{index:05}"
-        if (options.out / f"{name}.npz").exists():
-            continue
-        started = time.monotonic()
-        rng = np.random.default_rng([options.seed, index])
-        views = photographer.views(rng, SHARD)
-        write_shard(options.out, name, photographer.photographs(rng, views), views)
-        log.info("%s: %.1f samples a second", name, SHARD / (time.monotonic() - started))
+    drawing = Drawing(options.pack, options.poses, options.out, options.seed, options.held_out, options.card)
+    draw(drawing, options.samples, options.workers)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from .cuts import BodyPlaces
 from .dress import place_attachment, skin_mean
 from .effects import add_occluders, black_outside, photograph, random_photo_corners
 from .geometry import VertexNormals
-from .opengl import Mesh, assign, define, noise_texture, texture_array
+from .opengl import Mesh, assign, define, noise_texture, open_context, texture_array
 from .pack import AssetPack, Attachment, decode_image
 
 __all__ = ["PeopleRenderer", "PosedPerson"]
@@ -43,14 +43,14 @@ class PeopleRenderer:
     Same inputs give the same picture on the same driver.
     """
 
-    def __init__(self, pack: AssetPack, size: int = 256, supersample: float = 1.5):
-        """Pictures of `size` pixels a side, drawn `supersample` times larger; raises when there is no EGL."""
+    def __init__(self, pack: AssetPack, size: int = 256, supersample: float = 1.5, card: bool = False):
+        """Pictures of `size` pixels a side, drawn `supersample` times larger; see `open_context` for `card` and errors."""
         self.pack = pack
         self.size = size
         self._inner = round(size * supersample)
         self._places = BodyPlaces(pack.joints, pack.template[:, 1].max())
         self._normals = VertexNormals(pack.body_faces, pack.vertex_count)
-        self._context = moderngl.create_context(standalone=True, backend="egl")
+        self._context = open_context(card)
         self._load_programs()
         self._load_textures()
         self._load_meshes()

@@ -25,9 +25,10 @@ from refit_engine.network.refit import COMPACT
 
 from refit_training.evaluation.measure_synthetic import BATCH, measure, summary
 from refit_training.render.photographs import PhotographStore
+from refit_training.train.batches import feature_batches
 from refit_training.train.features import FeatureStore, observed
 from refit_training.train.landmarks import LandmarkNoise
-from refit_training.train.stages import Supervision, Trainer, backbone_of, feature_batches, last_state
+from refit_training.train.trainer import Supervision, Trainer, backbone_of, last_state
 from refit_training.train.views import Views
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def run(variant: Variant, common: Common, options: argparse.Namespace) -> dict[s
     trainer.network.load_state_dict(kept, strict=False)
     trainer.network.init_cam.copy_(given["init_cam"])
     rng = np.random.default_rng(0)
-    batches = feature_batches(trainer, common.store, common.noise, options.batch, rng, maps=True)
+    batches = feature_batches(trainer.encode, common.store, common.noise, options.batch, rng, maps=True)
     trainer.network.train()
     while trainer.step < options.steps:
         trainer.update(next(batches), options.iterations)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from refit_training.train.stages import last_state, write_run
+from refit_training.train.trainer import last_state, write_run
 
 
 def average(runs: list[Path], out: Path) -> None:

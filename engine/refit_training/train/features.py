@@ -14,7 +14,7 @@ import argparse
 import itertools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,8 @@ from refit_training.train.views import CROP, Views
 
 log = logging.getLogger(__name__)
 
-CHUNK = 16
+CHUNK, CARD_CHUNK = 16, 128
+"""Crops that the backbone sees at once; on a graphics card."""
 STEEP = 0.3
 """Length of the world's up in the picture (1 for a level camera) below which a photo is not known to be level."""
 LEVEL_DEGREES, BOX_MOVED, BOX_WIDER, BOX_SIZES = 3.0, 0.04, 0.05, 0.1
@@ -51,9 +52,15 @@ class FeatureStore(Shards):
     dtype: of the feature maps; bfloat16 holds their 8 bits and is quicker where it is enough.
     """
 
-    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> None:
+        super().__init__(folder, device)
         self.dtype = dtype
+
+    def prepared(self, labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """With the landmarks that a fit goes on with: the backbone's, fused with the joints that the second eye sees."""
+        parts = [torch.from_numpy(labels[name]).float() for name in ("landmarks", "vector", "peaks", "joints")]
+        del labels["peaks"], labels["joints"]
+        return labels | {"landmarks": fuse(*parts).numpy()}
 
     def sample(
         self, rng: np.random.Generator, size: int, maps: bool = True, among: np.ndarray | None = None
@@ -76,37 +83,41 @@ class FeatureStore(Shards):
             features = codes.contiguous(memory_format=torch.channels_last).to(self.dtype)
             features = features.mul_(self.label("scale", places)[:, :, None, None].to(self.dtype))
         else:
-            features = torch.zeros(len(places), self._shards[0][0].shape[1], 2, 2)
+            features = torch.zeros(len(places), self._shards[0][0].shape[1], 2, 2, device=self.device)
         vector, landmarks, local = (self.label(name, places) for name in ("vector", "landmarks", "local"))
         seen = BackboneOutput(features, vector, landmarks, local=local)
         return seen, self.views(places)
 
 
-def write_features(folder: Path, name: str, seen: BackboneOutput, views: Views) -> None:
-    """Maps as int8 with one scale per sample and channel, the rest as it is."""
+def write_features(folder: Path, name: str, seen: BackboneOutput, joints: Tensor, views: Views) -> None:
+    """Maps as int8 with one scale per sample and channel, the rest as it is.
+
+    joints: [N,17,3] as the second eye sees them, NaN where it sees nobody.
+    """
     features = seen.features.float()
     scale = features.abs().amax((2, 3)).clamp(min=1e-6) / 127
     codes = (features / scale[:, :, None, None]).round().to(torch.int8)
     write_shard(
         folder,
         name,
-        codes.contiguous().numpy(),
+        codes.contiguous().cpu().numpy(),
         views,
-        scale=scale.numpy(),
-        vector=seen.vector.numpy().astype(np.float16),
-        landmarks=seen.landmarks.numpy(),
-        local=seen.local.numpy().astype(np.float16),
+        scale=scale.cpu().numpy(),
+        vector=seen.vector.half().cpu().numpy(),
+        landmarks=seen.landmarks.cpu().numpy(),
+        local=seen.local.half().cpu().numpy(),
+        peaks=seen.peaks.half().cpu().numpy(),
+        joints=joints.numpy().astype(np.float32),
     )
 
 
 def observe(backbone: Backbone, crops: Tensor) -> BackboneOutput:
     """What a backbone says of crops [N,3,256,256], a few at a time. In bfloat16 the world landmarks would be 6 cm off."""
     device = next(backbone.parameters()).device
+    chunks = crops.split(CHUNK if device.type == "cpu" else CARD_CHUNK)
     with torch.no_grad():
-        seen = [
-            backbone(chunk.contiguous(memory_format=torch.channels_last).to(device)) for chunk in crops.split(CHUNK)
-        ]
-    return BackboneOutput(*(None if parts[0] is None else torch.cat(parts).cpu() for parts in zip(*seen)))
+        seen = [backbone(chunk.contiguous(memory_format=torch.channels_last).to(device)) for chunk in chunks]
+    return BackboneOutput(*(None if parts[0] is None else torch.cat(parts) for parts in zip(*seen)))
 
 
 class Observer:
@@ -114,22 +125,21 @@ class Observer:
 
     def __init__(self, backbone: Backbone, eye: SecondEye | None = None) -> None:
         self.backbone, self._eye = backbone, eye or SecondEye()
-        self._landmarks = LandmarkBody(load_body())
+        self._landmarks = LandmarkBody(load_body()).to(next(backbone.parameters()).device)
         self._rng = np.random.default_rng(0)
 
-    def look(self, crops: Tensor, views: Views) -> BackboneOutput:
-        """What both see of crops [N,3,256,256]: the landmarks are fused."""
-        seen = observe(self.backbone, crops)
-        return seen._replace(landmarks=fuse(seen.landmarks, seen.vector, seen.peaks, self.joints(crops, views)))
+    def look(self, crops: Tensor, views: Views) -> tuple[BackboneOutput, Tensor]:
+        """What both see of crops [N,3,256,256]: the backbone's outputs and the other's `joints`."""
+        return observe(self.backbone, crops), self.joints(crops, views)
 
     def joints(self, crops: Tensor, views: Views) -> Tensor:
         """What the second eye sees [N,17,3] in crop pixels, NaN where nobody: in level crops, as photos are, around boxes
         that are as exact as a detector's."""
-        true = views.crop_pixels(self.true_points(views)).clamp(0, CROP).numpy()
-        images = (crops.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-        up = views.camera_from_world[:, :2, 1].numpy()
+        true = views.crop_pixels(self.true_points(views)).clamp(0, CROP).cpu().numpy()
+        images = (crops.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
+        up = views.camera_from_world[:, :2, 1].cpu().numpy()
         seen = np.full((len(crops), JOINTS, 3), np.nan, np.float32)
-        for row, (image, points, K) in enumerate(zip(images, true, views.intrinsics().numpy())):
+        for row, (image, points, K) in enumerate(zip(images, true, views.intrinsics().cpu().numpy())):
             # Where the camera looks up or down steeply, a photo has no upright.
             roll = np.arctan2(-up[row, 0], -up[row, 1]) if np.linalg.norm(up[row]) > STEEP else 0.0
             roll += np.radians(self._rng.normal(0, LEVEL_DEGREES))
@@ -151,7 +161,35 @@ def observed(backbone: Backbone, photographs: PhotographStore, size: int) -> Ite
     """All photographs in order, `size` at a time, as a backbone and the second eye see them."""
     observer = Observer(backbone)
     for crops, views in photographs.batches(size):
-        yield observer.look(crops, views), views
+        seen, joints = observer.look(crops, views)
+        yield seen._replace(landmarks=fuse(seen.landmarks, seen.vector, seen.peaks, joints)), views
+
+
+def store_features(
+    photographs: Path,
+    out: Path,
+    weights: Path | None = None,
+    samples: int | None = None,
+    device: torch.device | str = "cpu",
+    more: Callable[[], bool] = lambda: True,
+) -> None:
+    """Write the shards that are missing in `out`, one after the other as long as `more` says so after each.
+
+    weights: whose backbone looks; None for BlazePose as it was given. samples: only of so many photographs.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    device = torch.device(device)
+    backbone = load_refit(weights, device)[0].backbone if weights else load_blazepose(device)
+    store, observer = PhotographStore(photographs, device), Observer(backbone, SecondEye(device))
+    for name, places in itertools.islice(store.by_shard(), samples and -(-samples // SHARD)):
+        if (out / f"{name}.npz").exists():
+            continue
+        started = time.monotonic()
+        crops, views = store.gather(places)
+        write_features(out, name, *observer.look(crops, views), views.to(torch.device("cpu")))
+        log.info("%s: %.1f samples a second", name, SHARD / (time.monotonic() - started))
+        if not more():
+            break
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -165,19 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
-
-    device = torch.device(options.device)
-    backbone = load_refit(options.weights, device)[0].backbone if options.weights else load_blazepose(device)
-    photographs = PhotographStore(options.photographs)
-    observer = Observer(backbone, SecondEye(device))
-    shards = itertools.islice(photographs.shards(), options.samples and -(-options.samples // SHARD))
-    for name, crops, views in shards:
-        if (options.out / f"{name}.npz").exists():
-            continue
-        started = time.monotonic()
-        write_features(options.out, name, observer.look(crops, views), views)
-        log.info("%s: %.1f samples a second", name, SHARD / (time.monotonic() - started))
+    store_features(options.photographs, options.out, options.weights, options.samples, options.device)
 
 
 if __name__ == "__main__":

@@ -72,9 +72,10 @@ def look(photographs: PhotographStore, observer: Observer, folder: Path, samples
     """What both eyes see of the first so many photographs, from the folder where it is known."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
-    for name, crops, views in itertools.islice(photographs.shards(), -(-samples // SHARD)):
+    for name, places in itertools.islice(photographs.by_shard(), -(-samples // SHARD)):
         path = folder / f"{name}.npz"
         if not path.exists():
+            crops, views = photographs.gather(places)
             seen = observe(observer.backbone, crops)
             part = Seen(
                 seen.landmarks,

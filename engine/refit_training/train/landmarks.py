@@ -30,9 +30,9 @@ class LandmarkNoise:
     """Errors of the backbone's landmarks on the people of a feature store."""
 
     def __init__(self, store: FeatureStore) -> None:
-        self._store = store
-        self._points = LandmarkBody(load_body())
-        self._errors = torch.empty(0, 11 * LANDMARKS)
+        self._store, self.device = store, store.device
+        self._points = LandmarkBody(load_body()).to(self.device)
+        self._errors = torch.empty(0, 11 * LANDMARKS, device=self.device)
         self.refresh()
 
     def refresh(self) -> None:
@@ -48,13 +48,14 @@ class LandmarkNoise:
     def understood(self, within: float = UNDERSTOOD) -> np.ndarray:
         """Numbers of the people whose median landmark is less than so many pixels off. The others would teach to disregard it."""
         errors = self._errors[:, 3 * LANDMARKS : 9 * LANDMARKS].unflatten(1, (LANDMARKS, 6))
-        return np.flatnonzero(errors[..., :2].norm(dim=-1).median(dim=1).values.numpy() < within)
+        return np.flatnonzero(errors[..., :2].norm(dim=-1).median(dim=1).values.cpu().numpy() < within)
 
     def borrow(self, located: Tensor) -> tuple[Tensor, Tensor]:
         """Errors [N,33,6] and visibility, presence [N,33,2] of understood people like those with true landmarks [N,33,6]."""
         keys, errors, flags = self._good.split([3 * LANDMARKS, 6 * LANDMARKS, 2 * LANDMARKS], 1)
         near = torch.cdist(located[..., :3].flatten(1), keys).topk(NEIGHBOURS, largest=False).indices
-        chosen = near[torch.arange(len(near)), torch.randint(NEIGHBOURS, (len(near),))]
+        rows = torch.arange(len(near), device=near.device)
+        chosen = near[rows, torch.randint(NEIGHBOURS, (len(near),), device=near.device)]
         return errors[chosen].unflatten(1, (LANDMARKS, 6)), flags[chosen].unflatten(1, (LANDMARKS, 2))
 
 
@@ -75,14 +76,15 @@ def locate(points: Tensor, views: Views) -> Tensor:
 
 def simulate_encoding(points: Tensor, views: Views, keypoints: int, noise: LandmarkNoise) -> Encoding:
     """Landmarks of `points` [N,33,3] (camera frame, metres) with borrowed errors, beside empty maps of that many keypoints."""
-    count = len(points)
+    count, device = len(points), points.device
     located = locate(points, views)
     errors, flags = noise.borrow(located)
     # Photographs are easier to read than rendered people: most of them get less than the borrowed errors.
-    located = located + errors * torch.rand(count, 1, 1)
-    flat = located[..., :2] + torch.randn(count, LANDMARKS, 2)
-    world = located[..., 3:] + 0.01 * torch.randn(count, LANDMARKS, 3)
+    located = located + errors * torch.rand(count, 1, 1, device=device)
+    flat = located[..., :2] + torch.randn(count, LANDMARKS, 2, device=device)
+    world = located[..., 3:] + 0.01 * torch.randn(count, LANDMARKS, 3, device=device)
     scaled = torch.cat([flat * (2 / CROP) - 1, located[..., 2:3] * (2 / CROP), flags], -1)
-    vector = torch.cat([torch.zeros(count, IMAGE_VECTOR), scaled.flatten(1), world.flatten(1), torch.ones(count, 1)], 1)
+    image, person = torch.zeros(count, IMAGE_VECTOR, device=device), torch.ones(count, 1, device=device)
+    vector = torch.cat([image, scaled.flatten(1), world.flatten(1), person], 1)
     landmarks = torch.cat([flat, flags[..., :1]], -1)
-    return Encoding(torch.zeros(count, keypoints, 2, 2), vector, landmarks)
+    return Encoding(torch.zeros(count, keypoints, 2, 2, device=device), vector, landmarks)

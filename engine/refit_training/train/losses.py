@@ -6,12 +6,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from refit_engine.network.geometry import CROP_SIZE
 from refit_engine.network.refit import CropCamera, Estimate
 from torch import Tensor
 
 DECAY = 0.85
-WEIGHTS = {"keypoints2d": 10.0, "keypoints3d": 5.0, "rotations": 1.0, "betas": 0.1, "depth": 0.2}
 NEAREST_METRES = 0.1
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """What may differ from one run to another.
+
+    dead_zone: crop pixels by which a point may be off in the picture at no cost; weight_2d: of the errors in the picture.
+    """
+
+    dead_zone: float = 0.0
+    weight_2d: float = 10.0
+
+    def weights(self) -> dict[str, float]:
+        """Of the terms of `estimate_losses`."""
+        return {"keypoints2d": self.weight_2d, "keypoints3d": 5.0, "rotations": 1.0, "betas": 0.1, "depth": 0.2}
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,12 @@ def project_normalised(points: Tensor, camera: CropCamera) -> Tensor:
 
 
 def estimate_losses(
-    estimate: Estimate, points: Tensor, labels: Labels, camera: CropCamera, ours: CropCamera
+    estimate: Estimate,
+    points: Tensor,
+    labels: Labels,
+    camera: CropCamera,
+    ours: CropCamera,
+    options: LossOptions = LossOptions(),
 ) -> dict[str, Tensor]:
     """Loss terms of one estimate, each averaged over the batch.
 
@@ -43,7 +63,7 @@ def estimate_losses(
     truth2d = project_normalised(labels.points + labels.transl[:, None], camera)
     ours2d = project_normalised(points + transl[:, None], ours)
     # Far outside the crop an early estimate would drown the others; bound its pull.
-    pixel_error = (ours2d - truth2d).clamp(-4, 4).abs()
+    pixel_error = ((ours2d - truth2d).clamp(-4, 4).abs() - options.dead_zone * (2 / CROP_SIZE)).clamp(min=0)
     ours3d, truth3d = points - points[:, :1], labels.points - labels.points[:, :1]
     return {
         "keypoints2d": pixel_error.mean(),
@@ -54,12 +74,12 @@ def estimate_losses(
     }
 
 
-def total_loss(per_estimate: list[dict[str, Tensor]]) -> Tensor:
+def total_loss(per_estimate: list[dict[str, Tensor]], options: LossOptions = LossOptions()) -> Tensor:
     """Weighted sum over terms and over the T+1 estimates, late ones counting most (0.85^(T-t))."""
-    last = len(per_estimate) - 1
+    last, weights = len(per_estimate) - 1, options.weights()
     return torch.stack(
         [
-            DECAY ** (last - t) * sum(WEIGHTS[name] * value for name, value in terms.items())
+            DECAY ** (last - t) * sum(weights[name] * value for name, value in terms.items())
             for t, terms in enumerate(per_estimate)
         ]
     ).sum()

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from refit_engine.network.backbones.blazepose import load_blazepose
 
-from refit_training.train.stages import last_state, write_run
+from refit_training.train.trainer import last_state, write_run
 
 
 def soften(run: Path, share: float, out: Path, encoder: float | None = None) -> None:

@@ -41,6 +41,10 @@ class Views:
     def __getitem__(self, index) -> Views:
         return Views(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
+    def parts(self) -> list[Tensor]:
+        """The arrays in the order of the fields."""
+        return [getattr(self, f.name) for f in fields(self)]
+
     def to(self, device: torch.device) -> Views:
         return Views(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
