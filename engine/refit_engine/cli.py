@@ -18,7 +18,6 @@ from . import __version__
 from .errors import RefitError
 from .packages import check_packages
 
-
 MULTIVIEW = ("fit-views", "separate", "average", "together")
 """`evaluate.MultiView`, which is not imported before it is needed."""
 
