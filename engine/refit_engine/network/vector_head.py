@@ -6,7 +6,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from .geometry import CROP_SIZE
 from .keypoints import LANDMARK_COUNT
@@ -42,7 +41,7 @@ class VectorHead(nn.Module):
             self.local = nn.Sequential(narrow, nn.Flatten(), nn.Dropout(_LOCAL_DROPOUT), join)
         self.exact = None
         if exact:
-            self.exact = skip_init(nn.Linear, LANDMARK_COUNT * 3, size)
+            self.exact = nn.Linear(LANDMARK_COUNT * 3, size)
             _to_nothing(self.exact)
 
     def forward(self, vector: Tensor, local: Tensor | None, landmarks: Tensor | None = None) -> Tensor:
