@@ -29,6 +29,7 @@ from .network import COMPACT, CropCamera, Estimate, ReFit, ReFitConfig
 from .network.backbones.blazepose import load_blazepose
 from .network.inference import prepare_for_inference
 from .network.keypoints import keypoint_points
+from .network.refit import PosePoints
 from .overlay import draw_overlay
 from .protocol import PROTOCOL_VERSION
 
@@ -146,7 +147,7 @@ def _hrnet(models: Models, device: torch.device) -> dict[str, float]:
     def all_vertices(betas: torch.Tensor, rotmats: torch.Tensor) -> torch.Tensor:
         return body.model(betas, rotmats).vertices[:, body.data.marker_ids]
 
-    def run(model: ReFit, points) -> Estimate:
+    def run(model: ReFit, points: PosePoints) -> Estimate:
         estimate = model(crop, camera, points)[-1]
         body.model(estimate.betas, estimate.rotmats(), estimate.translation(camera))
         return estimate
@@ -154,7 +155,8 @@ def _hrnet(models: Models, device: torch.device) -> dict[str, float]:
     times: dict[str, list[float]] = {"plain": [], "prepared": []}
     with torch.inference_mode():
         first, second = (model.encode(crop).keypoint_maps for model in (plain, prepared))
-        run(plain, all_vertices), run(prepared, markers)
+        run(plain, all_vertices)
+        run(prepared, markers)
         for _ in range(REPEATS):
             times["plain"].append(_timed(lambda: run(plain, all_vertices)))
             times["prepared"].append(_timed(lambda: run(prepared, markers)))
@@ -182,6 +184,7 @@ def _worker_start() -> float:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         params = {"protocol_version": PROTOCOL_VERSION, "client": "bench"}
         message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+        assert process.stdin and process.stdout  # both are pipes
         process.stdin.write(json.dumps(message).encode() + b"\n")
         process.stdin.flush()
         process.stdout.readline()

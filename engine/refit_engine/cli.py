@@ -13,10 +13,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import RefitError
 from .packages import check_packages
+
+if TYPE_CHECKING:
+    from .fitting import FitOptions
+
 
 MULTIVIEW = ("fit-views", "separate", "average", "together")
 """`evaluate.MultiView`, which is not imported before it is needed."""
@@ -173,7 +178,8 @@ def _detect(options: argparse.Namespace) -> int:
     from .images import read_photo
 
     fitter = Fitter(Models(), FitOptions(people=options.people), options.device)
-    records, failed = [], False
+    records: list[dict[str, object]] = []
+    failed = False
     for path in options.images:
         record: dict[str, object] = {"image": str(path)}
         try:
@@ -244,7 +250,11 @@ def _fit_views(options: argparse.Namespace) -> int:
     requests = read_views(options.views)
     _check_folder(options.out)
     with tqdm(total=len(requests), unit="view", disable=None) as bar:
-        fitter = ViewFitter(Models(), _fit_options(options), options.device, lambda stage: bar.update(stage == "fit"))
+
+        def step(stage: str) -> None:
+            bar.update(stage == "fit")
+
+        fitter = ViewFitter(Models(), _fit_options(options), options.device, step)
         result, views = fitter.reconstruct(requests)
     output = write_views_output(options.out, result, views, fitter.subject().result_body.data, overlay=True)
     for person in range(result.people):
@@ -316,7 +326,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     return int(bool(records) and failures == len(records))
 
 
-def _fit_options(options: argparse.Namespace):
+def _fit_options(options: argparse.Namespace) -> FitOptions:
     from .fitting import FitOptions
 
     return FitOptions(

@@ -66,8 +66,8 @@ def upright_crop(first: Crop, intrinsics: Intrinsics, hip: np.ndarray, top: np.n
 
 def rounded_crop(crop: Crop) -> Crop:
     """The crop in whole STEPS: a network's last digits, which depend on the number of threads, change no pixel."""
-    step = 2.0 ** np.round(np.log2(crop.side / STEPS))
-    center, side = np.round(crop.center / step) * step, float(np.round(crop.side / step) * step)
+    step = 2.0 ** np.rint(np.log2(crop.side / STEPS))
+    center, side = np.rint(crop.center / step) * step, float(np.rint(crop.side / step) * step)
     return Crop(center, side, round(crop.roll / TURN_STEP) * TURN_STEP)
 
 

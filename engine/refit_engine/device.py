@@ -13,14 +13,14 @@ from .errors import DeviceError
 log = logging.getLogger(__name__)
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-DEVICE_NAMES: tuple[str, ...] = get_args(DeviceName)
+DEVICE_NAMES: tuple[DeviceName, ...] = get_args(DeviceName)
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
 
 def available_devices() -> list[str]:
     """Names that `choose_device` accepts on this machine, best first; always ends with "cpu"."""
-    found = []
+    found: list[str] = []
     if torch.cuda.is_available() and _cuda_works():
         found.append("cuda")
     if torch.backends.mps.is_available():

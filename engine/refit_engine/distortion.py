@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ from .errors import ImageError
 
 DistortionModel = Literal["opencv", "polynomial", "division", "nuke", "brown"]
 
-_COUNTS: dict[str, tuple[int, ...]] = {
+_COUNTS: dict[DistortionModel, tuple[int, ...]] = {
     "opencv": (4, 5, 8),
     "polynomial": (3,),
     "division": (2,),
@@ -39,6 +39,14 @@ _COUNTS: dict[str, tuple[int, ...]] = {
 }
 _NEWTON_STEPS = 30
 _CONVERGED = 1e-10  # of the focal length: far below a hundredth of a pixel
+
+
+def known_model(name: str) -> DistortionModel:
+    """The model of that name. Raises ImageError where there is none."""
+    for model in _COUNTS:
+        if model == name:
+            return model
+    raise ImageError(f"The lens distortion model must be one of {', '.join(_COUNTS)}, not “{name}”.")
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,7 @@ class Distortion:
     size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.model not in get_args(DistortionModel):
-            raise ImageError(f"The lens distortion model must be one of {', '.join(_COUNTS)}, not “{self.model}”.")
+        known_model(self.model)
         values = tuple(float(value) for value in self.coefficients)
         if len(values) not in _COUNTS[self.model] or not np.isfinite(values).all():
             counts = " or ".join(map(str, _COUNTS[self.model]))
@@ -83,12 +90,15 @@ def undistort_image(image: np.ndarray, K: np.ndarray, distortion: Distortion) ->
         return image, K
     height, width = image.shape[:2]
     distortion = replace(distortion, size=(width, height))
-    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    pixels = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    columns, rows = np.tile(np.arange(int(width)) + 0.5, height), np.repeat(np.arange(int(height)) + 0.5, width)
+    pixels = np.stack([columns, rows], axis=1)
     taken = distort_points(pixels, K, distortion) - 0.5  # OpenCV counts from the centre of the first pixel
     taken[np.linalg.norm(_normalised(pixels, K), axis=1) > _valid_radius(K, distortion)] = -2.0
     maps = taken.astype(np.float32).reshape(height, width, 2)
-    return cv2.remap(image, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), K
+    flags = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_CONSTANT}
+    # OpenCV's stubs do not know that the second map may be missing.
+    remap: Any = cv2.remap
+    return remap(image, maps, None, **flags), K
 
 
 def undistort_points(points: np.ndarray, K: np.ndarray, distortion: Distortion) -> np.ndarray:
@@ -164,7 +174,7 @@ def _bend(
     tangential: the factor of (r² + 2x², 2xy) and that of (2xy, r² + 2y²).
     """
     squared = (points**2).sum(axis=1, keepdims=True)
-    radial = np.polyval([*numerator[::-1], 1.0], squared) / np.polyval([*denominator[::-1], 1.0], squared)
+    radial = _polynomial(numerator, squared) / _polynomial(denominator, squared)
     bent = points * radial
     if any(tangential):
         both = 2 * points[:, :1] * points[:, 1:]
@@ -172,6 +182,14 @@ def _bend(
         a, b = tangential
         bent = bent + np.concatenate([a * own[:, :1] + b * both, b * own[:, 1:] + a * both], axis=1)
     return bent
+
+
+def _polynomial(coefficients: Sequence[float], x: np.ndarray) -> np.ndarray:
+    """1 + c1 x + c2 x² …, by Horner's rule."""
+    value = np.zeros_like(x)
+    for coefficient in (*reversed(coefficients), 1.0):
+        value = value * x + coefficient
+    return value
 
 
 def _solve(function: Callable[[np.ndarray], np.ndarray], target: np.ndarray) -> np.ndarray:
@@ -223,4 +241,5 @@ def _without_tangential(distortion: Distortion) -> tuple[float, ...]:
             return (*c[:2], 0.0, 0.0, *c[4:])
         case "brown":
             return (*c[:4], 0.0, 0.0)
-    return c
+        case _:
+            return c

@@ -32,6 +32,7 @@ from .fitting.views import is_rotation
 from .gravity import find_up, given_up
 from .images import Photo, read_photo
 from .job_params import read_json
+from .protocol import is_list, is_object
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def read_dataset(path: Path) -> list[dict[str, Any]]:
         raise DatasetError(f"{path} cannot be opened: {error.strerror}.") from error
     except ValueError as error:
         raise DatasetError(f"{path.name} is not JSON: {error}.") from error
-    if not isinstance(records, list) or not all(isinstance(record, dict) and "id" in record for record in records):
+    if not is_list(records) or not all(is_object(record) and "id" in record for record in records):
         raise DatasetError(f"{path.name} must be a list of records that have an id.")
     return records
 
@@ -82,11 +83,12 @@ def multiview_predictions(
     Those are missing where the group cannot be fitted, for example because fewer than two members have a camera.
     `fitter` is for members alone, `together` for groups, whose messages say which of them gave no body.
     """
-    groups: dict[object, list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str | int], list[dict[str, Any]]] = {}
     for position, record in enumerate(records):
         name = record.get("group")
-        shared = isinstance(name, str | int)  # of another kind it is the record's own error
-        groups.setdefault(("group", name) if shared else ("alone", position), []).append(record)
+        # A name of another kind is the record's own error.
+        group = ("group", name) if isinstance(name, str | int) else ("alone", position)
+        groups.setdefault(group, []).append(record)
     for (kind, _), members in groups.items():
         done = [_predict(record, folder, fitter) for record in members]
         start = time.perf_counter()
@@ -98,9 +100,10 @@ def multiview_predictions(
         seconds = (time.perf_counter() - start) / len(members)
         for (prediction, _), in_world in zip(done, joints, strict=True):
             if in_world is not None and "error" not in prediction:
-                prediction = {**prediction, "world_joints3d": _named(in_world)}
-                prediction["seconds"] += seconds
-            yield prediction
+                world = {"world_joints3d": _named(in_world), "seconds": prediction["seconds"] + seconds}
+                yield {**prediction, **world}
+            else:
+                yield prediction
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[dict
     try:
         picture = _read_picture(record, folder)
         joints, pixels, up = _fit_alone(picture, fitter)
-    except Exception as error:  # a record of numbers beyond all reason can make any of the libraries fail
+    except Exception as error:  # noqa: BLE001 - numbers beyond all reason can make any library fail
         return {"id": record["id"], "error": _sentence(record, error)}, picture
     seconds = time.perf_counter() - start
     prediction = {
@@ -172,8 +175,9 @@ def _read_picture(record: dict[str, Any], folder: Path) -> _Picture:
     dist = _numbers(record, "dist", (-1,)) if record.get("dist") is not None else None
     intrinsics = choose_intrinsics(*photo.size, K=K, exif_focal=photo.exif_focal)
     pixels = photo.pixels
-    lens = Distortion.opencv(dist) if K is not None and dist is not None else None
-    if lens:
+    lens = None
+    if K is not None and dist is not None:
+        lens = Distortion.opencv(dist.tolist())
         (pixels, _), box = undistort_image(pixels, K, lens), undistort_box(box, K, lens)
     return _Picture(pixels, box, intrinsics, lens, photo.quarter_turns, photo.up_sensor)
 
@@ -211,7 +215,8 @@ def _world_joints(
     records: list[dict[str, Any]], pictures: list[_Picture | None], job: FitJob, fusion: Fusion
 ) -> np.ndarray | None:
     """Joints [12,3] of the one body of a group's members in the world; None where they do not give one."""
-    views, boxes = [], []
+    views: list[View] = []
+    boxes: list[np.ndarray] = []
     try:
         for record, picture in zip(records, pictures, strict=True):
             if picture is not None and record.get("R_world2cam") is not None and record.get("t_world2cam") is not None:
@@ -222,7 +227,7 @@ def _world_joints(
         joints = fit_person(job, views, np.array(boxes), fusion).joints[0, _INDICES]
         if not np.isfinite(joints).all():
             raise RefitError("The network gave no usable body.")
-    except Exception as error:  # see `_predict`
+    except Exception as error:  # noqa: BLE001 - see `_predict`
         job.say(f"Group {_short(records[0]['group'])} has no body in the world: {_sentence(records[0], error)}")
         return None
     return joints

@@ -35,7 +35,7 @@ _TURNS = {
 class Exif:
     """tags: the tags that are single numbers; maker_note: the camera maker's own block; lens: the lens' name."""
 
-    tags: dict[int, float] = field(default_factory=dict)
+    tags: dict[int, float] = field(default_factory=dict[int, float])
     maker_note: bytes = b""
     lens: str = ""
 

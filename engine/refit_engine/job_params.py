@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ImageError, ViewsError
-from .protocol import INVALID_PARAMS, Params, ProtocolError
+from .protocol import INVALID_PARAMS, Params, ProtocolError, is_object
 
 if TYPE_CHECKING:
+    from .device import DeviceName
     from .distortion import Distortion
     from .fitting import FitOptions, ImageRequest, ViewRequest
 
 MAX_ITERATIONS = 100
 
 
-def reconstruct_params(params: dict[str, Any]) -> tuple[list[ImageRequest], FitOptions, str, bool, Path]:
+def reconstruct_params(params: dict[str, Any]) -> tuple[list[ImageRequest], FitOptions, DeviceName, bool, Path]:
     """Pictures, options, device, whether overlays are wanted, and the job's folder."""
     values = Params(params)
     requests = image_requests(values)
@@ -34,7 +35,7 @@ def image_requests(values: Params) -> list[ImageRequest]:
     """The pictures of a call."""
     from .fitting import ImageRequest
 
-    requests = []
+    requests: list[ImageRequest] = []
     for item in values.objects("images"):
         image = Path(item.string("image"))
         boxes = item.optional_rows("bboxes_xywh", columns=4)
@@ -67,7 +68,7 @@ def view_requests(values: Params, folder: Path | None = None) -> list[ViewReques
     """The calibrated views of a call; images relative to `folder`."""
     from .fitting import ViewRequest
 
-    requests = []
+    requests: list[ViewRequest] = []
     for item in values.objects("views"):
         name, image = item.string("name"), Path(item.string("image"))
         K, R = item.rows("K", 3, 3), item.rows("R_world2cam", 3, 3)
@@ -92,12 +93,12 @@ def view_requests(values: Params, folder: Path | None = None) -> list[ViewReques
 
 def _distortion(item: Params) -> Distortion | None:
     """The lens of a picture."""
-    from .distortion import Distortion
+    from .distortion import Distortion, known_model
 
     lens = item.optional_object("distortion")
     if lens is None:
         return None
-    distortion = Distortion(lens.string("model"), tuple(lens.numbers("coefficients")))
+    distortion = Distortion(known_model(lens.string("model")), tuple(lens.numbers("coefficients")))
     lens.done()
     return distortion
 
@@ -121,7 +122,7 @@ def read_views(path: Path) -> list[ViewRequest]:
     except ValueError as error:
         raise ViewsError(f"{path.name} is not JSON: {error}.") from error
     try:
-        values = Params(content if isinstance(content, dict) else {"views": content})
+        values = Params(content if is_object(content) else {"views": content})
         requests = view_requests(values, path.parent)
         values.done()
     except (ProtocolError, ImageError) as error:
@@ -129,7 +130,7 @@ def read_views(path: Path) -> list[ViewRequest]:
     return requests
 
 
-def solve_params(values: Params, iterations: int) -> tuple[FitOptions, str]:
+def solve_params(values: Params, iterations: int) -> tuple[FitOptions, DeviceName]:
     """What all jobs have in common; `iterations`: the default."""
     from .device import DEVICE_NAMES
     from .fitting import FitOptions

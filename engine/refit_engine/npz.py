@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def read_npz(path: Path, names: Collection[str] | None = None, max_bytes: int = 
         raise NpzError("it is damaged or no archive of arrays") from error
 
 
-def _check_directory(stream: BinaryIO) -> None:
+def _check_directory(stream: IO[bytes]) -> None:
     """The table of contents is read at once: its size has to be sensible."""
     size = stream.seek(0, 2)
     stream.seek(max(size - _END_SIZE - _ZIP64_SIZE, 0))
@@ -100,7 +100,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
     return array.reshape(announced.shape, order="F" if announced.column_major else "C").copy()
 
 
-def _read_header(stream: BinaryIO, name: str) -> tuple[_Announced, int]:
+def _read_header(stream: IO[bytes], name: str) -> tuple[_Announced, int]:
     """The header and its length in bytes."""
     start = stream.read(8)
     if start[:6] != b"\x93NUMPY" or start[6:7] not in (b"\1", b"\2", b"\3"):

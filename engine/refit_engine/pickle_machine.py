@@ -13,7 +13,7 @@ import io
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 MAX_INSTRUCTIONS = 1_000_000
 
@@ -37,7 +37,7 @@ class Made:
     what: Named
     arguments: tuple[Any, ...]
     state: Any = None
-    items: dict[Any, Any] = field(default_factory=dict)
+    items: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Stored:
     key: Any
 
 
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _MARK = object()
 _NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
 _TEXTS = {
@@ -62,15 +63,15 @@ class PickleMachine:
     """One run through a pickle. known: decides which names may be used; what it raises ends the run."""
 
     known: Callable[[Named], Named]
-    stack: list[Any] = field(default_factory=list)
-    memo: dict[int, Any] = field(default_factory=dict)
-    stored: list[Stored] = field(default_factory=list)
+    stack: list[Any] = field(default_factory=list[Any])
+    memo: dict[int, Any] = field(default_factory=dict[int, Any])
+    stored: list[Stored] = field(default_factory=list[Stored])
 
     def run(self, stream: io.BytesIO) -> Any:
         """The value of the pickle that begins at the stream's position. Raises PickleError."""
         try:
             for _ in range(MAX_INSTRUCTIONS):
-                opcode = pickletools.code2op[stream.read(1).decode("latin-1")]
+                opcode = _OPCODES[stream.read(1).decode("latin-1")]
                 if opcode.name == "STOP":
                     return self.stack.pop()
                 if opcode.name == "STRING":
@@ -191,7 +192,7 @@ class PickleMachine:
 
     def _op_reduce(self, _: Any) -> None:
         what, arguments = self._pop(2)
-        if not isinstance(what, Named) or not isinstance(arguments, tuple):
+        if not isinstance(what, Named) or not _is_tuple(arguments):
             raise PickleError("it makes objects of unknown classes")
         self.stack.append(Made(what, arguments))
 
@@ -206,6 +207,10 @@ class PickleMachine:
     def _op_binpersid(self, _: Any) -> None:
         self.stored.append(Stored(*self._pop(1)))
         self.stack.append(self.stored[-1])
+
+
+def _is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
 
 
 def _quoted(line: bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, TypeVar
 
 from .errors import Cancelled, RefitError
 
@@ -24,7 +24,18 @@ JOB_FAILED = -32000
 CANCELLED = -32800
 
 Id = str | int | None
+Choice = TypeVar("Choice", bound=str)
 People = Literal["all", "largest"]
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a value out of JSON is an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Whether a value out of JSON is a list."""
+    return isinstance(value, list)
 
 
 class ProtocolError(Exception):
@@ -55,7 +66,7 @@ def parse_line(line: bytes) -> Request:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(PARSE_ERROR, f"Not a line of JSON: {error}.") from error
-    if not isinstance(message, dict):
+    if not is_object(message):
         raise ProtocolError(INVALID_REQUEST, "A message is one JSON object.")
     request_id = message.get("id")
     if isinstance(request_id, bool) or not isinstance(request_id, str | int | None):
@@ -64,7 +75,7 @@ def parse_line(line: bytes) -> Request:
     if message.get("jsonrpc") != "2.0" or not isinstance(method, str):
         raise ProtocolError(INVALID_REQUEST, 'A request has "jsonrpc": "2.0" and a method.', request_id)
     params = message.get("params", {})
-    if not isinstance(params, dict):
+    if not is_object(params):
         raise ProtocolError(INVALID_PARAMS, "Parameters are passed by name.", request_id)
     return Request(method, params, request_id)
 
@@ -115,11 +126,12 @@ class Params:
         value = self._take(name, str, None)
         return None if value is None else self._text(name, value)
 
-    def choice(self, name: str, options: tuple[str, ...]) -> str:
+    def choice(self, name: str, options: tuple[Choice, ...]) -> Choice:
         value = self._take(name, str, options[0])
-        if value not in options:
-            raise self._invalid(name, f"must be one of {', '.join(options)}")
-        return value
+        for option in options:
+            if option == value:
+                return option
+        raise self._invalid(name, f"must be one of {', '.join(options)}")
 
     def boolean(self, name: str, default: bool) -> bool:
         return self._take(name, bool, default)
@@ -178,13 +190,13 @@ class Params:
             raise self._invalid(name, "must hold no NUL character")
         return value
 
-    def _rows(self, name: str, values: list, columns: int, rows: int | None) -> list[list[float]]:
+    def _rows(self, name: str, values: list[Any], columns: int, rows: int | None) -> list[list[float]]:
         if rows is not None and len(values) != rows:
             raise self._invalid(name, f"must have {rows} rows")
         return [self._numbers(name, row, columns) for row in values]
 
     def _numbers(self, name: str, values: Any, count: int | None) -> list[float]:
-        if not isinstance(values, list) or len(values) != (len(values) if count is None else count):
+        if not is_list(values) or len(values) != (len(values) if count is None else count):
             raise self._invalid(name, f"must hold {count or 'only'} numbers")
         return [self._finite(name, value) for value in values]
 

@@ -102,7 +102,8 @@ def read_result(path: Path) -> ImageResult:
 
 def write_arrays(path: Path, record: Any, file_format: str, version: int, exact: frozenset[str]) -> None:
     """Write a dataclass of arrays, strings and numbers; float64 becomes float32 but for the fields in `exact`."""
-    arrays: dict[str, np.ndarray] = {"format": np.array(file_format), "version": np.array(version)}
+    # Any, since NumPy's stub takes each name for that of an option, too.
+    arrays: dict[str, Any] = {"format": np.array(file_format), "version": np.array(version)}
     for field in fields(record):
         value = np.asarray(getattr(record, field.name))
         arrays[field.name] = (

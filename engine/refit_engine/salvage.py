@@ -46,7 +46,8 @@ def _jpeg(data: bytes) -> np.ndarray | None:
 
 def _png(data: bytes, size: tuple[int, int]) -> np.ndarray | None:
     """The same picture with the missing bytes of its compressed rows filled with 0, and an end."""
-    before, packed = [], []
+    before: list[bytes] = []
+    packed: list[bytes] = []
     for name, content, whole in chunks(data):
         if name == b"IDAT":
             packed.append(content)

@@ -20,8 +20,8 @@ from .protocol import INVALID_PARAMS, PROTOCOL_VERSION, Params, ProtocolError, P
 
 if TYPE_CHECKING:
     from .fitting import Models
+    from .job import Job
     from .multiview_results import MultiViewResult
-    from .worker import Job
 
 log = logging.getLogger(__name__)
 

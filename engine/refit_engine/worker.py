@@ -19,7 +19,8 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol
 
 from . import protocol
-from .errors import Cancelled, RefitError
+from .errors import RefitError
+from .job import Job
 from .packages import IncompleteService
 from .protocol import ProtocolError, Request
 
@@ -28,30 +29,6 @@ log = logging.getLogger(__name__)
 MAX_LINE = 16 * 1024 * 1024
 GRACE_SECONDS = 3.0  # for a running job to notice that nobody waits for it any more
 PARENT_POLL_SECONDS = 2.0
-PROGRESS_INTERVAL = 0.05
-
-
-class Job:
-    """A running request, as its handler sees it."""
-
-    def __init__(self, request_id: protocol.Id, send: Callable[[bytes], None]) -> None:
-        self.id = request_id
-        self.cancelled = threading.Event()
-        self._send = send
-        self._last: tuple[str, float] = ("", 0.0)
-
-    def progress(self, stage: str, done: int, total: int, message: str = "") -> None:
-        """Tell the client how far the job is, at most 20 times a second; raises Cancelled like `check`."""
-        self.check()
-        now = time.monotonic()
-        if stage != self._last[0] or done == total or now - self._last[1] >= PROGRESS_INTERVAL:
-            self._last = (stage, now)
-            self._send(protocol.progress_line(self.id, stage, done, total, message))
-
-    def check(self) -> None:
-        """Raises Cancelled if the client has asked for it."""
-        if self.cancelled.is_set():
-            raise Cancelled("Cancelled.")
 
 
 class Service(Protocol):

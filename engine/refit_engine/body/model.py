@@ -170,10 +170,10 @@ def _generations(parents: list[int]) -> tuple[list[tuple[int, int]], list[int]]:
     """
     ranges, within = [(0, 1)], []
     for joint, parent in enumerate(parents[1:], start=1):
-        start, stop = ranges[-1]
+        start, _ = ranges[-1]
         if parent >= start:  # the first child of the last generation opens the next
             ranges.append((joint, joint))
-            start, stop = ranges[-1]
+            start, _ = ranges[-1]
         ranges[-1] = (start, joint + 1)
         within.append(parent - ranges[-2][0])
     return ranges[1:], within

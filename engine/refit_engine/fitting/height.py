@@ -8,7 +8,7 @@ import numpy as np
 from ..body import BodyData
 from ..errors import RefitError
 
-__all__ = ["HeightError", "SHORTEST", "TALLEST", "betas_of_height", "checked_height", "standing_height"]
+__all__ = ["SHORTEST", "TALLEST", "HeightError", "betas_of_height", "checked_height", "standing_height"]
 
 SHORTEST, TALLEST = 0.4, 2.5
 """Metres: a newborn child, and nobody is taller."""

@@ -95,7 +95,7 @@ def look_closely(
     for row, one in enumerate(standing):
         if people[row].filled() < EMPTY and not _seconded(people[row], one):
             people[row] = _look_around(people[row], encode)
-    parts = zip(*(person.seen for person in people))
+    parts = zip(*(person.seen for person in people), strict=True)
     seen = type(people[0].seen)(*(None if part[0] is None else torch.cat(part) for part in parts))
     return [person.crop for person in people], seen
 

@@ -20,10 +20,12 @@ class _Items:
     """What a meta box says. names: item -> type; places: item -> (in idat?, [(start, length), …])."""
 
     primary: int = 0
-    names: dict[int, bytes] = field(default_factory=dict)
-    places: dict[int, tuple[bool, list[tuple[int, int]]]] = field(default_factory=dict)
-    properties: list[tuple[bytes, bytes]] = field(default_factory=list)
-    owned: dict[int, list[int]] = field(default_factory=dict)
+    names: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    places: dict[int, tuple[bool, list[tuple[int, int]]]] = field(
+        default_factory=dict[int, tuple[bool, list[tuple[int, int]]]]
+    )
+    properties: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    owned: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
     idat: bytes = b""
 
 
@@ -118,7 +120,7 @@ def _read_places(data: bytes, at: int, items: _Items) -> None:
         position += sizes[2]
         (count,) = struct.unpack_from(">H", data, position)
         position += 2
-        extents = []
+        extents: list[tuple[int, int]] = []
         step = sizes[3] + sizes[0] + sizes[1]
         for at_extent in (position + step * index for index in range(min(count, _MAX_EXTENTS))):
             middle = at_extent + sizes[3] + sizes[0]

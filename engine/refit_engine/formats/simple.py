@@ -33,7 +33,8 @@ def read_bmp(data: bytes) -> Header:
 
 def read_pnm(data: bytes) -> Header | None:
     """Portable bitmap, greymap or pixmap (Netpbm's pbm, pgm, ppm)."""
-    numbers, position = [], 2
+    numbers: list[int] = []
+    position = 2
     for _ in range(2 if data[:2] in (b"P1", b"P4") else 3):
         found = _PNM_NUMBER.match(data, position, position + 4096)
         if not found:

@@ -11,6 +11,7 @@ import functools
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,8 @@ def pose_features(rotmats: np.ndarray) -> np.ndarray:
 
 def save_network(path: Path, network: BalanceNetwork) -> None:
     """Write a network with 16 bits a number."""
-    arrays = {f"weight{n}": weight.astype(np.float16) for n, weight in enumerate(network.weights)}
+    # Any, since NumPy's stub takes each name for that of an option, too.
+    arrays: dict[str, Any] = {f"weight{n}": weight.astype(np.float16) for n, weight in enumerate(network.weights)}
     arrays |= {f"bias{n}": bias.astype(np.float16) for n, bias in enumerate(network.biases)}
     np.savez(path, format=np.array(FORMAT), version=np.array(VERSION), **arrays)
 
@@ -115,7 +117,7 @@ def body_ups(rotmats: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _foot_ups(rotmats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Normals [N,3] of the soles in the camera's frame: a foot rests flat in the T-pose, Y up."""
-    ups = []
+    ups: list[np.ndarray] = []
     for chain in (("left_hip", "left_knee", "left_ankle"), ("right_hip", "right_knee", "right_ankle")):
         turn = rotmats[:, 0]
         for name in chain:

@@ -101,7 +101,8 @@ class LineEvidence:
 
     def modes(self, probabilities: np.ndarray) -> list[Mode]:
         """The most probable ups, refined, best first; none where there are too few segments."""
-        rest, found = probabilities.copy(), []
+        rest = probabilities.copy()
+        found: list[Mode] = []
         ups = up_grid().ups
         while self.heard and len(found) < MODES:
             row = int(rest.argmax())
@@ -129,7 +130,7 @@ class LineEvidence:
     def _refine(self, row: int) -> Refined:
         if row not in self._refined:
             focal = int(self._joint[:, row].argmax())
-            azimuth = up_grid().azimuths[self._azimuths[focal, row]]
+            azimuth = float(up_grid().azimuths[self._azimuths[focal, row]])
             self._refined[row] = self._lines.refine(up_grid().ups[row], azimuth, self.focals[focal], self.free_focal)
         return self._refined[row]
 
@@ -223,7 +224,7 @@ def _log_t(z: np.ndarray) -> np.ndarray:
 
 def _turn(quarter_turns: int) -> np.ndarray:
     """[3,3] from the camera's frame to that of the picture turned upright."""
-    c, s = np.round(np.cos(quarter_turns * np.pi / 2)), np.round(np.sin(quarter_turns * np.pi / 2))
+    c, s = round(np.cos(quarter_turns * np.pi / 2)), round(np.sin(quarter_turns * np.pi / 2))
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 

@@ -44,7 +44,9 @@ def find_segments(pixels: np.ndarray, boxes_xywh: np.ndarray, K: np.ndarray) -> 
         cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), cv2.COLOR_RGB2GRAY
     )
     lines = cv2.createLineSegmentDetector().detect(grey)[0]
-    ends = np.zeros((0, 2, 2)) if lines is None else lines.reshape(-1, 2, 2).astype(np.float64) + 0.5
+    # OpenCV gives None, unlike its stubs, where there are no segments.
+    none = lines is None  # pyright: ignore[reportUnnecessaryComparison]
+    ends = np.zeros((0, 2, 2)) if none else lines.reshape(-1, 2, 2).astype(np.float64) + 0.5
     ends = ends[~_at_border(ends, size)] * (width / size[0], height / size[1])
     ends = ends[~_in_boxes(ends.mean(axis=1), boxes_xywh)]
     ends = (ends - K[:2, 2]) * (1.0, K[0, 0] / K[1, 1]) / np.hypot(width, height)
@@ -58,18 +60,18 @@ def find_segments(pixels: np.ndarray, boxes_xywh: np.ndarray, K: np.ndarray) -> 
 def _at_border(ends: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Segments [S,2,2] both of whose ends lie at the same side of the picture: frames, not things."""
     near = np.concatenate([ends < BORDER_PX, ends > np.array(size) - BORDER_PX], axis=-1)
-    return near.all(axis=1).any(axis=-1)
+    return np.any(np.all(near, axis=1), axis=-1)
 
 
 def _in_boxes(points: np.ndarray, boxes_xywh: np.ndarray) -> np.ndarray:
     """Which points [S,2] lie in a box [N,4] that is a little enlarged."""
     corner, side = boxes_xywh[:, :2], boxes_xywh[:, 2:]
     low, high = corner - BOX_MARGIN * side, corner + (1 + BOX_MARGIN) * side
-    return ((points[:, None] > low) & (points[:, None] < high)).all(axis=-1).any(axis=1)
+    return np.any(np.all((points[:, None] > low) & (points[:, None] < high), axis=-1), axis=1)
 
 
 def turned(segments: Segments, quarter_turns: int) -> Segments:
     """The segments of the picture after clockwise quarter turns about its principal point."""
-    c, s = np.round(np.cos(quarter_turns * np.pi / 2)), np.round(np.sin(quarter_turns * np.pi / 2))
-    turn = np.array([[c, -s], [s, c]])
+    c, s = round(np.cos(quarter_turns * np.pi / 2)), round(np.sin(quarter_turns * np.pi / 2))
+    turn = np.array([[c, -s], [s, c]], np.float64)
     return Segments(segments.middles @ turn.T, segments.tangents @ turn.T, segments.lengths)
