@@ -168,9 +168,11 @@ def _add_person(options: argparse.Namespace) -> None:
     engine_options = _engine_options(options)
     on_progress = engine_options.pop("on_progress")
     job_options = Options(**engine_options, overlay=options.keep is not None)
+    finished = None
     for box in options.bbox:
         finished = api.add_person(options.reconstruction, box, job_options, keep=options.keep, on_progress=on_progress)
-    _end(options, finished)
+    if finished:  # there is one box at least
+        _end(options, finished)
 
 
 def _fit_cameras(options: argparse.Namespace) -> None:

@@ -33,14 +33,14 @@ class EnginePython:
 def managed_root() -> Path:
     """The folder of the engines that the add-on installs."""
     try:
-        return Path(bpy.utils.extension_path_user(__package__, path="engine"))
+        return Path(bpy.utils.extension_path_user(__package__ or "", path="engine"))
     except ValueError:  # not installed as an extension: a checkout
         return Path(bpy.utils.user_resource("DATAFILES", path="refit_blender")) / "engine"
 
 
 def selected_python() -> EnginePython | None:
     """The engine's Python: preferences, else the environment variable, else what Install Engine made."""
-    addon = bpy.context.preferences.addons.get(__package__)
+    addon = bpy.context.preferences.addons.get(__package__ or "")
     if addon and addon.preferences.engine_python:
         return EnginePython(Path(bpy.path.abspath(addon.preferences.engine_python)), "preferences")
     if variable := os.environ.get(PYTHON_VARIABLE):

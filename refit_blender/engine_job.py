@@ -63,12 +63,12 @@ class Options:
     confidence: bool = True
 
     def __post_init__(self) -> None:
-        checked = {"iterations": checked_count(self.iterations, "The iterations")}
+        checked: dict[str, object] = {"iterations": checked_count(self.iterations, "The iterations")}
         if self.boxes is not None:
             checked["boxes"] = checked_boxes(self.boxes)
         if self.betas is not None:
-            checked["betas"] = checked_numbers(self.betas, BETAS, "The shape")
-            if max(map(abs, checked["betas"])) > MAX_BETA:
+            checked["betas"] = betas = checked_numbers(self.betas, BETAS, "The shape")
+            if max(map(abs, betas)) > MAX_BETA:
                 raise SourceError(f"The shape's numbers must lie between -{MAX_BETA:g} and {MAX_BETA:g}.")
         if self.height is not None:
             checked["height"] = checked_number(self.height, "The height")
@@ -169,7 +169,7 @@ class EngineJob(ABC):
         return {"building the bodies": now - building, "click to body": now - self._started}
 
 
-def floats(values: Any) -> list | None:
+def floats(values: Any) -> list[Any] | None:
     """An array as JSON has it."""
     return None if values is None else np.asarray(values, dtype=np.float64).tolist()
 

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import deque
-from typing import BinaryIO
+from typing import IO
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ STDERR_LINES, STDERR_LINE = 40, 2000
 class LineWriter:
     """Writes lines in the order in which they are given, as fast as the other side reads them."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="engine input", daemon=True).start()
@@ -47,7 +47,7 @@ class LineWriter:
 class LineReader:
     """Reads lines of up to MAX_LINE bytes ahead; while WAITING_BYTES wait to be taken, the other side has to wait."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._lines: deque[bytes] = deque()
         self._waiting = 0
@@ -105,7 +105,7 @@ class LineReader:
 class StderrTail:
     """Keeps the beginnings of the last lines that the engine wrote to stderr."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._lines: deque[str] = deque(maxlen=STDERR_LINES)
         self._thread = threading.Thread(target=self._work, args=(stream,), name="engine errors", daemon=True)
         self._thread.start()
@@ -121,7 +121,7 @@ class StderrTail:
     def lines(self) -> list[str]:
         return list(self._lines)
 
-    def _work(self, stream: BinaryIO) -> None:
+    def _work(self, stream: IO[bytes]) -> None:
         beginning = True
         with stream:
             while piece := stream.readline(STDERR_LINE):

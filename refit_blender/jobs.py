@@ -143,6 +143,7 @@ class EngineProcess:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise EngineMissing(f"The engine's Python {self.command[0]} cannot be started: {reason}.") from error
+        assert self._process.stdin and self._process.stdout and self._process.stderr  # all three are pipes
         self._input = LineWriter(self._process.stdin)
         self._output = LineReader(self._process.stdout)
         self._stderr = StderrTail(self._process.stderr)

@@ -94,7 +94,7 @@ def check_picture(result: ImageResult, source: Source, folder: Path) -> None:
 
 def image_parameters(source: Source, options: Options) -> dict[str, Any]:
     """A picture and what is known of its camera, as the engine wants it."""
-    image = {
+    image: dict[str, Any] = {
         "image": str(source.picture),
         "bboxes_xywh": floats(options.boxes),
         "K": floats(source.K),

@@ -28,7 +28,7 @@ def is_easymocap(tree: dict[str, Value]) -> bool:
 
 def read_easymocap(path: Path, tree: dict[str, Value]) -> Calibration:
     """The cameras of both files in one mapping; `path` names them. Raises CalibrationError, naming the key."""
-    return Calibration("EasyMocap", tuple(_camera(path, name, tree) for name in tree["names"]))
+    return Calibration("EasyMocap", tuple(_camera(path, str(name), tree) for name in tree["names"]))
 
 
 def _camera(path: Path, name: str, tree: dict[str, Value]) -> CalibratedCamera:
@@ -49,7 +49,7 @@ def _camera(path: Path, name: str, tree: dict[str, Value]) -> CalibratedCamera:
     matrix = values("Rot", count=9)
     sides = [values("W", count=1), values("H", count=1)]
     # EasyMocap writes 0, or -1, for what it does not know.
-    known = all(side is not None and side[0] > 0 for side in sides)
+    known = [round(side[0]) for side in sides if side is not None and side[0] > 0]
     distortion = values("dist", "D", count=None)
     return make_camera(
         name,
@@ -57,6 +57,6 @@ def _camera(path: Path, name: str, tree: dict[str, Value]) -> CalibratedCamera:
         K=needed("K", count=9).reshape(3, 3) + CENTRE_TO_CORNER,
         R=rotation_from_vector(needed("R", "Rot", count=3)) if matrix is None else matrix.reshape(3, 3),
         t=needed("T", count=3),
-        size=(round(sides[0][0]), round(sides[1][0])) if known else None,
+        size=(known[0], known[1]) if len(known) == 2 else None,
         distortion=() if distortion is None else distortion,
     )

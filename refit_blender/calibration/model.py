@@ -72,7 +72,7 @@ def make_camera(
     R: np.ndarray,
     t: np.ndarray,
     size: tuple[int, int] | None = None,
-    distortion: Sequence[float] = (),
+    distortion: Sequence[float] | np.ndarray = (),
     picture: str | None = None,
 ) -> CalibratedCamera:
     """A camera whose numbers make sense. Raises CalibrationError, beginning with `where`, for those that do not."""
@@ -136,7 +136,7 @@ def _trimmed(distortion: np.ndarray, where: str) -> tuple[float, ...]:
     return tuple(values + [0.0] * (count - len(values)))
 
 
-def size_of_list(values: Sequence[float], K: np.ndarray) -> tuple[int, int]:
+def size_of_list(values: Sequence[float] | np.ndarray, K: np.ndarray) -> tuple[int, int]:
     """(width, height) of two numbers in either order: Python programs often write an array's shape.
 
     The other order is taken where only that has the principal point of K [3,3] near its middle.

@@ -124,7 +124,7 @@ def said_of_cameras(tree: dict[str, Value]) -> dict[str, Entries]:
             for name, entries in said_of_cameras(value).items():
                 cameras.setdefault(name or own, {}).update(entries)
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            for index, item in enumerate(value):
+            for index, item in enumerate(item for item in value if isinstance(item, dict)):
                 entries = said_of_cameras(item).get("", {})
                 name = entries.get("name")
                 cameras.setdefault(name if isinstance(name, str) else str(index), {}).update(entries)
@@ -162,7 +162,7 @@ def _follow_chain(path: Path, cameras: dict[str, Entries]) -> None:
         if "chain" in entries:
             label = f"{path.name}, camera “{shown(name)}”: T_cn_cnm1"
             pose = numbers(flat_numbers(entries["chain"], label), 16, label).reshape(4, 4) @ pose
-        entries["RT"] = pose.tolist()
+        entries["RT"] = [[str(value) for value in row] for row in pose.tolist()]
 
 
 def _camera(path: Path, name: str, entries: Entries, alone: bool) -> CalibratedCamera:
@@ -243,7 +243,8 @@ def _size(entries: Entries, where: str, K: np.ndarray) -> tuple[int, int] | None
     """(width, height); None where it is not said, or as 0 or -1."""
     size = None
     if "width" in entries and "height" in entries:
-        size = tuple(round(_values(entries, role, 1, where)[0]) for role in ("width", "height"))
+        width, height = (round(_values(entries, role, 1, where)[0]) for role in ("width", "height"))
+        size = (width, height)
     elif "size" in entries:
         size = size_of_list(_values(entries, "size", 2, where), K)
     elif "shape" in entries:

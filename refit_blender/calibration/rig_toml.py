@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import CalibrationError
 from .files import shown
 from .model import (
@@ -86,7 +88,7 @@ def _tables(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _camera(path: Path, key: str, table: dict[str, Any]) -> CalibratedCamera:
     where = f"{path.name}, [{shown(key)}]"
 
-    def values(name: str, count: int | None):
+    def values(name: str, count: int | None) -> np.ndarray:
         if name not in table:
             raise CalibrationError(f"{where} has no “{name}”.")
         return numbers(table[name], count, f"{where} {name}")

@@ -41,9 +41,9 @@ def read_transforms(path: Path, tree: dict[str, Value]) -> Calibration:
 
 def _camera(path: Path, index: int, frame: Value, common: Entries) -> CalibratedCamera:
     where = f"{path.name}, frame {index}"
-    if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
+    picture = frame.get("file_path") if isinstance(frame, dict) else None
+    if not isinstance(frame, dict) or not isinstance(picture, str):
         raise CalibrationError(f"{where} has no file_path.")
-    picture = frame["file_path"]
     where = f"{where} “{shown(picture)}”"
     label = f"{where}: transform_matrix"
     pose = numbers(flat_numbers(frame.get("transform_matrix", ""), label), 16, label).reshape(4, 4)

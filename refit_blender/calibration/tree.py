@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 from xml.etree import ElementTree
 
 from ..errors import CalibrationError
@@ -76,11 +77,11 @@ def _xml_value(path: Path, element: ElementTree.Element, depth: int) -> Value:
     text = (element.text or "").strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         return text[1:-1]
-    words = text.split()
+    words: list[Value] = [*text.split()]
     return words if len(words) > 1 and all(number(word) is not None for word in words) else text
 
 
-def is_matrix(value: Value) -> bool:
+def is_matrix(value: Value) -> TypeGuard[dict[str, Value]]:
     """Whether a mapping is one of OpenCV's matrices (or ROS', which look the same)."""
     return isinstance(value, dict) and "data" in value
 
@@ -89,9 +90,9 @@ def flat_numbers(value: Value, where: str) -> list[float]:
     """All numbers of a matrix, of nested lists or of one scalar. Raises CalibrationError beginning with `where`."""
     if is_matrix(value):
         flat = flat_numbers(value["data"], where)
-        shape = [number(value.get(key, "0")) for key in ("rows", "cols")]
-        if all(shape) and shape[0] * shape[1] != len(flat):
-            raise CalibrationError(f"{where} has {len(flat)} numbers, but {shape[0]:g} rows and {shape[1]:g} columns.")
+        rows, columns = number(value.get("rows", "0")), number(value.get("cols", "0"))
+        if rows and columns and rows * columns != len(flat):
+            raise CalibrationError(f"{where} has {len(flat)} numbers, but {rows:g} rows and {columns:g} columns.")
         return flat
     return list(_scalars(value, where))
 

@@ -101,6 +101,8 @@ class _Builder:
             case "SequenceEndEvent" | "MappingEndEvent":
                 node = self.open.pop()
                 self._add(event, PYTHON_OBJECT if node.python else node.value, node.anchor, node.entries, node.depth)
+            case _:  # beginnings and ends that say nothing
+                pass
 
     def mapping(self) -> dict[str, Value]:
         """What the file says."""

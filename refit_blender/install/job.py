@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from ..errors import Cancelled, InstallError, RefitError
@@ -201,7 +201,7 @@ class InstallJob(FolderJob):
             self._step(self._step_now.done, "No answer yet, trying again")
 
     @contextlib.contextmanager
-    def _metered(self, folder: Path, expected_mb: float, end_of_step: int) -> Iterator[None]:
+    def _metered(self, folder: Path, expected_mb: float, end_of_step: int) -> Generator[None, None, None]:
         """Let the bar follow what arrives in a folder, from the present step to the next one."""
         self._expected_mb, self._end_of_step = expected_mb, end_of_step
         self._meter = FolderMeter(folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +18,7 @@ NAME = "install.lock"
 
 
 @contextlib.contextmanager
-def install_lock(root: Path) -> Iterator[None]:
+def install_lock(root: Path) -> Generator[None, None, None]:
     """Hold the lock of an existing folder. Raises InstallError while somebody else holds it."""
     path = root / NAME
     file = _take(path)
