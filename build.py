@@ -23,11 +23,13 @@ import threading
 import time
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests import suites
+from tests.checks import run as checks
 from tests.gui import debian
 
 ROOT = Path(__file__).resolve().parent
@@ -70,7 +72,7 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def timed(what: str) -> Iterator[None]:
+def timed(what: str) -> Generator[None, None, None]:
     """Announce a step, and say how long it took."""
     say(f"{what} …")
     start = time.monotonic()
@@ -78,11 +80,11 @@ def timed(what: str) -> Iterator[None]:
     say(f"{what}: {time.monotonic() - start:.1f} s")
 
 
-def call(command: Sequence[object], **options) -> None:
+def call(command: Sequence[object], env: Mapping[str, str] | None = None, stdout: int | None = None) -> None:
     """Run a command in the foreground; a failure becomes a BuildError that names it."""
     words = [str(word) for word in command]
     try:
-        subprocess.run(words, check=True, **options)
+        subprocess.run(words, check=True, env=env, stdout=stdout)
     except FileNotFoundError:
         raise BuildError(f"The program {words[0]} is not installed.") from None
     except subprocess.CalledProcessError as error:
@@ -102,7 +104,7 @@ def is_root() -> bool:
 
 
 @contextlib.contextmanager
-def cache_lock() -> Iterator[None]:
+def cache_lock() -> Generator[None, None, None]:
     """Two set-ups in one cache must not step on each other (POSIX; elsewhere there is no lock)."""
     CACHE.mkdir(parents=True, exist_ok=True)
     try:
@@ -160,6 +162,13 @@ class Environment:
         """Is there while something is being made or installed, and afterwards where that was interrupted."""
         return self.folder / ".unfinished"
 
+    def site_packages(self) -> Path:
+        """The folder that packages are installed into."""
+        query = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        return Path(
+            subprocess.run([self.python, "-c", query], capture_output=True, text=True, check=True).stdout.strip()
+        )
+
     def pip(self, *arguments: object) -> None:
         call([self.python, "-m", "pip", "--disable-pip-version-check", *arguments])
 
@@ -208,6 +217,15 @@ def environment(name: str, key: str, python: str) -> Environment:
 def tools_environment() -> Environment:
     env = environment("tools", SETUPTOOLS, sys.executable)
     env.install("setuptools", SETUPTOOLS, key=SETUPTOOLS)
+    return env
+
+
+def checking_environment(engine: Environment) -> Environment:
+    """The tools with ruff, pyright and stubs; pyright finds the engine's packages through it, too."""
+    env = tools_environment()
+    requirements = ["--no-deps", "-r", str(ROOT / "tests" / "checks" / "requirements.txt")]
+    env.install("tools that check", *requirements, key=requirements_key(requirements))
+    (env.site_packages() / "engine.pth").write_text(f"{engine.site_packages()}\n", encoding="utf-8")
     return env
 
 
@@ -416,7 +434,11 @@ def inside_blender(extension: Path, source: Path, out: Path, *, multiview: bool)
         import bpy
     with timed("installing the extension"):
         bpy.ops.extensions.package_install_files(filepath=str(extension), repo="user_default", enable_on_install=True)
-    from bl_ext.user_default.refit_blender import cli
+    # The installed extension, which no checker can see: it has the same command line.
+    if TYPE_CHECKING:
+        from refit_blender import cli
+    else:
+        from bl_ext.user_default.refit_blender import cli
 
     results = ["--out", str(out / "result.blend"), "--glb", str(out / "result.glb"), "--keep", str(out)]
     if not multiview:
@@ -425,6 +447,21 @@ def inside_blender(extension: Path, source: Path, out: Path, *, multiview: bool)
     scene = Path(bpy.app.tempdir, "cameras.blend")
     imported = cli.main(["import-calibration", str(source), "--out", str(scene)])
     return imported or cli.main(["fit-cameras", "--people", "largest", *results])
+
+
+# ---------------------------------------------------------------------------------------------- check
+
+
+def check() -> int:
+    """Look at the sources without running them; prints findings and returns the exit code."""
+    start = time.monotonic()
+    with cache_lock():
+        engine = engine_environment(for_tests=True)
+        blender = bpy_environment(RUN_BLENDER)
+        tools = checking_environment(engine)
+    findings = checks.run(ROOT, checks.Pythons(tools.python, engine.python, blender.python))
+    print(f"check: {findings} findings in {time.monotonic() - start:.0f} s", flush=True)
+    return 1 if findings else 0
 
 
 # ---------------------------------------------------------------------------------------------- test
@@ -472,6 +509,9 @@ def test(only: str | None, keyword: str | None) -> int:
     results = CACHE / "test-results"
     runs: list[suites.Suite] = []
     tally = suites.Tally()
+    if not only and check():
+        tally.failed += 1
+        tally.remarks.append("check: has findings, see above")
     with cache_lock():
         shutil.rmtree(results, ignore_errors=True)
         results.mkdir(parents=True)
@@ -540,7 +580,7 @@ def soak(counts: dict[str, int]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,test,soak,zip,wheels,bench}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,check,test,soak,zip,wheels,bench}")
     at_work = commands.add_parser("run", help="set up and reconstruct a photo in Blender, without a window")
     at_work.add_argument("source", nargs="?", type=Path, metavar="IMAGE", help="default: the sample photo")
     at_work.add_argument(
@@ -549,7 +589,8 @@ def main() -> int:
         help="fit one body to calibrated photos; IMAGE is a calibration file then (default: the sample's)",
     )
     at_work.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
-    tests = commands.add_parser("test", help="set up and run the whole test suite")
+    commands.add_parser("check", help="lint, format, types, imports, and what documents promise")
+    tests = commands.add_parser("test", help="check, set up and run the whole test suite")
     tests.add_argument("--only", choices=["engine", "training", "addon", "gui"], help="run one part of it")
     tests.add_argument("-k", dest="keyword", help="run the tests that match, as pytest's -k")
     soaking = commands.add_parser("soak", help="do a thousand jobs with an engine that is killed or hangs now and then")
@@ -573,6 +614,8 @@ def main() -> int:
             case "run":
                 sample = SAMPLE_CALIBRATION if options.multiview else SAMPLE_PHOTO
                 return run(options.source or sample, options.out, multiview=options.multiview)
+            case "check":
+                return check()
             case "test":
                 return test(options.only, options.keyword)
             case "soak":
@@ -588,7 +631,7 @@ def main() -> int:
                 with cache_lock():
                     engine = engine_environment(for_tests=False)
                 call([engine.python, "-m", "refit_engine.cli", "bench", *options.arguments])
-            case "inside-blender":
+            case _:  # inside-blender
                 return inside_blender(options.extension, options.source, options.out, multiview=options.multiview)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)

@@ -39,7 +39,7 @@ class Tally:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list[str])
 
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
@@ -55,7 +55,9 @@ class Tally:
             self.failed += 1
             self.remarks.append(f"{suite.name}: ended with exit code {exit_code} and no report")
             return
-        counts = ElementTree.parse(suite.report).getroot().find("testsuite").attrib
+        found = ElementTree.parse(suite.report).getroot().find("testsuite")
+        assert found is not None  # JUnit's format
+        counts = found.attrib
         bad = int(counts["failures"]) + int(counts["errors"])
         skipped = int(counts["skipped"])
         self.failed += bad

@@ -41,7 +41,7 @@ def size(session, link):
         answer = session.head(link.url_without_fragment, headers={"Accept-Encoding": "identity"}, allow_redirects=True)
         answer.raise_for_status()
         return int(answer.headers["Content-Length"])
-    except Exception as error:  # of any library in pip
+    except Exception as error:  # noqa: BLE001 - of any library in pip
         print(f"No size of {link.filename}: {error}")
         return None
 
@@ -53,7 +53,7 @@ def describe(links):
     wheels = [Wheel(link.filename) for link in links]
     return [
         {"name": wheel.name, "version": wheel.version, "url": link.url_without_fragment, "size": count}
-        for link, wheel, count in zip(links, wheels, sizes)
+        for link, wheel, count in zip(links, wheels, sizes, strict=True)
     ]
 
 
@@ -63,7 +63,7 @@ def choose_and_end(self, *arguments, **more):
         answer = describe([requirement.link for requirement in chosen.requirements.values()])
         with open(sys.argv[1], "w", encoding="utf-8") as file:
             json.dump(answer, file)
-    except Exception as error:  # the sizes are unknown then, and nothing is wrong with the packages
+    except Exception as error:  # noqa: BLE001 - the sizes are unknown then, and nothing is wrong with the packages
         print(f"This pip is unknown: {error}")
     sys.stdout.flush()
     os._exit(0)

@@ -42,9 +42,13 @@ def known_views(scene: bpy.types.Scene, views: Sequence[CameraView], kind: str) 
     names = {view.name for view in views}
     for known in in_scene(scene):
         rigs = known.bodies.values()
-        if known.kind == "views" and rigs and all(rig.get("refit_body_kind", kind) == kind for rig in rigs):
-            if all({view["name"] for view in rig.get(VIEWS_PROPERTY, ())} == names for rig in rigs):
-                return known
+        if (
+            known.kind == "views"
+            and rigs
+            and all(rig.get("refit_body_kind", kind) == kind for rig in rigs)
+            and all({view["name"] for view in rig.get(VIEWS_PROPERTY, ())} == names for rig in rigs)
+        ):
+            return known
     return None
 
 

@@ -40,7 +40,7 @@ def stand(camera):
 
 
 def test_added_person_stands_where_the_camera_sees_it_and_nothing_else_moves(reconstructed):
-    fake, outcome, result = reconstructed
+    _, outcome, result = reconstructed
     first, camera = outcome.bodies[0].rig, outcome.camera
     camera.location.x += 2
     camera.rotation_euler.z += 0.5

@@ -30,9 +30,10 @@ def draw_panels() -> None:
     context = bpy.context
     for module in (panels, panels_cameras, panels_confidence, panels_upright):
         for panel in vars(module).values():
-            if isinstance(panel, type) and issubclass(panel, bpy.types.Panel) and panel is not panels.REFIT_PT_main:
-                if not hasattr(panel, "poll") or panel.poll(context):
-                    panel.draw(SimpleNamespace(layout=Layout()), context)
+            if not (isinstance(panel, type) and issubclass(panel, bpy.types.Panel)) or panel is panels.REFIT_PT_main:
+                continue
+            if not hasattr(panel, "poll") or panel.poll(context):
+                panel.draw(SimpleNamespace(layout=Layout()), context)
 
 
 @contextmanager

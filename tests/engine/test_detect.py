@@ -63,7 +63,7 @@ def test_the_second_look_finds_whom_the_first_is_too_coarse_for(detector):
     canvas[-small.shape[0] :, 1100:1360] = small
     assert detector.look(canvas, FIRST_LOOK) == []
     (person,) = detector.detect(canvas)
-    x, y, w, h = person.bbox_xywh
+    x, y, w, _ = person.bbox_xywh
     assert 1100 < x and x + w < 1360 and y > canvas.shape[0] - small.shape[0]
 
 

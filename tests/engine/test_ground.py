@@ -200,7 +200,7 @@ def test_camera_below_the_feet(body):
 
 @pytest.mark.parametrize("step, lowest", [(0.03, -0.015), (0.08, 0.0)], ids=["both feet", "a lifted foot"])
 def test_the_floor_lies_between_feet_that_both_stand(body, step, lowest):
-    betas, rotmats, transl, joints, vertices = person(body, BELIEVED, 0.0, 4.0)
+    *_, vertices = person(body, BELIEVED, 0.0, 4.0)
     left, right = feet_of(body.data)
     heights = vertices @ upwards(15)
     vertices[left] += np.outer(np.full(left.sum(), heights.min() + step - heights[left].min()), upwards(15))

@@ -66,7 +66,7 @@ class Backbone:
 
     def __call__(self, sights, crops):
         self.looks += len(crops)
-        return BackboneOutput(*map(torch.stack, zip(*map(self.see, sights, crops))))
+        return BackboneOutput(*map(torch.stack, zip(*map(self.see, sights, crops), strict=True)))
 
     def see(self, sight, crop):
         there = abs(np.degrees(crop.roll) - self.degrees) < 1

@@ -408,7 +408,7 @@ def test_people_fitted_together_or_alone_are_the_same(fit_job, scene):
 
 def test_published_kind_of_network_needs_no_landmarks(fit_job, scene, body):
     """Without a backbone that finds landmarks, the views' own proposals are what is compared."""
-    views, boxes, truth = scene
+    views, _, truth = scene
     rows = rows_of(views)
     merge = merge_for(rows, body)
     merge(disturbed(rows, truth, sigma=0.01))

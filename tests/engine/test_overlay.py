@@ -13,7 +13,10 @@ def ball(center, radius=0.4, n=40):
     polar, around = np.meshgrid(np.linspace(0, np.pi, n), np.linspace(0, 2 * np.pi, n, endpoint=False), indexing="ij")
     vertices = np.stack([np.sin(polar) * np.cos(around), np.cos(polar), np.sin(polar) * np.sin(around)], axis=-1)
     a, b = np.meshgrid(np.arange(n - 1), np.arange(n), indexing="ij")
-    corner = lambda i, j: (i * n + j % n).ravel()  # noqa: E731
+
+    def corner(i, j):
+        return (i * n + j % n).ravel()
+
     one = np.stack([corner(a, b), corner(a, b + 1), corner(a + 1, b)], axis=1)
     two = np.stack([corner(a, b + 1), corner(a + 1, b + 1), corner(a + 1, b)], axis=1)
     return vertices.reshape(-1, 3) * radius + center, np.concatenate([one, two])

@@ -104,7 +104,10 @@ def tiff(width, height, channels, bits, **tags):
 
 def png(width, height, depth, colour):
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    chunk = lambda name, content: struct.pack(">I", len(content)) + name + content + bytes(4)  # noqa: E731
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + bytes(4)
+
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 

@@ -45,7 +45,7 @@ def answer_questions():
             exec(question.read_text(), names)
             reply = {"value": names.get("answer")}
             text = json.dumps(reply)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the test shall see it
             text = json.dumps({"error": traceback.format_exc()})
         question.unlink()
         unfinished = question.with_suffix(".part")

@@ -141,7 +141,7 @@ def test_missed_person_is_added_in_one_step(window, job):
     before = job.content(), rigs(window)
     start(window, "refit.draw_person")
     window.picture("add-person-begin")
-    left, top, right, bottom = window.ask(CAMERA_FRAME)
+    left, top, right, _ = window.ask(CAMERA_FRAME)
     draw(window, SKELETON, (left, top, (right - left) / 1080))
     window.picture("add-person-drawn")
     end(window, "Return")

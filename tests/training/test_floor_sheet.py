@@ -31,7 +31,7 @@ def test_views_show_the_bodies_above_the_floors_line():
     square = np.array([[0.0, 3, 0], [0, 4, 0], [0, 4, 1], [0, 3, 1]])[None]  # faces +X, 1 m high, 3 m ahead
     y, z = np.eye(3)[1:]
     image = floor_sheet.view(square, faces, np.array([0.0, 0, 1.5]), y, z).astype(int)
-    rows, columns = np.nonzero(np.abs(image - 245).sum(axis=2) > 60)
+    rows, _ = np.nonzero(np.abs(image - 245).sum(axis=2) > 60)
     line = np.bincount(rows).argmax()
     blue = np.nonzero(image[..., 2] - image[..., 0] > 30)
     assert line - 3 < blue[0].max() <= line + 1 and blue[1].min() > floor_sheet.VIEW_WIDTH / 2

@@ -16,11 +16,11 @@ from refit_engine.gravity.directions import up_of
 
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
-from refit_training.evaluation import measure_up  # noqa: E402
-from refit_training.evaluation.measure_up import Findings, spread  # noqa: E402
-from refit_training.poses import PoseLibrary  # noqa: E402
-from refit_training.render.tilted import recorded, tilted_rotation  # noqa: E402
-from refit_training.train.train_up import Recipe, angles, main, negative_log_likelihood, train  # noqa: E402
+from refit_training.evaluation import measure_up
+from refit_training.evaluation.measure_up import Findings, spread
+from refit_training.poses import PoseLibrary
+from refit_training.render.tilted import recorded, tilted_rotation
+from refit_training.train.train_up import Recipe, angles, main, negative_log_likelihood, train
 
 
 def recording(folder: Path) -> np.ndarray:

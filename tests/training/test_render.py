@@ -11,16 +11,16 @@ from scipy import sparse
 
 moderngl = pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
-from refit_training.render import AssetPack, PeopleRenderer, PosedPerson, random_appearance, random_background  # noqa: E402  # noqa: E402
-from refit_training.render.appearance import Cloth, Cut, Outfit  # noqa: E402
-from refit_training.render.background import BackgroundSpec  # noqa: E402
-from refit_training.render.decimate import decimate  # noqa: E402
-from refit_training.render.dress import clip_mesh, dress  # noqa: E402
-from refit_training.render.effects import black_outside, photograph  # noqa: E402
-from refit_training.render.geometry import VertexNormals, bind_to_surface  # noqa: E402
-from refit_training.render.makehuman import read_garment  # noqa: E402
-from refit_training.render.pack import Attachment, Surface, encode_image  # noqa: E402
-from refit_training.render.panorama import Light, decode_radiance, directions, encode_radiance, light_of, sh_basis  # noqa: E402  # noqa: E402
+from refit_training.render import AssetPack, PeopleRenderer, PosedPerson, random_appearance, random_background
+from refit_training.render.appearance import Cloth, Cut, Outfit
+from refit_training.render.background import BackgroundSpec
+from refit_training.render.decimate import decimate
+from refit_training.render.dress import clip_mesh, dress
+from refit_training.render.effects import black_outside, photograph
+from refit_training.render.geometry import VertexNormals, bind_to_surface
+from refit_training.render.makehuman import read_garment
+from refit_training.render.pack import Attachment, Surface, encode_image
+from refit_training.render.panorama import Light, decode_radiance, directions, encode_radiance, light_of, sh_basis
 
 CAMERA_FROM_WORLD = np.diag([1.0, -1.0, -1.0])
 
@@ -99,7 +99,7 @@ def ball_pack() -> AssetPack:
 def renderer() -> PeopleRenderer:
     try:
         moderngl.create_context(standalone=True, backend="egl").release()
-    except Exception as error:  # moderngl has no exception class of its own
+    except Exception as error:  # noqa: BLE001 - moderngl has no exception class of its own
         pytest.skip(f"no OpenGL through EGL on this machine: {error}")
     return PeopleRenderer(ball_pack(), supersample=2)
 

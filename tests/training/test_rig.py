@@ -16,8 +16,8 @@ from refit_training.evaluation.measure_rig import Errors, Shot, Truth, turned
 
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
-from refit_training.poses import PoseLibrary  # noqa: E402
-from refit_training.render.rig_people import random_bodies  # noqa: E402
+from refit_training.poses import PoseLibrary
+from refit_training.render.rig_people import random_bodies
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def measure_offsets(store: FeatureStore) -> dict[str, tuple[float, float, float,
                 matrix[..., 0] *= -1
             bare = name.removeprefix("left_").removeprefix("right_").removesuffix("_left").removesuffix("_right")
             seen_rows.setdefault(bare, []).append((matrix, metres[rows, index].numpy()))
-    return {name: _robust_offset(*map(np.concatenate, zip(*rows))) for name, rows in seen_rows.items()}
+    return {name: _robust_offset(*map(np.concatenate, zip(*rows, strict=True))) for name, rows in seen_rows.items()}
 
 
 def _robust_offset(across: np.ndarray, missing: np.ndarray) -> tuple[float, float, float, float]:

@@ -51,7 +51,7 @@ def faults(people: People) -> list[str]:
     values = [getattr(people, name)[0] for name in ("betas", "rotmats", "transl", "joints", "vertices")]
     if not all(np.isfinite(value).all() for value in values):
         return ["not finite"]
-    betas, rotmats, _, _, vertices = values
+    _, rotmats, _, _, vertices = values
     wrong = []
     if np.abs(rotmats @ rotmats.transpose(0, 2, 1) - np.eye(3)).max() > 1e-3 or np.linalg.det(rotmats).min() < 0:
         wrong.append("no rotation")

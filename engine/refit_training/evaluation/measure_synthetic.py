@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ class Judge:
         return {
             f"{name} {low:g} to {high:g} {unit}": (values >= low) & (values < high)
             for name, (values, edges, unit) in bounds.items()
-            for low, high in zip(edges, edges[1:])
+            for low, high in pairwise(edges)
         }
 
 
@@ -101,7 +102,9 @@ def measure(
 def summary(errors: Tensor) -> dict[str, float]:
     """Means and medians over people [B,4]."""
     means, medians = errors.mean(0).tolist(), errors.median(0).values.tolist()
-    figures = dict(zip(MEASURES, means)) | {f"{name} median": value for name, value in zip(MEASURES, medians)}
+    figures = dict(zip(MEASURES, means, strict=True)) | {
+        f"{name} median": value for name, value in zip(MEASURES, medians, strict=True)
+    }
     return {name: round(value, 1) for name, value in figures.items()}
 
 
@@ -111,7 +114,7 @@ def change(errors: Tensor, since: Tensor) -> dict[str, tuple[float, float]]:
     spread = differences.std(0) / len(differences) ** 0.5
     return {
         name: (round(mean, 2), round(error, 2))
-        for name, mean, error in zip(MEASURES, differences.mean(0).tolist(), spread.tolist())
+        for name, mean, error in zip(MEASURES, differences.mean(0).tolist(), spread.tolist(), strict=True)
     }
 
 

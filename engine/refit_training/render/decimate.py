@@ -10,7 +10,9 @@ import numpy as np
 __all__ = ["decimate"]
 
 
-def decimate(points: np.ndarray, faces: np.ndarray, target_faces: int, longest_edge: float = 0.045) -> np.ndarray:
+def decimate(  # noqa: C901 - one loop over one heap, whose helpers share the mesh's state
+    points: np.ndarray, faces: np.ndarray, target_faces: int, longest_edge: float = 0.045
+) -> np.ndarray:
     """Faces [F',3] into the same `points` [N,3], F' near `target_faces` where that is possible.
 
     Half-edge collapses in order of quadric error (Garland and Heckbert 1997). Vertices on open borders, UV seams
@@ -82,7 +84,7 @@ def decimate(points: np.ndarray, faces: np.ndarray, target_faces: int, longest_e
         for w in neighbours(v) | {v}:
             stamp[w] += w != v
             push(w)
-    return np.array([triangle for triangle, kept in zip(triangles, alive) if kept], np.int32)
+    return np.array([triangle for triangle, kept in zip(triangles, alive, strict=True) if kept], np.int32)
 
 
 def _quadrics(points: np.ndarray, faces: np.ndarray) -> np.ndarray:

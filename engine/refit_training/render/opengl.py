@@ -89,7 +89,7 @@ def texture_array(context: moderngl.Context, images: list[np.ndarray], mipmaps: 
     """One layer per RGB or RGBA image, all of one size."""
     height, width = images[0].shape[:2]
     data = np.full((len(images), height, width, 4), 255, np.uint8)
-    for layer, image in zip(data, images):
+    for layer, image in zip(data, images, strict=True):
         layer[..., : image.shape[2]] = image
     texture = context.texture_array((width, height, len(images)), 4, data.tobytes())
     texture.filter = (moderngl.LINEAR, moderngl.LINEAR)

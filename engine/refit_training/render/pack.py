@@ -13,7 +13,7 @@ from scipy import sparse
 from .geometry import Binding
 from .panorama import Light
 
-__all__ = ["Attachment", "AssetPack", "Surface", "decode_image", "encode_image"]
+__all__ = ["AssetPack", "Attachment", "Surface", "decode_image", "encode_image"]
 
 VERSION = 2
 
@@ -197,7 +197,8 @@ class AssetPack:
             attachments=tuple(_unpack_attachment(arrays, i, row) for i, row in enumerate(labels)),
             images={str(key): arrays[f"image_{index}"].tobytes() for index, key in enumerate(arrays["image_keys"])},
             lights={
-                str(key): Light(table[:9], table[9], table[10]) for key, table in zip(arrays["light_keys"], lights)
+                str(key): Light(table[:9], table[9], table[10])
+                for key, table in zip(arrays["light_keys"], lights, strict=True)
             },
             sources=tuple(str(line) for line in arrays["sources"]),
         )

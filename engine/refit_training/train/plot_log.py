@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 PLOTTED = {
     "keypoints2d": "2D (half crops)",
@@ -32,7 +32,7 @@ def plot(runs: list[Path], out: Path) -> None:
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         lines = [line for line in lines if "keypoints2d_first" in line]
         times = [minutes + line["seconds"] / 60 for line in lines]
-        for panel, name in zip(panels, PLOTTED):
+        for panel, name in zip(panels, PLOTTED, strict=True):
             for which, color in (("first", "tab:orange"), ("last", "tab:blue")):
                 panel.plot(times, [line[f"{name}_{which}"] for line in lines], color=color, lw=1.2)
             panel.axvline(minutes, color="0.8", lw=1)
@@ -47,7 +47,7 @@ def plot(runs: list[Path], out: Path) -> None:
                 transform=panel.get_xaxis_transform(),
             )
         minutes = times[-1]
-    for panel, title in zip(panels, PLOTTED.values()):
+    for panel, title in zip(panels, PLOTTED.values(), strict=True):
         panel.set(title=title, xlabel="minutes")
     panels[0].legend(panels[0].lines[:2], ["initial estimate", "last estimate"], fontsize=8, loc="center")
     figure.tight_layout()

@@ -41,8 +41,10 @@ class Sight:
 
     def backward(self) -> None:
         """Once all losses have reached the leaves: on through the backbone."""
-        pairs = [(output, leaf.grad) for output, leaf in zip(self.outputs, self.leaves) if leaf.grad is not None]
-        torch.autograd.backward(*map(list, zip(*pairs)))
+        pairs = [
+            (output, leaf.grad) for output, leaf in zip(self.outputs, self.leaves, strict=True) if leaf.grad is not None
+        ]
+        torch.autograd.backward(*map(list, zip(*pairs, strict=True)))
 
 
 class SightLosses(nn.Module):
