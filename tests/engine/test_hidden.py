@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import roma
@@ -105,7 +107,7 @@ def test_pose_changes_smoothly_with_how_far_it_is_open():
     free = opened(*both(*LEG))
     poses = [load_likely_poses().complete(strange, share * free)[0] for share in np.linspace(0, 1, 21)]
     np.testing.assert_allclose(poses[0], strange, atol=1e-9)
-    steps = [roma.rotmat_geodesic_distance(*map(torch.from_numpy, pair)).max() for pair in zip(poses, poses[1:])]
+    steps = [roma.rotmat_geodesic_distance(*map(torch.from_numpy, pair)).max() for pair in pairwise(poses)]
     assert np.degrees(float(max(steps))) < 25
 
 

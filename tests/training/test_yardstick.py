@@ -41,7 +41,7 @@ class Stage:
         lower[:, :, 11:13, 2] -= 0.04
         both = [
             np.stack([seen(one, rig, rng, noise=2.0), seen(other, rig, rng, noise=2.0)])
-            for one, other in zip(truth, lower)
+            for one, other in zip(truth, lower, strict=True)
         ]
         self.pixels = np.array([np.stack([pair[0][:, :, 0], pair[1][:, :, 1]], axis=2) for pair in both])
         self.exact = np.array([project(one, rig)[0] for one in truth])

@@ -72,7 +72,7 @@ def subjects(yardstick: Yardstick, every: int, seconds: Sequence[Seconds]) -> It
     step = max(1, round(every / yardstick.every))
     with tempfile.TemporaryDirectory() as folder:
         pictures = instants(read_recording(yardstick.recording), step * yardstick.every, Path(folder))
-        for row, instant in zip(range(0, truth.shape[1], step), pictures):
+        for row, instant in zip(range(0, truth.shape[1], step), pictures, strict=False):
             time = row / yardstick.fps
             if not {"all", ("even", "odd")[int(time) % 2]}.intersection(seconds):
                 continue
@@ -96,7 +96,9 @@ class Trial:
     def joints(self, subject: Subject, height: float | None) -> np.ndarray:
         """The bodies' COCO joints [M,17,3] in the world, metres, by each view alone. Raises WeightsFileError."""
         job = FitJob(self._models, replace(self._options, height=height))
-        alone = [fit_person(job, [view], box[None], "never") for view, box in zip(subject.views, subject.boxes)]
+        alone = [
+            fit_person(job, [view], box[None], "never") for view, box in zip(subject.views, subject.boxes, strict=True)
+        ]
         values = (np.concatenate([getattr(one, name) for one in alone]) for name in ("betas", "rotmats", "transl"))
         return annotated_joints(job.subject().result_body.data, JOINT_NAMES, *values)
 

@@ -85,7 +85,7 @@ def instants(requests: Sequence[ViewRequest], every: int, folder: Path) -> Itera
         if not all(video.grab() for video in videos):
             return
         if number % every == 0:
-            yield [_written(one, video.retrieve()[1], folder) for one, video in zip(requests, videos)]
+            yield [_written(one, video.retrieve()[1], folder) for one, video in zip(requests, videos, strict=True)]
 
 
 def _opened(path: Path) -> cv2.VideoCapture:
