@@ -74,7 +74,14 @@ class MoveNet(Pyramid):
     """MultiPose: image [B,3,H,W] in 0..255, RGB, sides multiples of 32, to maps of stride 4. MobileNetV2 of width 1.5."""
 
     def __init__(self) -> None:
-        sizes = Maps(1, 2, 2, JOINTS, 2 * JOINTS, 2 * JOINTS)._asdict()
+        sizes = {
+            "centre": 1,
+            "box_offset": 2,
+            "box_size": 2,
+            "joint": JOINTS,
+            "joint_from_centre": 2 * JOINTS,
+            "joint_offset": 2 * JOINTS,
+        }
         super().__init__((48, 24), (40, 48, 96, 144, 240, 480), sizes)
 
     def forward(self, image: Tensor) -> Maps:
@@ -105,12 +112,12 @@ def decode(maps: Maps) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low, high = ((middle + side).clamp(min=0).minimum(limit) for side in (-half, half))
 
     grid = torch.stack(torch.meshgrid(*(torch.arange(n, device=cell.device) for n in (height, width)), indexing="ij"))
-    expected = cell[:, None] + at_centre(maps.joint_from_centre).unflatten(1, (JOINTS, 2))
+    expected: Tensor = cell[:, None] + at_centre(maps.joint_from_centre).unflatten(1, (JOINTS, 2))
     squared = (grid - expected[..., None, None]).square().sum(dim=2)
     weighted = maps.joint[0] * torch.exp(-squared / (0.3 * min(height, width)))
     inside = ((grid >= low[..., None, None]) & (grid < high[..., None, None])).all(dim=1)
     joint_scores, best = (weighted * inside[:, None]).flatten(2).max(dim=2)
-    offsets = maps.joint_offset[0].unflatten(0, (JOINTS, 2)).flatten(2)
+    offsets: Tensor = maps.joint_offset[0].unflatten(0, (JOINTS, 2)).flatten(2)
     offset = offsets.permute(0, 2, 1)[torch.arange(JOINTS, device=best.device), best]
     joints = torch.stack([best // width, best % width], -1) + offset
 
@@ -152,7 +159,7 @@ class PersonDetector:
         to_image = np.array([width / target[0], height / target[1]])
         boxes = (boxes.reshape(-1, 2, 2) * to_image).reshape(-1, 4)
         joints = joints * (*to_image, 1)
-        kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), THRESHOLD, OVERLAP) if len(boxes) else []
+        kept: object = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), THRESHOLD, OVERLAP) if len(boxes) else []
         return [
             Detection(_rounded(boxes[i]), float(scores[i]), joints[i].astype(np.float32))
             for i in np.array(kept, dtype=int).reshape(-1)

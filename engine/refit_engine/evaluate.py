@@ -31,7 +31,7 @@ from .fitting.multiview import Fusion, View, fit_person
 from .fitting.views import is_rotation
 from .gravity import find_up, given_up
 from .images import Photo, read_photo
-from .job_params import read_json
+from .json_file import read_json
 from .protocol import is_list, is_object
 
 log = logging.getLogger(__name__)

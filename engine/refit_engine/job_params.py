@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import ImageError, ViewsError
+from .json_file import read_json
 from .protocol import INVALID_PARAMS, Params, ProtocolError, is_object
 
 if TYPE_CHECKING:
@@ -101,16 +101,6 @@ def _distortion(item: Params) -> Distortion | None:
     distortion = Distortion(known_model(lens.string("model")), tuple(lens.numbers("coefficients")))
     lens.done()
     return distortion
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises OSError, and ValueError for whatever is no JSON."""
-    if path.exists() and not path.is_file():  # reading a device or a pipe may never end
-        raise ValueError("it is no file")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
 
 
 def read_views(path: Path) -> list[ViewRequest]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -56,8 +56,8 @@ class Conv(nn.Conv2d):
         self.activation = activation
         self.pads_behind = stride == 2
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = super().forward(F.pad(x, (0, 1, 0, 1)) if self.pads_behind else x)
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch.nn.Conv2d calls it so
+        x = super().forward(F.pad(input, (0, 1, 0, 1)) if self.pads_behind else input)
         if self.activation == "relu6":
             return x.clamp_(0, 6)
         return x.relu_() if self.activation == "relu" else x
@@ -118,7 +118,7 @@ class Pyramid(nn.Module):
     def features(self, image: Tensor) -> Tensor:
         """The map [B,24,H/4,W/4] that the heads read."""
         x = self.stem(image * (2 / 255) - 1)
-        skips = []
+        skips: list[Tensor] = []
         for stage in self.stages:
             x = stage(x)
             skips.append(x)
@@ -131,7 +131,7 @@ class Pyramid(nn.Module):
 
 def stored_weights(network: nn.Module) -> dict[str, Tensor]:
     """A state dict as it lies on disk: float16; large pointwise weights in 8 bits, with one float16 scale per output channel."""
-    state = {}
+    state: dict[str, Tensor] = {}
     for name, tensor in network.state_dict().items():
         if tensor.dim() == 4 and tensor.shape[1] > 1 and tensor.numel() >= LARGE:
             scale = (tensor.abs().amax((1, 2, 3)) / 127).clamp(min=1e-7).half()
@@ -151,14 +151,14 @@ def load_weights(network: nn.Module, path: Path, what: str, device: torch.device
         if is_out_of_memory(error):
             raise
         raise WeightsFileError(f"{path.name} does not hold the weights of {what}.") from error
-    network.eval().requires_grad_(False).to(torch.device(device), memory_format=torch.channels_last)
+    network.eval().requires_grad_(False).to(device=torch.device(device), memory_format=torch.channels_last)
 
 
-def _read(file) -> Iterator[tuple[str, Tensor]]:
+def _read(file: Any) -> Iterator[tuple[str, Tensor]]:
     """Names and float32 tensors of a file that `stored_weights` filled."""
-    names = set(file.keys())
+    names: set[str] = set(file.keys())
     for name in names:
         if not name.endswith(".scale"):
-            tensor = file.get_tensor(name).float()
+            tensor: Tensor = file.get_tensor(name).float()
             scale = f"{name}.scale"
             yield name, tensor * file.get_tensor(scale).float()[:, None, None, None] if scale in names else tensor

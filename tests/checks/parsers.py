@@ -20,7 +20,7 @@ import runpy
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, cast
 
 
 class Parsing(BaseException):
@@ -44,7 +44,7 @@ def _described(parser: argparse.ArgumentParser) -> dict[str, object]:
     commands: dict[str, list[str]] = {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            below: Any = action.choices  # names to parsers
+            below = cast(dict[str, argparse.ArgumentParser], action.choices)
             commands |= {name: _options(sub) for name, sub in below.items()}
     return {"options": _options(parser), "commands": commands}
 

@@ -2,7 +2,8 @@
 """From pictures to bodies: what runs between an image file and a result."""
 
 from .models import FitOptions, Models
-from .single import Fitter, ImageRequest, People
+from .people import People
+from .single import Fitter, ImageRequest
 from .view_fitter import ViewFitter
 from .views import ViewRequest
 

@@ -9,15 +9,12 @@ has the same pixels and the same size in the camera as it is.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ..network import CropCamera
-
-if TYPE_CHECKING:
-    from .single import People
+from .people import People
 
 WIDEST_CROP = 1.6
 """Largest side of a crop in focal lengths: 77 degrees of view. Training goes to 1.35."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsFileError
-from ..job_params import read_json
+from ..json_file import read_json
 
 FORMAT, VERSION = "refit-confidence", 1
 BUNDLED_CALIBRATION = Path(__file__).parents[1] / "data" / "confidence_compact.json"

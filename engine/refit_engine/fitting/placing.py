@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +13,7 @@ from .bounds import moved
 from .ground import Ground, below_camera, feet_of
 from .height import betas_of_height, standing_height
 from .models import Body
-
-if TYPE_CHECKING:
-    from .single import People
+from .people import People
 
 _ROUNDS = 6
 """Each leaves about a tenth of what the one before was off."""

@@ -30,6 +30,7 @@ from .height import standing_height
 from .job import MAX_BATCH, FitJob
 from .likely_pose import complete
 from .looks import Sight
+from .people import People
 from .placing import stand_on_floor
 from .shown import evidence, guessed_feet, guessed_joints, shown_from
 from .subject import Subject
@@ -62,28 +63,6 @@ class ImageRequest:
         if self.focal is None and self.focal_mm is not None:
             return self.focal_mm / _SENSOR_MM * max(size)
         return self.focal
-
-
-@dataclass(frozen=True)
-class People:
-    """Bodies in the frame of one camera (X right, Y down, Z forward, metres); N people.
-
-    betas: [N,10]; rotmats: [N,24,3,3]; transl: [N,3]; joints: [N,24,3]; vertices: [N,V,3].
-    joint_std_mm, joint_std_deg: [N,24], see `confidence`; NaN where they were not asked for.
-    guessed: [N,24] bool, joints that the picture does not show.
-    """
-
-    betas: np.ndarray
-    rotmats: np.ndarray
-    transl: np.ndarray
-    joints: np.ndarray
-    vertices: np.ndarray
-    joint_std_mm: np.ndarray
-    joint_std_deg: np.ndarray
-    guessed: np.ndarray
-
-    def __getitem__(self, index: np.ndarray) -> People:
-        return People(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
 class Prepared(NamedTuple):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..device import exact
+from .estimate import Estimate
 from .geometry import CropCamera, rotmats_to_6d
-from .refit import Estimate
 
 # fmt: off
 _MIRRORED_JOINTS = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .estimate import Estimate
 from .geometry import CropCamera, project_to_crop, ray_rotation
 from .keypoints import LANDMARK_COUNT
 from .landmark_step import landmark_step
@@ -21,7 +22,6 @@ from .update import BETAS, CAM, HIDDEN, POSE, STREAMS, StreamLinear
 
 if TYPE_CHECKING:
     from ..body import LandmarkBody
-    from .refit import Estimate
 
 FEATURES = 64
 INPUTS = FEATURES + POSE + CAM

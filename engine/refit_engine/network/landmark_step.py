@@ -16,12 +16,12 @@ import roma
 import torch
 from torch import Tensor
 
+from .estimate import Estimate
 from .geometry import CropCamera, cam_from_translation, crop_to_full, project, rotmats_to_6d, translation
 
 if TYPE_CHECKING:
     from ..body import LandmarkBody
     from ..body.model import PosedPoints
-    from .refit import Estimate
 
 FACE_WEIGHT, HAND_WEIGHT = 0.3, 0.6
 """Eleven landmarks tell of the head, three of each hand: each counts less."""

@@ -26,14 +26,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import BACKBONES, BackboneOutput
+from .estimate import Estimate
 from .geometry import (
     CROP_SIZE,
     CropCamera,
     bbox_features,
     crop_only,
     project_to_crop,
-    rotmats_from_6d,
-    translation,
 )
 from .keypoints import KEYPOINT_COUNTS, KeypointKind
 from .landmark_feedback import INPUTS as LANDMARK_INPUTS
@@ -111,25 +110,6 @@ class Encoding(NamedTuple):
     """[B,33,E], see `BackboneOutput`; None for landmarks without an image."""
     peaks: Tensor | None = None
     """[B,33], see `BackboneOutput`."""
-
-
-class Estimate(NamedTuple):
-    """One iteration's parameters."""
-
-    pose6d: Tensor
-    """[B,144], never renormalised: use `rotmats`."""
-    betas: Tensor
-    """[B,10]."""
-    cam: Tensor
-    """[B,3] s, tx, ty: use `translation`."""
-
-    def rotmats(self) -> Tensor:
-        """Joint rotations [B,24,3,3] relative to the parent; the root's in the camera's frame."""
-        return rotmats_from_6d(self.pose6d)
-
-    def translation(self, camera: CropCamera) -> Tensor:
-        """The body's translation [B,3] in the full camera's frame, metres."""
-        return translation(self.cam, camera)
 
 
 Merge = Callable[[Estimate], Estimate]

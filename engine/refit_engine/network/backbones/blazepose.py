@@ -11,9 +11,8 @@ read from the decoder's map; landmarks are refined by it. This is the heavy one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +20,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ...errors import WeightsFileError
-from . import BackboneOutput
+from .blazepose_plan import HEAVY, INPUT_SIZE, LANDMARK_NAMES, LANDMARKS, POINTS, BlazePoseConfig, Stage
 from .heatmap_refinement import peaks_at, refine
+from .output import BackboneOutput
 
 __all__ = [
     "LANDMARK_NAMES",
@@ -34,76 +34,6 @@ __all__ = [
 ]
 
 WEIGHTS = Path(__file__).parents[2] / "data" / "blazepose_heavy.safetensors"
-INPUT_SIZE = 256
-POINTS = 39
-"""33 body landmarks, then 33 = middle of the hips, 34 = a point on the circle around the whole body straight above
-it (above the head of an upright person), and four that MediaPipe itself does not use."""
-
-# fmt: off
-LANDMARK_NAMES = (
-    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
-    "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky", "left_index", "right_index",
-    "left_thumb", "right_thumb", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
-)
-# fmt: on
-LANDMARKS = len(LANDMARK_NAMES)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """`blocks` inverted residual blocks; the first may change the width and halve the resolution."""
-
-    channels: int
-    kernel: Literal[3, 5]
-    stride: Literal[1, 2]
-    blocks: int
-    expansion: int = 6
-
-
-@dataclass(frozen=True)
-class Descent:
-    """Halve the map, then `blocks` residual separable blocks; `skip` adds the encoder's map of that resolution."""
-
-    channels: int
-    blocks: int
-    skip: bool = False
-
-
-@dataclass(frozen=True)
-class BlazePoseConfig:
-    stem: int
-    encoder: tuple[Stage, ...]
-    decoder: int
-    descents: tuple[Descent, ...]
-    """The first starts at the decoder's stride 4."""
-
-    @property
-    def top(self) -> int:
-        """Channels at the top of the encoder (stride 32)."""
-        return self.encoder[-1].channels * 6
-
-
-HEAVY = BlazePoseConfig(
-    stem=24,
-    encoder=(
-        Stage(32, 3, 2, blocks=2, expansion=4),
-        Stage(32, 3, 1, blocks=2),
-        Stage(56, 5, 2, blocks=4),
-        Stage(112, 3, 2, blocks=6),
-        Stage(160, 5, 1, blocks=6),
-        Stage(272, 5, 2, blocks=8),
-    ),
-    decoder=48,
-    descents=(
-        Descent(96, blocks=6, skip=True),
-        Descent(192, blocks=7, skip=True),
-        Descent(288, blocks=7, skip=True),
-        Descent(288, blocks=7),
-        Descent(288, blocks=7),
-    ),
-)
 
 
 class BlazePoseOutput(NamedTuple):
