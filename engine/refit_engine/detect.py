@@ -112,12 +112,12 @@ def decode(maps: Maps) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low, high = ((middle + side).clamp(min=0).minimum(limit) for side in (-half, half))
 
     grid = torch.stack(torch.meshgrid(*(torch.arange(n, device=cell.device) for n in (height, width)), indexing="ij"))
-    expected: Tensor = cell[:, None] + at_centre(maps.joint_from_centre).unflatten(1, (JOINTS, 2))
+    expected = cell[:, None] + torch.unflatten(at_centre(maps.joint_from_centre), 1, (JOINTS, 2))
     squared = (grid - expected[..., None, None]).square().sum(dim=2)
     weighted = maps.joint[0] * torch.exp(-squared / (0.3 * min(height, width)))
     inside = ((grid >= low[..., None, None]) & (grid < high[..., None, None])).all(dim=1)
     joint_scores, best = (weighted * inside[:, None]).flatten(2).max(dim=2)
-    offsets: Tensor = maps.joint_offset[0].unflatten(0, (JOINTS, 2)).flatten(2)
+    offsets = torch.unflatten(maps.joint_offset[0], 0, (JOINTS, 2)).flatten(2)
     offset = offsets.permute(0, 2, 1)[torch.arange(JOINTS, device=best.device), best]
     joints = torch.stack([best // width, best % width], -1) + offset
 

@@ -151,7 +151,9 @@ def load_weights(network: nn.Module, path: Path, what: str, device: torch.device
         if is_out_of_memory(error):
             raise
         raise WeightsFileError(f"{path.name} does not hold the weights of {what}.") from error
-    network.eval().requires_grad_(False).to(device=torch.device(device), memory_format=torch.channels_last)
+    network.eval().requires_grad_(False)
+    # PyTorch's own types know no memory_format of whole modules.
+    network.to(torch.device(device), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _read(file: Any) -> Iterator[tuple[str, Tensor]]:

@@ -64,11 +64,11 @@ def decode(maps: ThunderMaps) -> Tensor:
     off = torch.hypot(along[:, None] - cells // 2, along[None] - cells // 2)
     centre = (maps.centre[:, 0] / (off + NEAR)).flatten(1).argmax(1)
     rows = torch.arange(len(centre), device=centre.device)
-    expected: Tensor = maps.joint_from_centre.flatten(2)[rows, :, centre].unflatten(1, (JOINTS, 2))
+    expected = torch.unflatten(maps.joint_from_centre.flatten(2)[rows, :, centre], 1, (JOINTS, 2))
     expected = expected + torch.stack([centre // cells, centre % cells], -1)[:, None]
     off = torch.hypot(along[:, None] - expected[..., 0, None, None], along[None] - expected[..., 1, None, None])
     best = (maps.joint / (off + NEAR)).flatten(2).argmax(2)
-    offsets: Tensor = maps.joint_offset.unflatten(1, (JOINTS, 2)).flatten(3)
+    offsets = torch.unflatten(maps.joint_offset, 1, (JOINTS, 2)).flatten(3)
     at_best = offsets.gather(3, best[:, :, None, None].expand(-1, -1, 2, -1))
     places = torch.stack([best // cells, best % cells], -1) + at_best[..., 0]
     return torch.cat([places.flip(-1) * OUTPUT_STRIDE, maps.joint.flatten(2).gather(2, best[..., None])], -1)
