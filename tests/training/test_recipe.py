@@ -11,11 +11,11 @@ import torch
 
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
-from refit_engine.network.checkpoint import BUNDLED_WEIGHTS, load_refit  # noqa: E402
-from refit_training.render import photographs as drawing  # noqa: E402
-from refit_training.train import recipe  # noqa: E402
-from refit_training.train.batches import ahead  # noqa: E402
-from refit_training.train.clock import Budget, Clock  # noqa: E402
+from refit_engine.network.checkpoint import BUNDLED_WEIGHTS, load_refit
+from refit_training.render import photographs as drawing
+from refit_training.train import recipe
+from refit_training.train.batches import ahead
+from refit_training.train.clock import Budget, Clock
 
 SMALL = recipe.Sizes((1, 1e-4), (4, 1e-4), (2, 1e-4), (2, 1e-4))
 

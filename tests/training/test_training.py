@@ -14,32 +14,32 @@ from torch import nn
 
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
-from refit_engine.body import LandmarkBody, load_body  # noqa: E402
-from refit_engine.crop import rotation_2d  # noqa: E402
-from refit_engine.fitting.boxes import overlap  # noqa: E402
-from refit_engine.fitting.upright import Standing  # noqa: E402
-from refit_engine.movenet import JOINT_NAMES  # noqa: E402
-from refit_engine.network.backbones import BackboneOutput, blazepose  # noqa: E402
-from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose  # noqa: E402
-from refit_engine.network.checkpoint import BUNDLED_WEIGHTS, load_refit  # noqa: E402
-from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d  # noqa: E402
-from refit_engine.network.lookup import lookup, window_offsets  # noqa: E402
-from refit_engine.network.low_rank import adapt, changes_of  # noqa: E402
-from refit_engine.network.refit import COMPACT, Estimate  # noqa: E402
-from refit_engine.network.vector_head import LANDMARK_VALUES  # noqa: E402
-from refit_training import shards  # noqa: E402
-from refit_training.evaluation.measure_synthetic import Judge, change, landmark_errors, measure, summary  # noqa: E402
-from refit_training.render.photographs import PhotographStore  # noqa: E402
-from refit_training.train import features, stages  # noqa: E402
-from refit_training.train.average import average  # noqa: E402
-from refit_training.train.batches import clearer, feature_batches, lifted_batches, photograph_batches, posed_views  # noqa: E402
-from refit_training.train.features import FeatureStore, observed, write_features  # noqa: E402
-from refit_training.train.landmarks import LandmarkNoise, locate, simulate_encoding  # noqa: E402
-from refit_training.train.losses import Labels, estimate_losses  # noqa: E402
-from refit_training.train.sight import SPOT, Sight, SightLosses, true_circle  # noqa: E402
-from refit_training.train.soften import soften  # noqa: E402
-from refit_training.train.sparse_lookup import SparseLookup  # noqa: E402
-from refit_training.train.trainer import Trainer, last_state  # noqa: E402
+from refit_engine.body import LandmarkBody, load_body
+from refit_engine.crop import rotation_2d
+from refit_engine.fitting.boxes import overlap
+from refit_engine.fitting.upright import Standing
+from refit_engine.movenet import JOINT_NAMES
+from refit_engine.network.backbones import BackboneOutput, blazepose
+from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose
+from refit_engine.network.checkpoint import BUNDLED_WEIGHTS, load_refit
+from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d
+from refit_engine.network.lookup import lookup, window_offsets
+from refit_engine.network.low_rank import adapt, changes_of
+from refit_engine.network.refit import COMPACT, Estimate
+from refit_engine.network.vector_head import LANDMARK_VALUES
+from refit_training import shards
+from refit_training.evaluation.measure_synthetic import Judge, change, landmark_errors, measure, summary
+from refit_training.render.photographs import PhotographStore
+from refit_training.train import features, stages
+from refit_training.train.average import average
+from refit_training.train.batches import clearer, feature_batches, lifted_batches, photograph_batches, posed_views
+from refit_training.train.features import FeatureStore, observed, write_features
+from refit_training.train.landmarks import LandmarkNoise, locate, simulate_encoding
+from refit_training.train.losses import Labels, estimate_losses
+from refit_training.train.sight import SPOT, Sight, SightLosses, true_circle
+from refit_training.train.soften import soften
+from refit_training.train.sparse_lookup import SparseLookup
+from refit_training.train.trainer import Trainer, last_state
 
 
 def test_sparse_lookup_has_the_values_and_the_gradient_of_lookup():
@@ -202,14 +202,14 @@ def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, p
             feature_batches(trainer.encode, store, noise, 2, rng, maps=True),
             feature_batches(trainer.encode, store, noise, 2, rng, maps=False),
         ]
-        steps = [trainer.update(next(some), updates) for some, updates in zip(batches, (1, 1, 2, 0))]
+        steps = [trainer.update(next(some), updates) for some, updates in zip(batches, (1, 1, 2, 0), strict=True)]
         return [{name: value.item() for name, value in terms.items()} for step in steps for terms in step]
 
     expected = losses("cpu")
     with pretended_card(monkeypatch) as card:
         found = losses(card)
     assert len(expected) == 8 and [terms.keys() for terms in found] == [terms.keys() for terms in expected]
-    for ours, theirs in zip(found, expected):
+    for ours, theirs in zip(found, expected, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
 
 
@@ -270,7 +270,7 @@ def test_features_of_a_graphics_card_are_those_of_the_processor(photographs, tmp
         features.store_features(photographs, tmp_path / "there", BUNDLED_WEIGHTS, device=card)
     (ours, views), (theirs, same) = (next(FeatureStore(tmp_path / place).batches(SHARD)) for place in ("there", "here"))
     torch.testing.assert_close(views.betas, same.betas)
-    for part, expected in zip(ours, theirs):
+    for part, expected in zip(ours, theirs, strict=True):
         if expected is not None:
             torch.testing.assert_close(part, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
 
@@ -302,7 +302,9 @@ def test_landmarks_are_fused_with_what_the_second_eye_sees_in_a_level_crop(views
     moved = (stored.landmarks - seen.landmarks)[..., 0]
     assert not moved[0].any(), "nobody was seen there"
     assert (moved[1:, shared] < 0).float().mean() > 0.8
-    for (crop, box), points, up in zip(given, true.clamp(0, 256).numpy(), views.camera_from_world[:, :2, 1].numpy()):
+    for (crop, box), points, up in zip(
+        given, true.clamp(0, 256).numpy(), views.camera_from_world[:, :2, 1].numpy(), strict=True
+    ):
         assert overlap(box, np.array([[*points.min(0), *np.ptp(points, axis=0)]]))[0] > 0.4
         turned = rotation_2d(crop.roll) @ up
         assert np.linalg.norm(up) < 0.31 or np.degrees(np.arctan2(turned[0], -turned[1])) == pytest.approx(0, abs=15)

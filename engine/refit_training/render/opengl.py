@@ -27,7 +27,7 @@ def open_context(card: bool = False) -> moderngl.Context:
     for place in ({"device_index": 0}, {}) if card else ({},):
         try:
             context = moderngl.create_context(standalone=True, backend="egl", **place)
-        except Exception as error:  # moderngl raises plain ones
+        except Exception as error:  # noqa: BLE001 - moderngl raises plain ones
             failures.append(str(error))
             continue
         if card and context.info["GL_RENDERER"].startswith(SOFTWARE):

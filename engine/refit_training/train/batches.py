@@ -113,7 +113,7 @@ def clearer(seen: BackboneOutput, views: Views, points: LandmarkBody, least: flo
 
 def alternate(first: Iterator[Batch], second: Iterator[Batch]) -> Iterator[Batch]:
     """One of each in turn."""
-    for pair in zip(first, second):
+    for pair in zip(first, second, strict=False):
         yield from pair
 
 
@@ -136,7 +136,7 @@ def ahead(items: Iterator[T], device: torch.device) -> Iterator[T]:
                         continue
                 if stopped.is_set():
                     return
-        except BaseException as error:  # the thread that waits for items raises it
+        except BaseException as error:  # noqa: BLE001 - the thread that waits for items raises it
             ready.put(error)
 
     thread = threading.Thread(target=fill, daemon=True)

@@ -117,7 +117,7 @@ def observe(backbone: Backbone, crops: Tensor) -> BackboneOutput:
     chunks = crops.split(CHUNK if device.type == "cpu" else CARD_CHUNK)
     with torch.no_grad():
         seen = [backbone(chunk.contiguous(memory_format=torch.channels_last).to(device)) for chunk in chunks]
-    return BackboneOutput(*(None if parts[0] is None else torch.cat(parts) for parts in zip(*seen)))
+    return BackboneOutput(*(None if parts[0] is None else torch.cat(parts) for parts in zip(*seen, strict=True)))
 
 
 class Observer:
@@ -139,7 +139,7 @@ class Observer:
         images = (crops.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
         up = views.camera_from_world[:, :2, 1].cpu().numpy()
         seen = np.full((len(crops), JOINTS, 3), np.nan, np.float32)
-        for row, (image, points, K) in enumerate(zip(images, true, views.intrinsics().cpu().numpy())):
+        for row, (image, points, K) in enumerate(zip(images, true, views.intrinsics().cpu().numpy(), strict=True)):
             # Where the camera looks up or down steeply, a photo has no upright.
             roll = np.arctan2(-up[row, 0], -up[row, 1]) if np.linalg.norm(up[row]) > STEEP else 0.0
             roll += np.radians(self._rng.normal(0, LEVEL_DEGREES))
