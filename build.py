@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -338,49 +339,90 @@ def addon_wheels() -> list[Path]:
     return sorted(folder.glob("*.whl"))
 
 
+def version() -> str:
+    """The version of engine and add-on, which the engine's package names."""
+    found = re.search(r'^__version__ = "(.+)"$', (ENGINE / "refit_engine" / "__init__.py").read_text(), re.MULTILINE)
+    if not found:
+        raise BuildError("engine/refit_engine/__init__.py names no version.")
+    return found[1]
+
+
+def extension_manifest(wheels: Sequence[Path], platform_name: str | None) -> str:
+    """The zip's manifest: the root's with the version, the wheels that Blender installs, and the platform."""
+    manifest = (ROOT / "blender_manifest.toml").read_text(encoding="utf-8")
+    added = f'version = "{version()}"\nwheels = {json.dumps([f"./wheels/{path.name}" for path in wheels])}\n'
+    if platform_name:
+        if "platforms" in tomllib.loads(manifest):
+            raise BuildError("blender_manifest.toml names platforms already; --platform would contradict it.")
+        added += f'platforms = ["{platform_name}"]\n'
+    # Top-level keys must come before the first table.
+    head, bracket, tables = manifest.partition("\n[")
+    return f"{head.rstrip()}\n{added}{bracket}{tables}"
+
+
+def extension_files(manifest: str, wheels: Sequence[Path], engine_wheels: Sequence[Path]) -> dict[str, bytes]:
+    """What the zip holds, by the names in it: the add-on beside its manifest, and the guide beside both."""
+    entries = {"blender_manifest.toml": manifest.encode()}
+    for path in files_under(ROOT / "refit_blender"):
+        entries[path.relative_to(ROOT / "refit_blender").as_posix()] = path.read_bytes()
+    guide = [ROOT / name for name in ("LICENSE", "NOTICE", "README.md", "CHANGELOG.md")]
+    for path in (*guide, *files_under(ROOT / "docs")):
+        entries[path.relative_to(ROOT).as_posix()] = path.read_bytes()
+    for path in engine_wheels:
+        entries[f"wheels-engine/{path.name}"] = path.read_bytes()
+    for path in wheels:
+        entries[f"wheels/{path.name}"] = path.read_bytes()
+    return entries
+
+
 def build_zip(*, platform_name: str | None = None, with_wheels: bool = False, folder: Path = ROOT / "dist") -> Path:
-    """Write the installable extension: the add-on beside its manifest, the engine's wheel in wheels-engine/.
+    """Write the installable extension, the engine's wheel in wheels-engine/, and the folder's index for Blender.
 
     Blender itself installs the wheels that the manifest names, those in wheels/.
     """
-    manifest = (ROOT / "blender_manifest.toml").read_text(encoding="utf-8")
-    facts = tomllib.loads(manifest)
-    name = f"{facts['id']}-{facts['version']}"
     brought = addon_wheels()
-    added = f"wheels = {json.dumps([f'./wheels/{path.name}' for path in brought])}\n"
-    if platform_name:
-        if "platforms" in facts:
-            raise BuildError("blender_manifest.toml names platforms already; --platform would contradict it.")
-        added += f'platforms = ["{platform_name}"]\n'
-        name += "-" + platform_name.replace("-", "_")
-    # Top-level keys must come before the first table.
-    head, bracket, tables = manifest.partition("\n[")
-    manifest = f"{head.rstrip()}\n{added}{bracket}{tables}"
     wheels = [engine_wheel()]
     if with_wheels:
         wheels += sorted(WHEELHOUSE.glob("*.whl"))
         if len(wheels) == 1:
             raise BuildError("wheels/ is empty: fill it first with `build.py wheels`.")
-    entries: dict[str, bytes] = {"blender_manifest.toml": manifest.encode()}
-    for path in files_under(ROOT / "refit_blender"):
-        entries[path.relative_to(ROOT / "refit_blender").as_posix()] = path.read_bytes()
-    for path in (ROOT / "LICENSE", ROOT / "NOTICE"):
-        if path.exists():
-            entries[path.name] = path.read_bytes()
-    for path in wheels:
-        entries[f"wheels-engine/{path.name}"] = path.read_bytes()
-    for path in brought:
-        entries[f"wheels/{path.name}"] = path.read_bytes()
+    manifest = extension_manifest(brought, platform_name)
+    facts = tomllib.loads(manifest)
+    name = "-".join([facts["id"], facts["version"], *(one.replace("-", "_") for one in facts.get("platforms", []))])
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}.zip"
     with zipfile.ZipFile(target, "w") as archive:
-        for entry, content in sorted(entries.items()):
+        for entry, content in sorted(extension_files(manifest, brought, wheels).items()):
             info = zipfile.ZipInfo(entry, date_time=(1980, 1, 1, 0, 0, 0))
             info.external_attr = 0o644 << 16
             info.create_system = 3
             info.compress_type = zipfile.ZIP_STORED if entry.endswith(".whl") else zipfile.ZIP_DEFLATED
             archive.writestr(info, content)
+    write_index(folder, facts["id"], facts["version"])
     return target
+
+
+def write_index(folder: Path, identifier: str, newest: str) -> None:
+    """Write index.json, with which the folder is a static repository that Blender installs and updates from.
+
+    It lists the folder's zips of the newest version. The same as `blender --command extension server-generate`, without
+    a Blender. Format: Blender's manual, "Creating a Static Extensions Repository".
+    """
+    listed = []
+    for path in sorted(folder.glob(f"{identifier}-{newest}*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            facts = tomllib.loads(archive.read("blender_manifest.toml").decode())
+        del facts["wheels"]
+        content = path.read_bytes()
+        found = {
+            "python_versions": ["3"],  # all wheels that Blender installs are pure Python
+            "archive_url": f"./{path.name}",
+            "archive_size": len(content),
+            "archive_hash": f"sha256:{hashlib.sha256(content).hexdigest()}",
+        }
+        listed.append(facts | found)
+    index = {"version": "v1", "blocklist": [], "data": listed}
+    (folder / "index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
 
 
 def fill_wheelhouse(platform_name: str, python_version: str) -> None:
@@ -596,7 +638,7 @@ def main() -> int:
     soaking = commands.add_parser("soak", help="do a thousand jobs with an engine that is killed or hangs now and then")
     for name, count in SOAK.items():
         soaking.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"default: {count}")
-    packing = commands.add_parser("zip", help="make the installable extension in dist/")
+    packing = commands.add_parser("zip", help="make the installable extension, and its repository, in dist/")
     packing.add_argument("--platform", choices=list(WHEEL_TAGS), help="mark the zip as made for one platform")
     packing.add_argument("--with-wheels", action="store_true", help="put wheels/ in, for machines without a network")
     downloads = commands.add_parser("wheels", help="fill wheels/ with the engine's dependencies")
@@ -624,6 +666,7 @@ def main() -> int:
                 with cache_lock():
                     target = build_zip(platform_name=options.platform, with_wheels=options.with_wheels)
                 say(f"wrote {target}")
+                say(f"repository for Blender: {(target.parent / 'index.json').as_uri()}")
             case "wheels":
                 with cache_lock():
                     fill_wheelhouse(options.platform, options.python_version)

@@ -20,7 +20,8 @@ from . import engine
 from .calibration.world import Axis
 from .calibration_import import import_rig
 from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
-from .engine_job import Device, EngineJob, Gender, JobFolder, Options, People, body_kind
+from .contract import OPTIONS, VIEWS_ITERATIONS, Device, Gender, People
+from .engine_job import EngineJob, JobFolder, Options, body_kind
 from .errors import RefitError, SourceError, sentence
 from .jobs import EngineInfo
 from .person_addition import PersonAddition, find_reconstruction
@@ -56,7 +57,7 @@ def reconstruct(
     weights: str | Path | None = None,
     betas: Sequence[float] | None = None,
     height: float | None = None,
-    iterations: int = 5,
+    iterations: int = OPTIONS["iterations"].default,
     device: Device = "auto",
     update: bool = False,
     pack: bool = False,
@@ -138,7 +139,7 @@ def fit_cameras(
     weights: str | Path | None = None,
     betas: Sequence[float] | None = None,
     height: float | None = None,
-    iterations: int = 10,
+    iterations: int = VIEWS_ITERATIONS,
     device: Device = "auto",
     update: bool = False,
     keep: str | Path | None = None,
@@ -201,7 +202,7 @@ def fit_shape(
     gender: Gender = "neutral",
     weights: str | Path | None = None,
     height: float | None = None,
-    iterations: int = 5,
+    iterations: int = OPTIONS["iterations"].default,
     device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> FinishedShape:

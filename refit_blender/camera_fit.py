@@ -74,6 +74,7 @@ class CameraFit(EngineJob):
         scene = bpy.context.scene
         self.name = name
         self.views = tuple(views)
+        self.things = len(self.views)
         self._frame = scene.frame_current
         known = known_views(scene, views, options.body_kind) if update else None
         self._number = known.number if known else None

@@ -15,6 +15,7 @@ import bpy
 
 from . import api
 from .calibration import AXES
+from .contract import VIEWS_ITERATIONS, add_option
 from .engine_job import Options, Summary
 from .errors import RefitError, sentence
 from .progress import Progress
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a person's box in pixels; may be given more than once",
     )
     command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the photo)")
-    _add_job_options(command, iterations=5)
+    _add_job_options(command)
 
     command = commands.add_parser(
         "add-person", help="add people to a reconstruction of the scene by their boxes in its photo, and save the scene"
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("reconstruction", metavar="NAME", help="its collection, its camera or one of its bodies")
     command.add_argument("--bbox", type=_box, action="append", required=True, metavar="X,Y,W,H", help="box in pixels")
     command.add_argument("--keep", type=Path, metavar="DIR", help="folder for result.npz and overlay")
-    _add_engine_options(command, iterations=5)
+    _add_engine_options(command)
 
     command = commands.add_parser(
         "fit-cameras", help="fit the people seen by several cameras of the scene, and save the scene"
@@ -73,13 +74,13 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--collection", metavar="NAME", help="the cameras of a collection")
     which.add_argument("--cameras", type=_names, metavar="A,B", help="cameras by name (default: all with an image)")
     command.add_argument("--frame", type=_frame, metavar="N", help="frame of the scene (default: the current one)")
-    _add_job_options(command, iterations=10)
+    _add_job_options(command, VIEWS_ITERATIONS)
 
     command = commands.add_parser("fit-shape", help="fit one person's shape to several photos, and save the scene")
     command.set_defaults(run=_fit_shape)
     command.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the photos)")
-    _add_engine_options(command, iterations=5)
+    _add_engine_options(command)
 
     command = commands.add_parser(
         "import-calibration", help="make cameras with their pictures from a calibration file, and save the scene"
@@ -93,31 +94,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_job_options(command: argparse.ArgumentParser, iterations: int) -> None:
+def _add_job_options(command: argparse.ArgumentParser, iterations: int | None = None) -> None:
     command.add_argument("--keep", type=Path, metavar="DIR", help="folder for result.npz and overlays")
-    command.add_argument("--people", choices=("all", "largest"), default="all", help="whom to take (default: all)")
+    add_option(command, "people")
     command.add_argument("--shape-of", metavar="OBJECT", help="keep the shape of this ReFit body in the scene")
     _add_engine_options(command, iterations)
 
 
-def _add_engine_options(command: argparse.ArgumentParser, iterations: int) -> None:
+def _add_engine_options(command: argparse.ArgumentParser, iterations: int | None = None) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
     command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
-    command.add_argument("--body", type=Path, metavar="FILE", help="SMPL file (default: the bundled body)")
-    command.add_argument(
-        "--gender",
-        choices=("neutral", "male", "female"),
-        default="neutral",
-        help="of the bundled body, or which body of a folder with SMPL files (default: neutral)",
-    )
-    command.add_argument(
-        "--height", type=float, metavar="M", help="metres that the person, or the largest of several, measures standing"
-    )
-    command.add_argument("--weights", type=Path, metavar="FILE", help="ReFit checkpoint (default: the bundled network)")
-    command.add_argument(
-        "--iterations", type=int, default=iterations, metavar="N", help=f"updates (default: {iterations})"
-    )
-    command.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    for name in ("body", "gender", "height", "weights"):
+        add_option(command, name)
+    add_option(command, "iterations", iterations)
+    add_option(command, "device")
 
 
 def _names(text: str) -> list[str]:

@@ -10,24 +10,21 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import bpy
 import numpy as np
 
 from . import engine
+from .contract import OPTIONS, Device, Gender, People
 from .engine_answers import AnswerReader
 from .errors import SourceError
 from .given_numbers import checked_boxes, checked_count, checked_number, checked_numbers
 from .jobs import Request
 from .progress import Progress
 from .results import BETAS, MAX_BETA
-
-People = Literal["all", "largest"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Gender = Literal["neutral", "male", "female"]
 
 BUNDLED_KINDS: dict[str, Gender] = {"bundled": "neutral", "bundled_male": "male", "bundled_female": "female"}
 """The kinds of bundled bodies, as results name them, and their genders; the other kind is "smpl"."""
@@ -57,7 +54,7 @@ class Options:
     weights: Path | None = None
     betas: Sequence[float] | None = None
     height: float | None = None
-    iterations: int = 5
+    iterations: int = OPTIONS["iterations"].default
     device: Device = "auto"
     overlay: bool = False
     confidence: bool = True
@@ -140,9 +137,12 @@ class EngineJob(ABC):
         self._started = time.perf_counter()
         self._request: Request = engine.resident().call(method, {**parameters, "job_folder": str(folder)})
 
+    things = 0
+    """How many things the user counts, where the engine's steps are more than these."""
+
     @property
     def progress(self) -> Progress:
-        return self._request.progress or Progress()
+        return self._counted(self._request.progress or Progress())
 
     def poll(self) -> bool:
         """True when the engine has ended; never blocks."""
@@ -153,11 +153,14 @@ class EngineJob(ABC):
 
     def wait(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Block until the engine has ended. Raises what it ended with."""
-        self._request.wait(on_progress)
+        self._request.wait(on_progress and (lambda progress: on_progress(self._counted(progress))))
 
     @abstractmethod
     def finish(self, context: bpy.types.Context) -> Summary:
         """Build what the engine has found. Raises a RefitError, and leaves the scene as it was then."""
+
+    def _counted(self, progress: Progress) -> Progress:
+        return replace(progress, things=self.things)
 
     def _answer(self) -> AnswerReader:
         """The engine's answer. Raises what the job ended with."""

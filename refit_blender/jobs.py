@@ -36,7 +36,7 @@ from .progress import Progress
 
 log = logging.getLogger(__name__)
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 CLIENT_NAME = "refit_blender"
 CANCELLED_CODE = -32800
 PUMP_SECONDS = 0.01

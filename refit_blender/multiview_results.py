@@ -11,10 +11,10 @@ import numpy as np
 
 from .checked_arrays import CheckedArrays
 from .confidence import JointConfidence, read_confidence
+from .contract import BETAS, VIEWS_RESULT
 from .errors import ResultFileError
-from .results import BETAS, JOINT_NAMES, MAX_BETA, MAX_COUNT, deviations_of
+from .results import JOINT_NAMES, MAX_BETA, MAX_COUNT, deviations_of
 
-RESULT_FORMAT, RESULT_VERSION = "refit-multiview-result", 2
 _ARRAYS = frozenset(
     "format version view_names images K R_world2cam t_world2cam betas rotmats transl vertices_world used weights reasons "
     "reprojection_errors boxes_xywh joint_std_mm joint_std_deg guessed confidence body_file body_kind weights_name engine_version "
@@ -82,8 +82,10 @@ class MultiViewResult:
 def read_multiview_result(path: Path) -> MultiViewResult:
     """Read the engine's file. Raises ResultFileError, also where a value is no number or out of any sensible range."""
     data = CheckedArrays(path, _ARRAYS)
-    if data.text("format") != RESULT_FORMAT or data.integer("version", 0, MAX_COUNT) != RESULT_VERSION:
-        raise ResultFileError(f"{path.name} is not a ReFit result for several cameras of version {RESULT_VERSION}.")
+    if (data.text("format"), data.integer("version", 0, MAX_COUNT)) != (VIEWS_RESULT.name, VIEWS_RESULT.version):
+        raise ResultFileError(
+            f"{path.name} is not a ReFit result for several cameras of version {VIEWS_RESULT.version}."
+        )
     views = _views(data)
     return MultiViewResult(
         views=views,

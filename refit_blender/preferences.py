@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
@@ -10,6 +12,9 @@ from . import engine, session
 from .errors import InstallError
 from .install import plan as install_plans
 from .install.interpreters import find_interpreter
+
+GUIDE = Path(__file__).parent / "README.md"
+"""The guide that the extension's zip brings; a checkout has it elsewhere."""
 
 
 def install_plan(preferences: RefitPreferences) -> install_plans.Plan:
@@ -94,6 +99,8 @@ class RefitPreferences(bpy.types.AddonPreferences):
         column.prop(self, "engine_python")
         column.prop(self, "accelerator", expand=False)
         column.prop(self, "torch_index")
+        if GUIDE.exists():
+            layout.operator("wm.path_open", text="Open the Guide", icon="HELP").filepath = str(GUIDE)
 
     def _draw_engine(self, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         """What a new user needs first: whether there is an engine, and the buttons that get one."""

@@ -18,12 +18,16 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is: `done` of `total` things, and the stage in which the next one is."""
+    """How far a job is: `done` of `total` steps, and the stage in which the next one is.
+
+    things: where not 0, only the first so many steps are what the user counts, such as pictures.
+    """
 
     stage: str = "start"
     done: int = 0
     total: int = 0
     message: str = ""
+    things: int = 0
 
     @property
     def fraction(self) -> float:
@@ -32,5 +36,6 @@ class Progress:
         return min(max((self.done + stage) / max(self.total, 1), 0.0), 1.0)
 
     def __str__(self) -> str:
-        count = f" {self.done + 1}/{self.total}" if self.total > 1 and self.done < self.total else ""
+        things = self.things or self.total
+        count = f" {self.done + 1}/{things}" if things > 1 and self.done < things else ""
         return f"{STAGES.get(self.stage, self.message)}{count}"

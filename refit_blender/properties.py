@@ -18,12 +18,15 @@ from bpy.props import (
 )
 
 from . import session
+from .contract import OPTIONS, VIEWS_ITERATIONS
 from .engine_job import Options, body_kind
 from .errors import SourceError
 from .properties_boxes import RefitBox
 from .scene import cameras, sources
 from .scene.body import is_rig, shape_of
 from .scene.camera_choice import Candidate, candidates
+
+UPDATES = OPTIONS["iterations"]
 
 
 def _forget_texts(_self: RefitSettings, _context: bpy.types.Context) -> None:
@@ -152,9 +155,9 @@ class RefitSettings(bpy.types.PropertyGroup):
     iterations: IntProperty(
         name="Iterations",
         description="How many times the body is compared with the picture and corrected; 0 takes the first guess",
-        default=5,
-        min=0,
-        max=50,
+        default=UPDATES.default,
+        min=int(UPDATES.low),
+        max=int(UPDATES.high),
         soft_max=20,
     )
     confidence: BoolProperty(
@@ -165,9 +168,9 @@ class RefitSettings(bpy.types.PropertyGroup):
     camera_iterations: IntProperty(
         name="Iterations",
         description="How many times the body is compared with the pictures of all cameras and corrected",
-        default=10,
-        min=0,
-        max=50,
+        default=VIEWS_ITERATIONS,
+        min=int(UPDATES.low),
+        max=int(UPDATES.high),
         soft_max=20,
     )
     device: EnumProperty(

@@ -11,10 +11,9 @@ import numpy as np
 
 from .checked_arrays import CheckedArrays
 from .confidence import JointConfidence, read_confidence
+from .contract import BETAS, IMAGE_RESULT
 from .errors import ResultFileError
 
-RESULT_FORMAT, RESULT_VERSION = "refit-result", 3
-BETAS = 10
 MAX_BETA, MAX_COUNT, MAX_SIDE = 1e3, 2**31, 65536
 _RESULT_ARRAYS = frozenset(
     "format version image image_size K focal_source boxes_xywh scores betas rotmats transl vertices_cam joint_std_mm "
@@ -106,8 +105,8 @@ class Body:
 def read_result(path: Path) -> ImageResult:
     """Read result.npz. Raises ResultFileError, also where a value is no number or out of any sensible range."""
     data = CheckedArrays(path, _RESULT_ARRAYS)
-    if data.text("format") != RESULT_FORMAT or data.integer("version", 0, MAX_COUNT) != RESULT_VERSION:
-        raise ResultFileError(f"{path.name} is not a ReFit result of version {RESULT_VERSION}.")
+    if (data.text("format"), data.integer("version", 0, MAX_COUNT)) != (IMAGE_RESULT.name, IMAGE_RESULT.version):
+        raise ResultFileError(f"{path.name} is not a ReFit result of version {IMAGE_RESULT.version}.")
     betas = data.numbers("betas", None, BETAS, limit=MAX_BETA)
     people = len(betas)
     if not people:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
+from .contract import OPTIONS, VIEWS_ITERATIONS, add_option
 from .errors import RefitError
 from .packages import check_packages
 
@@ -62,8 +63,8 @@ def _parser() -> argparse.ArgumentParser:
 
     detect = commands.add_parser("detect", help="print the people's boxes and scores as JSON")
     detect.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    _add_people(detect)
-    _add_device(detect)
+    add_option(detect, "people")
+    add_option(detect, "device")
     detect.set_defaults(command=_detect)
 
     reconstruct = commands.add_parser("reconstruct", help="fit a body to each person: result.npz and overlay.png")
@@ -74,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument(
         "--no-confidence", action="store_true", help="do not estimate the joints' standard deviations"
     )
-    _add_people(reconstruct)
-    _add_height(reconstruct)
+    add_option(reconstruct, "people")
+    add_option(reconstruct, "height")
     _add_solve(reconstruct)
     reconstruct.set_defaults(command=_reconstruct)
 
@@ -84,9 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         "views", type=Path, metavar="VIEWS.json", help="list of name, image, K, R_world2cam, t_world2cam, distortion"
     )
     views.add_argument("--out", required=True, type=Path, metavar="DIR", help="for result.npz and overlays")
-    _add_people(views)
-    _add_height(views)
-    _add_solve(views, iterations=10)
+    add_option(views, "people")
+    add_option(views, "height")
+    _add_solve(views, VIEWS_ITERATIONS)
     views.set_defaults(command=_fit_views)
 
     evaluate = commands.add_parser("evaluate", help="predict the joints of a dataset's people")
@@ -114,38 +115,16 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="print times per stage as JSON")
     bench.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
-    _add_device(bench)
+    add_option(bench, "device")
     bench.set_defaults(command=_bench)
     return parser
 
 
-def _add_people(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--people", choices=("all", "largest"), default="all")
-
-
-def _add_height(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--height", type=float, metavar="M", help="metres that the person, or the largest of several, measures standing"
-    )
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-
-
-def _add_solve(parser: argparse.ArgumentParser, iterations: int = 5) -> None:
-    parser.add_argument("--body", type=Path, metavar="FILE", help="SMPL body, .npz or .pkl (default: the bundled one)")
-    parser.add_argument(
-        "--gender",
-        choices=("neutral", "male", "female"),
-        default="neutral",
-        help="of the bundled body, or which body of a folder with SMPL files (default: neutral)",
-    )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="ReFit weights (default: the bundled ones)")
-    parser.add_argument(
-        "--iterations", type=_iterations, default=iterations, metavar="T", help=f"updates (default: {iterations})"
-    )
-    _add_device(parser)
+def _add_solve(parser: argparse.ArgumentParser, iterations: int | None = None) -> None:
+    for name in ("body", "gender", "weights"):
+        add_option(parser, name)
+    add_option(parser, "iterations", iterations)
+    add_option(parser, "device")
 
 
 def _box(text: str) -> list[float]:
@@ -154,13 +133,6 @@ def _box(text: str) -> list[float]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not x,y,w,h in pixels") from None
     return [x, y, w, h]
-
-
-def _iterations(text: str) -> int:
-    count = int(text)
-    if not 0 <= count <= 100:
-        raise argparse.ArgumentTypeError("must be from 0 to 100")
-    return count
 
 
 def _check_folder(folder: Path) -> None:
@@ -250,9 +222,12 @@ def _fit_views(options: argparse.Namespace) -> int:
     requests = read_views(options.views)
     _check_folder(options.out)
     with tqdm(total=len(requests), unit="view", disable=None) as bar:
+        begun = 0
 
         def step(stage: str) -> None:
-            bar.update(stage == "fit")
+            nonlocal begun
+            bar.update(begun - bar.n)  # the views begun before are done
+            begun += stage == "detect"
 
         fitter = ViewFitter(Models(), _fit_options(options), options.device, step)
         result, views = fitter.reconstruct(requests)
@@ -304,11 +279,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check_folder(options.out.parent)
     models, solve = Models(), _fit_options(options)
     given = options.iterations
-    alone = replace(solve, iterations=5 if given is None else given)
+    alone = replace(solve, iterations=OPTIONS["iterations"].default if given is None else given)
     fitter = Fitter(models, replace(alone, flip=options.flip), options.device)
     fitter.subject()  # wrong files show before the first line is written
     updates_together = given is None and options.multiview in ("fit-views", "together")
-    together = FitJob(models, replace(alone, iterations=10) if updates_together else alone, options.device)
+    together = FitJob(
+        models, replace(alone, iterations=VIEWS_ITERATIONS) if updates_together else alone, options.device
+    )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     failures = 0
     with options.out.open("w", encoding="utf-8") as stream:
@@ -330,7 +307,7 @@ def _fit_options(options: argparse.Namespace) -> FitOptions:
     from .fitting import FitOptions
 
     return FitOptions(
-        people=getattr(options, "people", "all"),
+        people=getattr(options, "people", OPTIONS["people"].default),
         body=options.body,
         gender=options.gender,
         weights=options.weights,

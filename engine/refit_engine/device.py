@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal, get_args
 
 import torch
 
+from .contract import OPTIONS
 from .errors import DeviceError
 
 log = logging.getLogger(__name__)
 
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-DEVICE_NAMES: tuple[DeviceName, ...] = get_args(DeviceName)
+DEVICE_NAMES = OPTIONS["device"].choices
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 

@@ -4,31 +4,100 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .contract import BETAS, OPTIONS, VIEWS_ITERATIONS, Device, People
 from .errors import ImageError, ViewsError
 from .json_file import read_json
 from .protocol import INVALID_PARAMS, Params, ProtocolError, is_object
 
 if TYPE_CHECKING:
-    from .device import DeviceName
     from .distortion import Distortion
     from .fitting import FitOptions, ImageRequest, ViewRequest
 
-MAX_ITERATIONS = 100
+
+class SolveParams(NamedTuple):
+    """What all jobs have in common: options, and the name of the device."""
+
+    options: FitOptions
+    device: Device
 
 
-def reconstruct_params(params: dict[str, Any]) -> tuple[list[ImageRequest], FitOptions, DeviceName, bool, Path]:
-    """Pictures, options, device, whether overlays are wanted, and the job's folder."""
+class DetectParams(NamedTuple):
+    """A call of `detect`."""
+
+    image: Path
+    people: People
+
+
+class ReconstructParams(NamedTuple):
+    """A call of `reconstruct`. overlay: whether pictures with the bodies are wanted; folder: the job's."""
+
+    requests: list[ImageRequest]
+    options: FitOptions
+    device: Device
+    overlay: bool
+    folder: Path
+
+
+class ViewsParams(NamedTuple):
+    """A call of `fit_views`; as `ReconstructParams`."""
+
+    requests: list[ViewRequest]
+    options: FitOptions
+    device: Device
+    overlay: bool
+    folder: Path
+
+
+class ShapeParams(NamedTuple):
+    """A call of `fit_shape`: pictures, or known shapes [10] of which the mean is wanted."""
+
+    requests: list[ImageRequest]
+    shapes: list[np.ndarray] | None
+    options: FitOptions
+    device: Device
+
+
+def detect_params(params: dict[str, Any]) -> DetectParams:
+    """The parameters of `detect`. Raises ProtocolError."""
+    values = Params(params)
+    image, people = Path(values.string("image")), _choice(values, "people")
+    values.done()
+    return DetectParams(image, people)
+
+
+def reconstruct_params(params: dict[str, Any]) -> ReconstructParams:
+    """The parameters of `reconstruct`. Raises ProtocolError."""
     values = Params(params)
     requests = image_requests(values)
-    options, device = solve_params(values, iterations=5)
-    folder = Path(values.string("job_folder"))
-    overlay = values.boolean("overlay", False)
+    options, device = solve_params(values)
+    folder, overlay = Path(values.string("job_folder")), _flag(values, "overlay")
     values.done()
-    return requests, options, device, overlay, folder
+    return ReconstructParams(requests, options, device, overlay, folder)
+
+
+def views_params(params: dict[str, Any]) -> ViewsParams:
+    """The parameters of `fit_views`. Raises ProtocolError."""
+    values = Params(params)
+    requests = view_requests(values)
+    options, device = solve_params(values, VIEWS_ITERATIONS)
+    folder, overlay = Path(values.string("job_folder")), _flag(values, "overlay")
+    values.done()
+    return ViewsParams(requests, options, device, overlay, folder)
+
+
+def shape_params(params: dict[str, Any]) -> ShapeParams:
+    """The parameters of `fit_shape`. Raises ProtocolError."""
+    values = Params(params)
+    shapes = values.optional_rows("shapes", columns=BETAS)
+    requests = [] if shapes is not None else image_requests(values)
+    options, device = solve_params(values)
+    values.optional_string("job_folder")  # nothing to write, but every job has one
+    values.done()
+    return ShapeParams(requests, None if shapes is None else [np.array(one) for one in shapes], options, device)
 
 
 def image_requests(values: Params) -> list[ImageRequest]:
@@ -120,22 +189,31 @@ def read_views(path: Path) -> list[ViewRequest]:
     return requests
 
 
-def solve_params(values: Params, iterations: int) -> tuple[FitOptions, DeviceName]:
-    """What all jobs have in common; `iterations`: the default."""
-    from .device import DEVICE_NAMES
+def solve_params(values: Params, iterations: int | None = None) -> SolveParams:
+    """What all jobs have in common; `iterations`: the default, where it is not the table's."""
     from .fitting import FitOptions
 
     body, weights, betas = values.optional_string("body"), values.optional_string("weights"), None
-    if (numbers := values.optional_numbers("betas", 10)) is not None:
+    if (numbers := values.optional_numbers("betas", BETAS)) is not None:
         betas = np.array(numbers, dtype=np.float32)
+    updates = OPTIONS["iterations"]
+    default = updates.default if iterations is None else iterations
     options = FitOptions(
-        people=values.choice("people", ("all", "largest")),
+        people=_choice(values, "people"),
         body=Path(body) if body else None,
-        gender=values.choice("gender", ("neutral", "male", "female")),
+        gender=_choice(values, "gender"),
         weights=Path(weights) if weights else None,
         betas=betas,
-        iterations=values.integer("iterations", iterations, 0, MAX_ITERATIONS),
-        confidence=values.boolean("confidence", True),
+        iterations=values.integer("iterations", default, int(updates.low), int(updates.high)),
+        confidence=_flag(values, "confidence"),
         height=values.optional_number("height"),
     )
-    return options, values.choice("device", DEVICE_NAMES)
+    return SolveParams(options, _choice(values, "device"))
+
+
+def _choice(values: Params, name: str) -> Any:
+    return values.choice(name, OPTIONS[name].choices)
+
+
+def _flag(values: Params, name: str) -> bool:
+    return values.boolean(name, OPTIONS[name].default)

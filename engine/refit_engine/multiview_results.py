@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
+from .contract import VIEWS_RESULT
 from .results import ConfidenceKind, read_arrays, texts, write_arrays
-
-FORMAT, VERSION = "refit-multiview-result", 2
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,12 @@ _TUPLES = ("view_names", "images", "joint_names")
 
 def write_multiview_result(path: Path, result: MultiViewResult) -> None:
     """Write a result; the file appears complete or not at all. Raises OSError, e.g. when the disk is full."""
-    write_arrays(path, result, FORMAT, VERSION, exact=_EXACT)
+    write_arrays(path, result, VIEWS_RESULT, exact=_EXACT)
 
 
 def read_multiview_result(path: Path) -> MultiViewResult:
     """Read a result. Raises ResultFileError where the file is missing, damaged, or of another format."""
-    values = read_arrays(path, MultiViewResult, FORMAT, VERSION)
+    values = read_arrays(path, VIEWS_RESULT)
     for name in _TUPLES:
         values[name] = texts(path, values, name)
     return MultiViewResult(**values)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from .errors import Cancelled, RefitError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -25,7 +25,6 @@ CANCELLED = -32800
 
 Id = str | int | None
 Choice = TypeVar("Choice", bound=str)
-People = Literal["all", "largest"]
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +12,10 @@ import numpy as np
 
 from . import __version__
 from .camera import FocalSource
+from .contract import IMAGE_RESULT, ResultFormat
 from .errors import RefitError
 from .images import write_atomically
 from .npz import NpzError, read_npz
-
-FORMAT, VERSION = "refit-result", 3
 
 ConfidenceKind = Literal["calibrated", "uncalibrated", "off"]
 """Whether standard deviations are what one can expect, too small and good for comparing joints only, or NaN."""
@@ -90,47 +89,45 @@ class ImageResult:
 
 def write_result(path: Path, result: ImageResult) -> None:
     """Write a result; the file appears complete or not at all. Raises OSError, e.g. when the disk is full."""
-    write_arrays(path, result, FORMAT, VERSION, exact=frozenset({"K", "up_cam"}))
+    write_arrays(path, result, IMAGE_RESULT, exact=frozenset({"K", "up_cam"}))
 
 
 def read_result(path: Path) -> ImageResult:
     """Read a result. Raises ResultFileError where the file is missing, damaged, or of another format."""
-    values = read_arrays(path, ImageResult, FORMAT, VERSION)
+    values = read_arrays(path, IMAGE_RESULT)
     values["joint_names"] = texts(path, values, "joint_names")
     return ImageResult(**values)
 
 
-def write_arrays(path: Path, record: Any, file_format: str, version: int, exact: frozenset[str]) -> None:
+def write_arrays(path: Path, record: Any, file: ResultFormat, exact: frozenset[str]) -> None:
     """Write a dataclass of arrays, strings and numbers; float64 becomes float32 but for the fields in `exact`."""
     # Any, since NumPy's stub takes each name for that of an option, too.
-    arrays: dict[str, Any] = {"format": np.array(file_format), "version": np.array(version)}
-    for field in fields(record):
-        value = np.asarray(getattr(record, field.name))
-        arrays[field.name] = (
-            value.astype(np.float32) if value.dtype == np.float64 and field.name not in exact else value
-        )
+    arrays: dict[str, Any] = {"format": np.array(file.name), "version": np.array(file.version)}
+    for name in sorted(file.arrays):
+        value = np.asarray(getattr(record, name))
+        arrays[name] = value.astype(np.float32) if value.dtype == np.float64 and name not in exact else value
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
 
 
-def read_arrays(path: Path, record: type, file_format: str, version: int) -> dict[str, Any]:
-    """The fields of a dataclass from its file, those without dimensions as plain values. Raises ResultFileError."""
+def read_arrays(path: Path, file: ResultFormat) -> dict[str, Any]:
+    """The arrays of a file, those without dimensions as plain values. Raises ResultFileError."""
     path = Path(path)
-    names = [field.name for field in fields(record)]
+    names = {"format", "version", *file.arrays}
     try:
-        arrays = read_npz(path, {"format", "version", *names})
+        arrays = read_npz(path, names)
     except NpzError as error:
         raise ResultFileError(f"{path.name} cannot be read as a ReFit result: {error}.") from error
-    if missing := {"format", "version", *names} - arrays.keys():
+    if missing := names - arrays.keys():
         raise ResultFileError(f"{path.name} cannot be read as a ReFit result: it has no {min(missing)}.")
     try:
         values = {name: array if array.ndim else array.item() for name, array in arrays.items()}
     except ValueError as error:  # text of impossible characters
         raise ResultFileError(f"{path.name} cannot be read as a ReFit result: it is damaged.") from error
     found = values.pop("format"), values.pop("version")
-    if not isinstance(found[0], str) or not isinstance(found[1], int) or found != (file_format, version):
-        raise ResultFileError(f"{path.name} is not a ReFit result of version {version}.")
+    if not isinstance(found[0], str) or not isinstance(found[1], int) or found != (file.name, file.version):
+        raise ResultFileError(f"{path.name} is not a ReFit result of version {file.version}.")
     return values
 
 

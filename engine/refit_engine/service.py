@@ -7,16 +7,15 @@ import logging
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import __version__
 from .errors import ImageError, NoPersonFound, RefitError
-from .job_params import image_requests, reconstruct_params, solve_params, view_requests
+from .job_params import detect_params, reconstruct_params, shape_params, views_params
 from .packages import check_packages
-from .protocol import INVALID_PARAMS, PROTOCOL_VERSION, Params, ProtocolError, ProtocolMismatch
+from .protocol import INVALID_PARAMS, PROTOCOL_VERSION, ProtocolError, ProtocolMismatch
 
 if TYPE_CHECKING:
     from .fitting import Models
@@ -75,15 +74,12 @@ class EngineService:
         from .fitting import FitOptions, Fitter
         from .images import read_photo
 
-        values = Params(params)
-        path = Path(values.string("image"))
-        options = FitOptions(people=values.choice("people", ("all", "largest")))
-        values.done()
+        path, people = detect_params(params)
         photo = read_photo(path).upright()
         job.progress("detect", 0, 1, path.name)
-        found = Fitter(self._models(), options).detect(photo)
-        people = [{"bbox_xywh": [float(v) for v in one.bbox_xywh], "score": float(one.score)} for one in found]
-        return {"image_size": list(photo.size), "people": people}
+        found = Fitter(self._models(), FitOptions(people=people)).detect(photo)
+        boxes = [{"bbox_xywh": [float(v) for v in one.bbox_xywh], "score": float(one.score)} for one in found]
+        return {"image_size": list(photo.size), "people": boxes}
 
     def reconstruct(self, params: dict[str, Any], job: Job) -> dict[str, Any]:
         """Fit people in pictures and write the results into the job's folder.
@@ -139,12 +135,7 @@ class EngineService:
         from .fitting.output import write_views_output
 
         start = time.perf_counter()
-        values = Params(params)
-        requests = view_requests(values)
-        options, device = solve_params(values, iterations=10)
-        folder = Path(values.string("job_folder"))
-        overlay = values.boolean("overlay", False)
-        values.done()
+        requests, options, device, overlay, folder = views_params(params)
         steps = len(requests) + 2  # pictures, the fit, the files
         done = 0
 
@@ -182,12 +173,7 @@ class EngineService:
         from .fitting.shape import ShapeFitter, mean_shape
 
         start = time.perf_counter()
-        values = Params(params)
-        shapes = values.optional_rows("shapes", columns=10)
-        requests = [] if shapes is not None else image_requests(values)
-        options, device = solve_params(values, iterations=5)
-        values.optional_string("job_folder")  # nothing to write, but every job has one
-        values.done()
+        requests, shapes, options, device = shape_params(params)
         count = len(requests)
         done = 0
 
@@ -200,7 +186,7 @@ class EngineService:
         if shapes is None:
             shape = fitter.fit_shape(requests)
         else:
-            shape = fitter.of_height(mean_shape([np.array(one) for one in shapes]))
+            shape = fitter.of_height(mean_shape(shapes))
         job.progress("done", count, count)
         body = fitter.subject().result_body
         return {

@@ -64,7 +64,7 @@ def initialize(behaviour: str, request: dict) -> None:
     if behaviour == "refuse":
         send(id=request["id"], error={"code": -32000, "message": "Too old.", "data": {"kind": "ProtocolMismatch"}})
         return
-    answer = {"protocol_version": 99 if behaviour == "other_protocol" else 1, "engine_version": "0.1.0"}
+    answer = {"protocol_version": 99 if behaviour == "other_protocol" else 2, "engine_version": "0.1.0"}
     answer |= {"python": "3.11", "torch": "2.0", "device": "cpu", "device_name": "Fake processor", "devices": ["cpu"]}
     send(id=request["id"], result=answer)
 

@@ -152,7 +152,7 @@ def test_damaged_lines(message):
 
 def test_damaged_greetings():
     greeting = {
-        "protocol_version": 1, "engine_version": "0.1.0", "python": "3.11", "torch": "2", "device": "cpu", "device_name": "x",
+        "protocol_version": 2, "engine_version": "0.1.0", "python": "3.11", "torch": "2", "device": "cpu", "device_name": "x",
         "devices": ["cpu"],
     }  # fmt: skip
     for line in damaged_json({"id": 1, "result": greeting}):

@@ -18,7 +18,7 @@ def send(**m): print(json.dumps({"jsonrpc": "2.0", **m}), flush=True)
 for line in sys.stdin:
     m = json.loads(line)
     if m["method"] == "initialize":
-        send(id=m["id"], result={"protocol_version": 1, "engine_version": "1.2.3", "devices": ["cpu"]})
+        send(id=m["id"], result={"protocol_version": 2, "engine_version": "1.2.3", "devices": ["cpu"]})
     elif m["method"] == "shutdown":
         print("goodbye", file=sys.stderr); break
     elif m["method"] == "later":
@@ -72,7 +72,7 @@ def test_closing_twice_does_no_harm(engine):
 GREETING = """
 import json, os, sys, time
 request = json.loads(sys.stdin.readline())
-print(json.dumps({"id": request["id"], "result": {"protocol_version": 1, "engine_version": "x"}}), flush=True)
+print(json.dumps({"id": request["id"], "result": {"protocol_version": 2, "engine_version": "x"}}), flush=True)
 """
 
 
@@ -170,4 +170,6 @@ def test_progress_grows_with_stages_and_with_things_done():
     fractions = [step.fraction for step in steps]
     assert fractions == sorted(fractions) and fractions[0] == 0.0 and fractions[-1] == 1.0
     assert str(steps[3]) == "Fitting the body 1/2"
+    assert str(Progress("detect", 3, 6, things=4)) == "Finding people 4/4"
+    assert str(Progress("fit", 4, 6, things=4)) == "Fitting the body"
     assert str(Progress("dream", 0, 1, "Dreaming")) == "Dreaming"

@@ -31,7 +31,7 @@ def script(module: str = "worker", arguments: str = "", absent: tuple = (), brok
 
 def hello(code: str) -> dict:
     with Client("-c", code) as client:
-        return client.call("initialize", protocol_version=1, client="test")["error"]
+        return client.call("initialize", protocol_version=2, client="test")["error"]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Calibrated pictures to a result file: who is who, reasons, failures, protocol and command line."""
 
+import io
 import json
 from dataclasses import fields, replace
 
 import cv2
 import numpy as np
 import pytest
+import tqdm
 from engine_doubles import ScriptedDetector, ScriptedModels, view_call
 from refit_engine import cli
 from refit_engine.body import BodyModel, load_body
@@ -296,9 +298,18 @@ def test_command_line_fits_views(models, monkeypatch, parameters, tmp_path, caps
     file.write_text(json.dumps(parameters["views"]))
     for one in parameters["views"]:
         (tmp_path / one["image"]).write_bytes(_png())
+    bars = []
+
+    class Bar(tqdm.tqdm):
+        def __init__(self, *words, **options):
+            super().__init__(*words, **{**options, "disable": False, "file": io.StringIO()})
+            bars.append(self)
+
+    monkeypatch.setattr(tqdm, "tqdm", Bar)
     weights = parameters["weights"]
     options = ["--weights", weights, "--iterations", "1", "--device", "cpu", "--out", str(tmp_path / "out")]
     assert cli.main(["fit-views", str(file), *options]) == 0
+    assert [(bar.n, bar.total) for bar in bars] == [(3, 3)]  # the bar has counted all views
     assert read_multiview_result(tmp_path / "out" / "result.npz").people == 1
     assert len(list((tmp_path / "out").glob("overlay_*.png"))) == 3
     assert "camera 1:" in capsys.readouterr().err

@@ -3,8 +3,11 @@
 
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_both_have_the_same_reader_of_arrays():
-    assert (ROOT / "refit_blender" / "npz.py").read_text() == (ROOT / "engine" / "refit_engine" / "npz.py").read_text()
+@pytest.mark.parametrize("name", ["contract.py", "npz.py"])
+def test_both_have_the_same_module(name):
+    assert (ROOT / "refit_blender" / name).read_text() == (ROOT / "engine" / "refit_engine" / name).read_text()

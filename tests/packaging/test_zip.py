@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What build.py packs: complete, clean, and the same every time."""
 
+import hashlib
+import json
+import posixpath
+import re
+import shutil
 import zipfile
 
 import pytest
@@ -38,6 +43,48 @@ def test_the_engines_wheel_is_complete_and_always_the_same(tmp_path):
     assert wheel.read_bytes() == build.engine_wheel().read_bytes()
     data = {f"refit_engine/data/{path.name}" for path in (build.ENGINE / "refit_engine" / "data").iterdir()}
     assert data <= set(names(wheel))
+
+
+def test_manifest_wheel_and_changelog_have_the_engines_version(extension):
+    with zipfile.ZipFile(extension) as opened:
+        manifest = build.tomllib.loads(opened.read("blender_manifest.toml").decode())
+        changes = opened.read("CHANGELOG.md").decode()
+        (wheel,) = (name for name in opened.namelist() if name.startswith("wheels-engine/refit_engine-"))
+    assert manifest["version"] == build.version() and f"-{build.version()}-" in wheel
+    assert re.search(r"^## \[(.+?)\]", changes, re.MULTILINE)[1] == build.version()
+    assert "version" not in build.tomllib.loads((build.ROOT / "blender_manifest.toml").read_text())
+
+
+def test_the_manifest_credits_everybody_whose_work_is_packed(extension):
+    with zipfile.ZipFile(extension) as opened:
+        manifest = build.tomllib.loads(opened.read("blender_manifest.toml").decode())
+    holders = " ".join(manifest["copyright"])
+    for name in ("MediaPipe", "MoveNet", "MakeHuman", "ruamel.yaml", "Vladimir Mandic", "perfanalytics"):
+        assert name in holders
+    assert all(re.fullmatch(r"\d{4}(-\d{4})? \S.*", line) for line in manifest["copyright"])
+
+
+def test_links_of_the_guide_lead_to_files_in_the_zip(extension):
+    entries = set(names(extension))
+    with zipfile.ZipFile(extension) as opened:
+        guide = [name for name in entries if name.endswith(".md")]
+        assert "README.md" in guide and "docs/how-it-works.md" in guide
+        for page in guide:
+            for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", opened.read(page).decode()):
+                target = posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
+                assert target in entries or any(name.startswith(f"{target}/") for name in entries), (page, link)
+
+
+def test_the_folder_is_a_repository_of_the_newest_zips(extension, tmp_path):
+    shutil.copy(extension, tmp_path)
+    shutil.copy(extension, tmp_path / "refit_blender-0.0.9.zip")
+    build.write_index(tmp_path, "refit_blender", build.version())
+    index = json.loads((tmp_path / "index.json").read_text())
+    (entry,) = index["data"]
+    assert index["version"] == "v1" and entry["archive_url"] == f"./{extension.name}"
+    assert entry["archive_hash"] == f"sha256:{hashlib.sha256(extension.read_bytes()).hexdigest()}"
+    assert entry["archive_size"] == extension.stat().st_size and entry["version"] == build.version()
+    assert json.loads((extension.parent / "index.json").read_text()) == index
 
 
 def test_a_zip_for_one_platform_says_so(tmp_path):

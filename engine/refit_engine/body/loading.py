@@ -10,10 +10,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from ..contract import Gender
 from ..errors import BodyFileError
 from ..images import write_atomically
 from ..npz import NpzError, read_npz
@@ -24,7 +24,6 @@ from .smpl_pickle import SMPL_ARRAYS, read_smpl_pickle
 
 log = logging.getLogger(__name__)
 
-Gender = Literal["neutral", "male", "female"]
 
 BETAS = 10
 SMPL_VERTICES = 6890

@@ -6,12 +6,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..body import BodyData
+from ..contract import OPTIONS
 from ..errors import RefitError
 
-__all__ = ["SHORTEST", "TALLEST", "HeightError", "betas_of_height", "checked_height", "standing_height"]
+__all__ = ["HeightError", "betas_of_height", "checked_height", "standing_height"]
 
-SHORTEST, TALLEST = 0.4, 2.5
-"""Metres: a newborn child, and nobody is taller."""
 _EXACT = 1e-5
 _ROUNDS = 20
 
@@ -22,8 +21,9 @@ class HeightError(RefitError):
 
 def checked_height(height: float) -> float:
     """The height in metres. Raises HeightError where nobody is so tall."""
-    if not SHORTEST <= height <= TALLEST:
-        raise HeightError(f"The height must be between {SHORTEST} and {TALLEST} metres, not {height:g}.")
+    limits = OPTIONS["height"]
+    if not limits.low <= height <= limits.high:
+        raise HeightError(f"The height must be between {limits.low} and {limits.high} metres, not {height:g}.")
     return float(height)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..body import BodyData, BodyModel, load_body
+from ..contract import OPTIONS, Gender, People
 from ..detect import PersonDetector
 from ..network import ReFit
 from ..network.checkpoint import BUNDLED_WEIGHTS, load_refit
@@ -34,12 +35,12 @@ class FitOptions:
     flip: whether a picture's result is averaged with that of the mirrored crop (the paper's evaluation), for twice the time.
     """
 
-    people: Literal["all", "largest"] = "all"
+    people: People = "all"
     body: Path | None = None
-    gender: Literal["neutral", "male", "female"] = "neutral"
+    gender: Gender = "neutral"
     weights: Path | None = None
     betas: np.ndarray | None = None
-    iterations: int = 5
+    iterations: int = OPTIONS["iterations"].default
     confidence: bool = True
     height: float | None = None
     flip: bool = False
