@@ -7,11 +7,12 @@ import logging
 
 import torch
 
-from .contract import OPTIONS
+from .contract import OPTIONS, Device
 from .errors import DeviceError
 
 log = logging.getLogger(__name__)
 
+DeviceName = Device
 DEVICE_NAMES = OPTIONS["device"].choices
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")

@@ -321,8 +321,11 @@ def test_deleted_camera_stays_in_the_list_only(engine_for_cameras, four_cameras)
 
 
 def test_script_gets_bodies_and_files(engine_for_cameras, tmp_path):
-    finished = api.fit_cameras(["cam_10", "cam_2", "cam_1", "cam_3"], keep=tmp_path / "kept")
+    shown = []
+    names = ["cam_10", "cam_2", "cam_1", "cam_3"]
+    finished = api.fit_cameras(names, keep=tmp_path / "kept", on_progress=shown.append)
     assert bodies.is_rig(finished.outcome.bodies[0].rig)
+    assert {progress.things for progress in shown} == {4}
     kept = {path.name for path in (tmp_path / "kept").iterdir()}
     assert kept == {"result.npz", *(f"overlay_{name}.png" for name in NAMES)}
     with pytest.raises(SourceError, match="The scene has no camera “cam_9”"):
