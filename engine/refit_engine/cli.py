@@ -23,7 +23,6 @@ from .packages import check_packages
 if TYPE_CHECKING:
     from .fitting import FitOptions
 
-
 MULTIVIEW = ("fit-views", "separate", "average", "together")
 """`evaluate.MultiView`, which is not imported before it is needed."""
 

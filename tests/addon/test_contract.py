@@ -5,6 +5,7 @@ import inspect
 
 import bpy
 import pytest
+
 from refit_blender import api, cli
 from refit_blender.contract import OPTIONS, VIEWS_ITERATIONS
 from refit_blender.engine_job import Options
