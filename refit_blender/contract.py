@@ -106,16 +106,16 @@ IMAGE_RESULT = ResultFormat(
     3,
     frozenset(
         "image image_size K focal_source boxes_xywh scores betas rotmats transl joints_cam joints2d vertices_cam "
-        "joint_std_mm joint_std_deg guessed confidence up_cam up_source up_std_deg up_sure camera_height on_floor joint_names "
-        "body_name body_kind body_file weights_name iterations engine_version".split()
+        "joint_std_mm joint_std_deg guessed confidence up_cam up_source up_std_deg up_sure camera_height on_floor "
+        "joint_names body_name body_kind body_file weights_name iterations engine_version".split()
     ),
 )
 VIEWS_RESULT = ResultFormat(
     "refit-multiview-result",
     2,
     frozenset(
-        "view_names images image_sizes K R_world2cam t_world2cam betas rotmats transl joints_world vertices_world joints2d "
-        "used weights reasons reprojection_errors boxes_xywh joint_std_mm joint_std_deg guessed confidence joint_names body_name "
-        "body_kind body_file weights_name iterations engine_version".split()
+        "view_names images image_sizes K R_world2cam t_world2cam betas rotmats transl joints_world vertices_world "
+        "joints2d used weights reasons reprojection_errors boxes_xywh joint_std_mm joint_std_deg guessed confidence "
+        "joint_names body_name body_kind body_file weights_name iterations engine_version".split()
     ),
 )
