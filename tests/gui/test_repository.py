@@ -27,6 +27,10 @@ bpy.context.preferences.active_section = 'EXTENSIONS'
 with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
     bpy.ops.screen.userpref_show()
 """
+CLOSE_PAGE = """
+with bpy.context.temp_override(window=list(bpy.context.window_manager.windows)[-1]):
+    bpy.ops.wm.window_close()
+"""
 
 
 def blender(variables, *words):
@@ -63,7 +67,9 @@ def user(screen, repository, tmp_path_factory):
     address = (repository / "index.json").as_uri()
     blender(variables, "--command", "extension", "repo-remove", "blender_org")  # the tests have no network
     blender(variables, "--command", "extension", "repo-add", "--name", "ReFit", "--url", address, "refit")
-    blender(variables, "--online-mode", "--command", "extension", "install", "--sync", "--enable", "refit.refit_blender")
+    blender(
+        variables, "--online-mode", "--command", "extension", "install", "--sync", "--enable", "refit.refit_blender"
+    )
     quiet = "import bpy; user = bpy.context.preferences; user.view.show_splash = False; user.view.smooth_view = 0"
     quiet += "; user.system.use_online_access = True; bpy.ops.wm.save_userpref()"
     blender(variables, "--background", "--python-expr", quiet)
@@ -79,9 +85,7 @@ def test_the_index_is_the_one_that_blender_would_write(extension_zip, screen, tm
     assert [item["version"] for item in ours["data"]] == [build.version()]
 
 
-def test_an_older_version_is_updated_in_the_window_and_works_at_once(
-    user, repository, extension_zip, tmp_path_factory, tmp_path
-):
+def test_an_older_version_is_updated_in_the_window_and_works_at_once(user, repository, extension_zip, tmp_path_factory):
     shutil.copy(extension_zip, repository)
     build.write_index(repository, "refit_blender", build.version())
     window = BlenderWindow(user, tmp_path_factory.mktemp("channel"), Path(os.environ["REFIT_GUI_PICTURES"]))
@@ -91,7 +95,7 @@ def test_an_older_version_is_updated_in_the_window_and_works_at_once(
         window.ask(EXTENSIONS_PAGE)
         window.let_it_work()
         window.picture("update-offered")
-        window.ask("with bpy.context.temp_override(window=list(bpy.context.window_manager.windows)[-1]): bpy.ops.wm.window_close()")
+        window.ask(CLOSE_PAGE)
         window.ask("bpy.ops.extensions.package_upgrade_all('EXEC_DEFAULT')")
         wait_until(lambda: window.ask(VERSION_IN_USE) == build.version(), "the add-on was updated")
         window.open_tab("ReFit")
@@ -102,7 +106,7 @@ def test_an_older_version_is_updated_in_the_window_and_works_at_once(
             "answer = len(done.outcome.bodies)"
         )
         assert bodies == 1
-        window.ask("bpy.ops.preferences.addon_show(module=MODULE)".replace("MODULE", repr(MODULE)))
+        window.ask(f"bpy.ops.preferences.addon_show(module={MODULE!r})")
         window.let_it_work()
         window.picture("updated-preferences")
     finally:
