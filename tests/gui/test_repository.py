@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The folder of the zip as a repository: Blender subscribes to it, installs from it, and updates from an older version."""
+"""The folder of the zip as a repository: Blender subscribes to it, installs from it, and updates an older version."""
 
 import json
 import os
