@@ -7,12 +7,11 @@ import logging
 
 import torch
 
-from .contract import OPTIONS, Device
+from .contract import OPTIONS
 from .errors import DeviceError
 
 log = logging.getLogger(__name__)
 
-DeviceName = Device
 DEVICE_NAMES = OPTIONS["device"].choices
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..device import DeviceName
+from ..contract import Device
 from ..errors import BodyFileError, Cancelled, DeviceError, RefitError, WeightsFileError
 from .height import betas_of_height
 from .job import Step
@@ -46,7 +46,7 @@ class Shape:
 class ShapeFitter(Fitter):
     """Fits the largest person of every picture and averages the shapes."""
 
-    def __init__(self, models: Models, options: FitOptions, device: DeviceName = "auto", step: Step = lambda _: None):
+    def __init__(self, models: Models, options: FitOptions, device: Device = "auto", step: Step = lambda _: None):
         super().__init__(models, replace(options, people="largest", betas=None, confidence=False), device, step)
 
     def fit_shape(self, requests: Sequence[ImageRequest]) -> Shape:
