@@ -408,7 +408,7 @@ def write_index(folder: Path, identifier: str, newest: str) -> None:
     It lists the folder's zips of the newest version. The same as `blender --command extension server-generate`, without
     a Blender. Format: Blender's manual, "Creating a Static Extensions Repository".
     """
-    listed = []
+    listed: list[dict[str, object]] = []
     for path in sorted(folder.glob(f"{identifier}-{newest}*.zip")):
         with zipfile.ZipFile(path) as archive:
             facts = tomllib.loads(archive.read("blender_manifest.toml").decode())
@@ -420,8 +420,8 @@ def write_index(folder: Path, identifier: str, newest: str) -> None:
             "archive_size": len(content),
             "archive_hash": f"sha256:{hashlib.sha256(content).hexdigest()}",
         }
-        listed.append(facts | found)
-    index = {"version": "v1", "blocklist": [], "data": listed}
+        listed.append({**facts, **found})
+    index: dict[str, object] = {"version": "v1", "blocklist": [], "data": listed}
     (folder / "index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
 
 

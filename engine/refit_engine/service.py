@@ -183,10 +183,7 @@ class EngineService:
             job.progress(stage, max(done - 1, 0), count, requests[max(done - 1, 0)].image.name)
 
         fitter = ShapeFitter(self._models(), options, device, step)
-        if shapes is None:
-            shape = fitter.fit_shape(requests)
-        else:
-            shape = fitter.of_height(mean_shape(shapes))
+        shape = fitter.fit_shape(requests) if shapes is None else fitter.of_height(mean_shape(shapes))
         job.progress("done", count, count)
         body = fitter.subject().result_body
         return {
