@@ -10,11 +10,6 @@ import argparse
 import json
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 PLOTTED = {
     "keypoints2d": "2D (half crops)",
     "keypoints3d": "3D (metres a coordinate)",
@@ -25,6 +20,11 @@ PLOTTED = {
 
 def plot(runs: list[Path], out: Path) -> None:
     """One panel per loss; the first and the last estimate of the loop; a line where the next run begins."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
     figure, panels = plt.subplots(1, len(PLOTTED), figsize=(16, 3.6))
     minutes = 0.0
     for number, run in enumerate(runs):
