@@ -30,7 +30,7 @@ SENTENCES = {
     "id_is_text": "The engine sent something that is not its protocol",
     "infinite_progress": "The engine sent something that is not its protocol",
     "deep": "The engine sent something that is not its protocol",
-    "other_protocol": "The engine speaks protocol 99 and this add-on 1: install the engine again from the preferences.",
+    "other_protocol": "The engine speaks protocol 99 and this add-on 2: install the engine again from the preferences.",
     "refuse": "The engine refused this add-on: Too old.",
     "damaged_result": "result.npz cannot be read",
     "fail:NoPersonFound:Nobody was found in a photo.png.": "Nobody was found in a photo.png.",
