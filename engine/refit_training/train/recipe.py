@@ -35,7 +35,7 @@ from refit_training.train.clock import Budget, Clock
 from refit_training.train.features import store_features
 from refit_training.train.losses import LossOptions
 from refit_training.train.soften import soften
-from refit_training.train.stages import Run
+from refit_training.train.stages import Run, add_common_options, ready_options
 
 log = logging.getLogger(__name__)
 
@@ -244,18 +244,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--adapters", type=float, default=0.4, help="share of the time for the backbone's adapters")
     parser.add_argument("--steps", type=int, default=1_000_000, help="of each run at most")
     parser.add_argument("--results", type=Path, help="folder for weights and logs to carry away")
-    parser.add_argument("--dead-zone", type=float, default=0.0, help="crop pixels of 2D error that cost nothing")
-    parser.add_argument("--weight-2d", type=float, default=LossOptions().weight_2d, help="of the 2D loss")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures and poses")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    options = vars(parser.parse_args(arguments))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(options.pop("threads"))
+    add_common_options(parser, drawn="pictures and poses")
+    options = ready_options(parser.parse_args(arguments))
     minutes = options.pop("minutes")
-    loss = LossOptions(options.pop("dead_zone"), options.pop("weight_2d"))
-    Recipe(**options, loss=loss).run(minutes)
+    Recipe(**options).run(minutes)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -121,6 +121,25 @@ class Run:
         return lifted if self.stage == "lift" else alternate(seen, lifted)
 
 
+def add_common_options(parser: argparse.ArgumentParser, drawn: str) -> None:
+    """The options of every command that trains. drawn: what worker processes draw."""
+    parser.add_argument("--dead-zone", type=float, default=0.0, help="crop pixels of 2D error that cost nothing")
+    parser.add_argument("--weight-2d", type=float, default=LossOptions().weight_2d, help="of the 2D loss")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--workers", type=int, default=1, help=f"processes that draw {drawn}")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def ready_options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Options by name after logging and threads are set up, those of the losses as one: `loss`."""
+    options = vars(parsed)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.pop("threads"))
+    loss = LossOptions(options.pop("dead_zone"), options.pop("weight_2d"))
+    return {**options, "loss": loss}
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=["lift", "photographs", "features"])
@@ -149,17 +168,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--clearer", type=float, default=1.0, help="least share that is left of the landmarks' errors (stage features)"
     )
-    parser.add_argument("--dead-zone", type=float, default=0.0, help="crop pixels of 2D error that cost nothing")
-    parser.add_argument("--weight-2d", type=float, default=LossOptions().weight_2d, help="of the 2D loss")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw poses")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    options = vars(parser.parse_args(arguments))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(options.pop("threads"))
-    loss = LossOptions(options.pop("dead_zone"), options.pop("weight_2d"))
-    Run(**options, loss=loss).go()
+    add_common_options(parser, drawn="poses")
+    options = ready_options(parser.parse_args(arguments))
+    Run(**options).go()
 
 
 if __name__ == "__main__":
