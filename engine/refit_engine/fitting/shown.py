@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from ..body import SMPL_JOINT_NAMES, SMPL_PARENTS
 from ..body.points import LANDMARK_NAMES
@@ -131,7 +132,7 @@ def _in_picture(points: np.ndarray, crop: Crop, sight: Sight, border: float) -> 
     """How far crop pixels [K,2] are inside the picture: [K], 0 outside to 1 inside, within `border` crop pixels."""
     pixels = transform(invert(crop_matrix(crop, sight.intrinsics)), points)
     margin = np.minimum(pixels, np.array(sight.pixels.shape[1::-1]) - pixels).min(axis=1) * (CROP_SIZE / crop.side)
-    return _sigmoid(margin / border)
+    return expit(margin / border)
 
 
 def _told(encoding: Encoding, estimate: Estimate, camera: CropCamera, landmark_points: PosePoints) -> np.ndarray:
@@ -168,7 +169,7 @@ def _uncovered(seen: Evidence, limb: tuple[int, ...], cover: CoverModel, model: 
         return result
     for place in range(len(limb)):
         odds = limb_evidence(seen, limb, place) @ np.array(cover.weights) + cover.constants[place]
-        result[:, place] = _sigmoid(model.sharpness * (odds + cover.bias))
+        result[:, place] = expit(model.sharpness * (odds + cover.bias))
     return result
 
 
@@ -203,7 +204,3 @@ def guessed_joints(shown: np.ndarray) -> np.ndarray:
 def guessed_feet(guessed: np.ndarray) -> np.ndarray:
     """Of whom [N] both feet are guessed: nobody knows where they stand. guessed: [N,24]."""
     return guessed[:, list(_FEET)].all(axis=1)
-
-
-def _sigmoid(value: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-value))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .body_rest import BoneEnds
+from .body_rest import BoneEnds, unit
 
 _PHALANGES = 3
 # Degrees by which each phalanx of the index to the little finger turns towards the palm, beyond MakeHuman's rest pose.
@@ -47,7 +47,7 @@ def relax_hands(vertices: np.ndarray, ends: BoneEnds, bones: FingerBones) -> tup
     for side in "LR":
         knuckle = {i: ends.at(f"metacarpal{i}.{side}", "tail") for i in (1, 2, 4)}
         wrist = ends.at(f"wrist.{side}", "head")
-        palm = _unit(np.cross(knuckle[4] - wrist, knuckle[1] - wrist)) * (1 if side == "L" else -1)
+        palm = unit(np.cross(knuckle[4] - wrist, knuckle[1] - wrist)) * (1 if side == "L" else -1)
         middle = _flat(ends.at(f"finger3-1.{side}", "tail") - knuckle[2], palm)
         for finger in range(1, 6):
             names = [f"finger{finger}-{phalanx + 1}.{side}" for phalanx in range(_PHALANGES)]
@@ -59,7 +59,7 @@ def relax_hands(vertices: np.ndarray, ends: BoneEnds, bones: FingerBones) -> tup
             else:
                 inwards, curl = _TOGETHER * spread, _CURL[finger]
             sideways = _rotation(palm, inwards)
-            hinge = _unit(np.cross(np.einsum("nij,nj->ni", sideways, direction), palm))
+            hinge = unit(np.cross(np.einsum("nij,nj->ni", sideways, direction), palm))
             for number, angle in zip(numbers, np.cumsum(np.deg2rad(curl)), strict=True):
                 turns[:, number] = _rotation(hinge, np.full(count, angle)) @ sideways
             for before, number in zip([None, *numbers], numbers, strict=False):
@@ -76,13 +76,9 @@ def relax_hands(vertices: np.ndarray, ends: BoneEnds, bones: FingerBones) -> tup
     return relaxed, BoneEnds(ends.labels, heads, tails)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
 def _flat(vectors: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Unit directions ``[N, 3]`` in the plane across unit normals ``[N, 3]``."""
-    return _unit(vectors - (vectors * normal).sum(-1, keepdims=True) * normal)
+    return unit(vectors - (vectors * normal).sum(-1, keepdims=True) * normal)
 
 
 def _rotation(axes: np.ndarray, angles: np.ndarray) -> np.ndarray:

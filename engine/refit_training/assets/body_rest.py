@@ -154,14 +154,15 @@ def bone_to_joint_weights(labels: tuple[str, ...], parents: tuple[int, ...]) -> 
     return shares
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [...,3] at length one."""
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def _frames(primary: np.ndarray, secondary: np.ndarray) -> np.ndarray:
     """Right-handed frames ``[N, 3, 3]`` (columns): the primary axis, the secondary made orthogonal."""
-    first = _unit(primary)
-    second = _unit(secondary - (secondary * first).sum(-1, keepdims=True) * first)
+    first = unit(primary)
+    second = unit(secondary - (secondary * first).sum(-1, keepdims=True) * first)
     return np.stack([first, second, np.cross(first, second)], axis=-1)
 
 
@@ -188,7 +189,7 @@ def _left_limb_rotations(
         joints: left-side joints by part name, each ``[N, 3]``.
         knuckles: index and little finger's, each ``[N, 3]``.
     """
-    towards = {part: _unit(np.array(xyz)) for part, xyz in _LEFT_REST_DIRECTIONS.items()}
+    towards = {part: unit(np.array(xyz)) for part, xyz in _LEFT_REST_DIRECTIONS.items()}
     forward = np.broadcast_to([0.0, 0.0, 1.0], joints["hip"].shape)
     thigh, shank = joints["knee"] - joints["hip"], joints["ankle"] - joints["knee"]
     sole = joints["foot"] - joints["ankle"]
