@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from refit_engine.fitting import Models, People, ViewRequest
+from refit_engine.fitting import Models, People, ViewRequest, single
 from refit_engine.images import write_image
 from refit_engine.network import COMPACT, ReFit
 from refit_engine.network.backbones.blazepose import load_blazepose
@@ -134,3 +134,9 @@ def as_people(betas, *others):
     """People of whose confidence nothing is known, and who are wholly seen."""
     unknown = np.full((len(betas), 24), np.nan)
     return People(betas, *others, unknown, unknown, np.zeros((len(betas), 24), dtype=bool))
+
+
+@pytest.fixture
+def nothing_hidden(monkeypatch) -> None:
+    """Pictures show everything of everybody: no limb of the untrained network's bodies is guessed, so feet find the floor."""
+    monkeypatch.setattr(single, "shown_from", lambda seen: np.ones_like(seen.inside))

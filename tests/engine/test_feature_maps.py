@@ -12,7 +12,7 @@ from refit_engine.body import load_body
 from refit_engine.camera import project
 from refit_engine.cli import main
 from refit_engine.crop import crop_matrix, transform
-from refit_engine.fitting import FitOptions, ImageRequest, single
+from refit_engine.fitting import FitOptions, ImageRequest
 from refit_engine.fitting.feature_maps import FeatureMaps, MapFitter
 from refit_engine.fitting.looks import Sight
 from refit_engine.images import read_photo, write_image
@@ -39,9 +39,7 @@ def fitter(models, untrained_weights):
     return build
 
 
-def test_maps_are_of_the_largest_person_and_keypoints_of_the_body(fitter, photo_file, monkeypatch):
-    # Limbs that are guessed leave the loop's keypoints.
-    monkeypatch.setattr(single, "shown_from", lambda seen: np.ones_like(seen.inside))
+def test_maps_are_of_the_largest_person_and_keypoints_of_the_body(fitter, photo_file, nothing_hidden):
     job = fitter(iterations=3)
     maps = job.feature_maps(ImageRequest(photo_file, focal=400))
     assert maps.maps.shape == (67, 64, 64) and maps.iterations == 3 and maps.weights_name == "untrained"

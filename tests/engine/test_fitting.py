@@ -19,7 +19,7 @@ from refit_engine.camera import Intrinsics, project
 from refit_engine.crop import Crop, crop_matrix, cut, roll_rotation, transform
 from refit_engine.distortion import Distortion, undistort_box, undistort_image
 from refit_engine.errors import BodyFileError, Cancelled, DeviceError, ImageError, NoPersonFound, RefitError
-from refit_engine.fitting import FitOptions, Fitter, ImageRequest, single
+from refit_engine.fitting import FitOptions, Fitter, ImageRequest
 from refit_engine.fitting.boxes import turn_boxes
 from refit_engine.fitting.job import crop_camera
 from refit_engine.fitting.output import write_output
@@ -276,9 +276,7 @@ def test_remark_about_the_file_reaches_the_user(fitter, tmp_path):
     assert fitter.messages[0].startswith("photo.jpg has no end mark")
 
 
-def test_people_share_a_floor_unless_the_cameras_place_is_given(fitter, photo_file, monkeypatch):
-    # Nobody knows where people stand whose feet the picture does not show.
-    monkeypatch.setattr(single, "shown_from", lambda seen: np.ones_like(seen.inside))
+def test_people_share_a_floor_unless_the_cameras_place_is_given(fitter, photo_file, nothing_hidden):
     known = ImageRequest(photo_file, K=K, up=np.array([0.0, -1.0, 0.0]))
     alone = fitter.fit(street(), np.array([BOX, (10.0, 60.0, 60.0, 120.0)]), Intrinsics(K, "scene"))
     given, _ = fitter.reconstruct(known)
