@@ -89,6 +89,28 @@ def _parser() -> argparse.ArgumentParser:
     _add_solve(views, VIEWS_ITERATIONS)
     views.set_defaults(command=_fit_views)
 
+    track = commands.add_parser("track", help="fit moving bodies to the people of a video: motion.npz and overlay.mp4")
+    track.add_argument(
+        "video", type=Path, metavar="VIDEO", help="movie, numbered pictures, or VIEWS.json of several videos"
+    )
+    track.add_argument("--out", required=True, type=Path, metavar="DIR", help="for motion.npz and overlay.mp4")
+    track.add_argument(
+        "--frames", default="", metavar="A:B:STEP", help="from A, counted from 0, up to but not including B"
+    )
+    track.add_argument("--rate", type=float, metavar="FPS", help="frames a second of numbered pictures (default: 24)")
+    track.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
+    track.add_argument(
+        "--betas", type=Path, metavar="FILE", help="a known shape: a result.npz or motion.npz, or ten numbers"
+    )
+    track.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the box of the one person who is wanted")
+    track.add_argument("--bbox-frame", type=int, metavar="N", help="the frame that the box is in (default: the first)")
+    track.add_argument("--no-overlay", action="store_true", help="do not draw the bodies over the video")
+    add_option(track, "people")
+    add_option(track, "height")
+    _add_body(track)
+    add_option(track, "device")
+    track.set_defaults(command=_track)
+
     evaluate = commands.add_parser("evaluate", help="predict the joints of a dataset's people")
     evaluate.add_argument("dataset", type=Path, metavar="DATASET.json")
     evaluate.add_argument("--out", required=True, type=Path, metavar="predictions.jsonl")
@@ -101,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--flip", action="store_true", help="average single views with their mirrored crop, as the paper does"
     )
+    evaluate.add_argument("--sequences", action="store_true", help="solve records with a sequence and a time together")
     _add_solve(evaluate)
     evaluate.set_defaults(command=_evaluate, iterations=None, error=evaluate.error)
 
@@ -120,10 +143,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_solve(parser: argparse.ArgumentParser, iterations: int | None = None) -> None:
-    for name in ("body", "gender", "weights"):
-        add_option(parser, name)
+    _add_body(parser)
     add_option(parser, "iterations", iterations)
     add_option(parser, "device")
+
+
+def _add_body(parser: argparse.ArgumentParser) -> None:
+    for name in ("body", "gender", "weights"):
+        add_option(parser, name)
 
 
 def _box(text: str) -> list[float]:
@@ -261,14 +288,23 @@ def _maps(options: argparse.Namespace) -> int:
     return 0
 
 
+def _track(options: argparse.Namespace) -> int:
+    from .motion_command import track
+
+    _check_folder(options.out)
+    return track(options)
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tqdm import tqdm
 
     from .evaluate import multiview_predictions, predictions, read_dataset
+    from .evaluate_sequences import sequence_predictions
     from .fitting import Fitter, Models
     from .fitting.job import FitJob
+    from .fitting.motion import MotionFitter
 
     if options.flip and options.multiview not in (None, "separate"):
         options.error("--flip is for single views: leave out --multiview, or say --multiview separate")
@@ -288,7 +324,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     failures = 0
     with options.out.open("w", encoding="utf-8") as stream:
-        if options.multiview:
+        if options.sequences:
+            together = MotionFitter(models, solve, options.device)
+            lines = sequence_predictions(records, options.dataset.parent, together, bool(options.multiview))
+        elif options.multiview:
             lines = multiview_predictions(records, options.dataset.parent, fitter, together, options.multiview)
         else:
             lines = predictions(records, options.dataset.parent, fitter)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,7 +49,7 @@ _FUSIONS: dict[MultiView, Fusion] = {
     "average": "at_the_end",
     "together": "as_published",
 }
-_INDICES = [SMPL_JOINT_NAMES.index(name) for name in JOINTS]
+INDICES = [SMPL_JOINT_NAMES.index(name) for name in JOINTS]
 
 
 class DatasetError(RefitError):
@@ -100,14 +100,14 @@ def multiview_predictions(
         seconds = (time.perf_counter() - start) / len(members)
         for (prediction, _), in_world in zip(done, joints, strict=True):
             if in_world is not None and "error" not in prediction:
-                world = {"world_joints3d": _named(in_world), "seconds": prediction["seconds"] + seconds}
+                world = {"world_joints3d": named(in_world), "seconds": prediction["seconds"] + seconds}
                 yield {**prediction, **world}
             else:
                 yield prediction
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """A record's picture without lens distortion, the person's box [4] in it, and its camera."""
 
     pixels: np.ndarray
@@ -122,72 +122,78 @@ class _Picture:
         """The turn in radians that makes the picture upright."""
         return self.quarter_turns * np.pi / 2
 
+    def without_pixels(self) -> Picture:
+        """What remains to be known of a picture of which many others follow."""
+        return replace(self, pixels=np.zeros((0, 0, 3), np.uint8))
 
-def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[dict[str, Any], _Picture | None]:
+
+def _predict(record: dict[str, Any], folder: Path, fitter: Fitter) -> tuple[dict[str, Any], Picture | None]:
     """The single-view prediction, and the picture where it could be read."""
     start = time.perf_counter()
     picture = None
     try:
-        picture = _read_picture(record, folder)
+        picture = read_picture(record, folder)
         joints, pixels, up = _fit_alone(picture, fitter)
     except Exception as error:  # noqa: BLE001 - numbers beyond all reason can make any library fail
-        return {"id": record["id"], "error": _sentence(record, error)}, picture
+        return {"id": record["id"], "error": sentence(record, error)}, picture
     seconds = time.perf_counter() - start
     prediction = {
         "id": record["id"],
-        "joints3d_cam": _named(joints),
-        "keypoints2d": _named(pixels),
+        "joints3d_cam": named(joints),
+        "keypoints2d": named(pixels),
         "up_cam": up.tolist(),
     }
     return {**prediction, "seconds": seconds}, picture
 
 
-def _named(joints: np.ndarray) -> dict[str, list[float]]:
+def named(joints: np.ndarray) -> dict[str, list[float]]:
+    """Values [12,...] of JOINTS by name."""
     return dict(zip(JOINTS, joints.tolist(), strict=True))
 
 
-def _sentence(record: dict[str, Any], error: Exception) -> str:
+def sentence(record: dict[str, Any], error: Exception) -> str:
     """What went wrong with a record, for its user."""
     if isinstance(error, RefitError):
         return str(error)
-    log.warning("Record %s", _short(record["id"]), exc_info=error)
+    log.warning("Record %s", short(record["id"]), exc_info=error)
     reason = "there is not enough memory" if is_out_of_memory(error) else f"{type(error).__name__}, see the log"
-    return f"Record {_short(record['id'])} cannot be predicted: {reason}."
+    return f"Record {short(record['id'])} cannot be predicted: {reason}."
 
 
-def _short(name: object) -> str:
+def short(name: object) -> str:
     """An id or a group in a sentence."""
     return str(name)[:100]
 
 
-def _read_picture(record: dict[str, Any], folder: Path) -> _Picture:
+def read_picture(record: dict[str, Any], folder: Path) -> Picture:
+    """A record's picture. Raises DatasetError, ImageError."""
     if not isinstance(record.get("group"), str | int | None):
-        raise DatasetError(f"The group of record {_short(record['id'])} is no name.")
+        raise DatasetError(f"The group of record {short(record['id'])} is no name.")
     size = None
     if record.get("width") and record.get("height"):
         size = (_field(record, "width", int), _field(record, "height", int))
     image = _field(record, "image", str)
     if "\0" in image:
-        raise DatasetError(f"The image of record {_short(record['id'])} is no path.")
+        raise DatasetError(f"The image of record {short(record['id'])} is no path.")
     photo = _in_frame(read_photo(folder / image), size)
-    (box,) = checked_boxes(_numbers(record, "bbox_xywh", (1, 4)), photo)
-    K = _numbers(record, "K", (3, 3)) if record.get("K") is not None else None
-    dist = _numbers(record, "dist", (-1,)) if record.get("dist") is not None else None
+    (box,) = checked_boxes(numbers(record, "bbox_xywh", (1, 4)), photo)
+    K = numbers(record, "K", (3, 3)) if record.get("K") is not None else None
+    dist = numbers(record, "dist", (-1,)) if record.get("dist") is not None else None
     intrinsics = choose_intrinsics(*photo.size, K=K, exif_focal=photo.exif_focal)
     pixels = photo.pixels
     lens = None
     if K is not None and dist is not None:
         lens = Distortion.opencv(dist.tolist())
         (pixels, _), box = undistort_image(pixels, K, lens), undistort_box(box, K, lens)
-    return _Picture(pixels, box, intrinsics, lens, photo.quarter_turns, photo.up_sensor)
+    return Picture(pixels, box, intrinsics, lens, photo.quarter_turns, photo.up_sensor)
 
 
-def _fit_alone(picture: _Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fit_alone(picture: Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Joints [12,3] in the camera's frame (metres), as people mark them in the picture's pixels [12,2], and up [3]."""
     boxes = picture.box[None]
     intrinsics, lines = fitter.look_for_lines(picture.pixels, boxes, picture.intrinsics, picture.quarter_turns)
     people = fitter.fit(picture.pixels, boxes, intrinsics, roll=picture.roll)
-    joints, K = people.joints[0, _INDICES], intrinsics.K
+    joints, K = people.joints[0, INDICES], intrinsics.K
     data = fitter.subject().result_body.data
     marked = joints  # where people mark them is known of the bundled body only
     if data.landmark_ids is not None:
@@ -206,13 +212,13 @@ def _own_world_joints(record: dict[str, Any], prediction: dict[str, Any], job: F
     try:
         R, t = _pose(record)
     except DatasetError as error:
-        job.say(f"Record {_short(record['id'])} has no body in the world: {error}")
+        job.say(f"Record {short(record['id'])} has no body in the world: {error}")
         return None
     return (np.array(list(prediction["joints3d_cam"].values())) - t) @ R
 
 
 def _world_joints(
-    records: list[dict[str, Any]], pictures: list[_Picture | None], job: FitJob, fusion: Fusion
+    records: list[dict[str, Any]], pictures: list[Picture | None], job: FitJob, fusion: Fusion
 ) -> np.ndarray | None:
     """Joints [12,3] of the one body of a group's members in the world; None where they do not give one."""
     views: list[View] = []
@@ -224,24 +230,24 @@ def _world_joints(
                 boxes.append(picture.box)
         if len(views) < 2:
             raise DatasetError("Fewer than two of its members can be read and have a camera in the world.")
-        joints = fit_person(job, views, np.array(boxes), fusion).joints[0, _INDICES]
+        joints = fit_person(job, views, np.array(boxes), fusion).joints[0, INDICES]
         if not np.isfinite(joints).all():
             raise RefitError("The network gave no usable body.")
     except Exception as error:  # noqa: BLE001 - see `_predict`
-        job.say(f"Group {_short(records[0]['group'])} has no body in the world: {_sentence(records[0], error)}")
+        job.say(f"Group {short(records[0]['group'])} has no body in the world: {sentence(records[0], error)}")
         return None
     return joints
 
 
-def _view(record: dict[str, Any], picture: _Picture) -> View:
+def _view(record: dict[str, Any], picture: Picture) -> View:
     return View(str(record["id"]), picture.pixels, picture.intrinsics, *_pose(record), picture.roll)
 
 
 def _pose(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """R [3,3] and t [3] of a record's camera, from world, metres. Raises DatasetError."""
-    R, t = _numbers(record, "R_world2cam", (3, 3)), _numbers(record, "t_world2cam", (3,))
+    R, t = numbers(record, "R_world2cam", (3, 3)), numbers(record, "t_world2cam", (3,))
     if not is_rotation(R):
-        raise DatasetError(f"The R_world2cam of record {_short(record['id'])} is no rotation.")
+        raise DatasetError(f"The R_world2cam of record {short(record['id'])} is no rotation.")
     return R, t
 
 
@@ -258,15 +264,16 @@ def _in_frame(photo: Photo, size: tuple[int, int] | None) -> Photo:
 def _field(record: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(record.get(name), kind):
         proper = "" if record.get(name) is None else "proper "
-        raise DatasetError(f"Record {_short(record['id'])} has no {proper}{name}.")
+        raise DatasetError(f"Record {short(record['id'])} has no {proper}{name}.")
     return record[name]
 
 
-def _numbers(record: dict[str, Any], name: str, shape: tuple[int, ...]) -> np.ndarray:
+def numbers(record: dict[str, Any], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A record's numbers of a shape. Raises DatasetError."""
     try:
         values = np.array(record[name], dtype=np.float64).reshape(shape)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         values = None
     if values is None or not (np.abs(values) < MAX_NUMBER).all():
-        raise DatasetError(f"Record {_short(record['id'])} has no proper {name}.")
+        raise DatasetError(f"Record {short(record['id'])} has no proper {name}.")
     return values

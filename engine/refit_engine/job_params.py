@@ -116,7 +116,7 @@ def image_requests(values: Params) -> list[ImageRequest]:
         camera_height = item.optional_number("camera_height")
         if camera_height is not None and up is None:
             raise ProtocolError(INVALID_PARAMS, "A camera's height says nothing without the direction up.")
-        distortion = _distortion(item)
+        distortion = read_distortion(item)
         item.done()
         requests.append(
             ImageRequest(
@@ -143,7 +143,7 @@ def view_requests(values: Params, folder: Path | None = None) -> list[ViewReques
         K, R = item.rows("K", 3, 3), item.rows("R_world2cam", 3, 3)
         t, size = item.numbers("t_world2cam", 3), item.optional_numbers("image_size", 2)
         boxes = item.optional_rows("bboxes_xywh", columns=4)
-        distortion = _distortion(item)
+        distortion = read_distortion(item)
         item.done()
         requests.append(
             ViewRequest(
@@ -160,7 +160,7 @@ def view_requests(values: Params, folder: Path | None = None) -> list[ViewReques
     return requests
 
 
-def _distortion(item: Params) -> Distortion | None:
+def read_distortion(item: Params) -> Distortion | None:
     """The lens of a picture."""
     from .distortion import Distortion, known_model
 

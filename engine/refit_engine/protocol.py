@@ -159,6 +159,10 @@ class Params:
         value = self._take(name, list, None)
         return None if value is None else self._rows(name, value, columns, rows)
 
+    def optional_list(self, name: str) -> list[Any] | None:
+        """Whatever a list holds, unchecked."""
+        return self._take(name, list, None)
+
     def optional_object(self, name: str) -> Params | None:
         value = self._take(name, dict, None)
         return None if value is None else Params(value, f"{self._where}{name}.")

@@ -38,6 +38,7 @@ class EngineService:
             "reconstruct": self.reconstruct,
             "fit_views": self.fit_views,
             "fit_shape": self.fit_shape,
+            "track": self.track,
             "feature_maps": self.feature_maps,
         }
 
@@ -229,6 +230,33 @@ class EngineService:
         return {
             "sheet": str(sheet),
             "keypoints": len(maps.names),
+            "device": fitter.device.type,
+            "seconds": {**fitter.seconds, "total": time.perf_counter() - start},
+            "messages": fitter.messages,
+        }
+
+    def track(self, params: dict[str, Any], job: Job) -> dict[str, Any]:
+        """Fit moving bodies to the people of a video, or of several with calibrated cameras; motion.npz in the job's folder."""
+        from .fitting.motion import MotionFitter
+        from .fitting.motion.output import write_motion_output
+        from .motion_params import track_params
+
+        start = time.perf_counter()
+        request, options, device, overlay, folder = track_params(params)
+        job.progress("load", 0, 1)
+        fitter = MotionFitter(self._models(), options, device, job.progress)
+        result, views = fitter.track(request)
+        body = fitter.subject().result_body
+        output = write_motion_output(
+            folder, result, views, body, overlay, lambda done, total: job.progress("draw", done, total)
+        )
+        job.progress("done", 1, 1)
+        return {
+            "npz": str(output.npz),
+            "overlays": [str(path) for path in output.overlays],
+            "people": result.people,
+            "frames": len(result.times),
+            "body_file": result.body_file,
             "device": fitter.device.type,
             "seconds": {**fitter.seconds, "total": time.perf_counter() - start},
             "messages": fitter.messages,

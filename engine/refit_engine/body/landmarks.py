@@ -61,9 +61,14 @@ def landmark_carriers(data: BodyData) -> np.ndarray:
     return data.weights[data.landmark_ids].mean(axis=1).argmax(axis=1)
 
 
+def landmark_spread() -> np.ndarray:
+    """``[33]`` metres that the landmarks are off, root mean square."""
+    return np.array([_MEASURED[_unsided(name)][3] for name in LANDMARK_NAMES]) / 1000
+
+
 def landmark_precision() -> np.ndarray:
     """``[33]`` inverse variances of the landmarks, 1 for the most exact."""
-    spread = np.array([_MEASURED[_unsided(name)][3] for name in LANDMARK_NAMES])
+    spread = landmark_spread()
     return (spread.min() / spread) ** 2
 
 

@@ -108,6 +108,14 @@ class FitJob:
             encoding = encoding._replace(landmarks=fuse(encoding.landmarks, encoding.vector, encoding.peaks, joints))
         return Look(crops, crop_camera(crops, [sight.intrinsics for sight in sights], self.device), encoding)
 
+    def look_where(self, sights: Sequence[Sight], standing: Sequence[Standing]) -> tuple[list[Crop], Encoding]:
+        """Encode people where they are thought to stand, without asking the detector; the crops in which they were seen."""
+
+        def encode(sights: Sequence[Sight], crops: Sequence[Crop]) -> Encoding:
+            return self._encode(sights, crops, MAX_BATCH[self.device.type])
+
+        return look_closely(sights, standing, encode)
+
     def _stand_up(self, sight: Sight) -> Standing:
         return stand_up(
             sight.pixels, sight.crop(), sight.box_xywh, sight.intrinsics, self.models.second_eye(self.device)

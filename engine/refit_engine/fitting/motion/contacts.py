@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When feet stand: their landmarks hardly move in the picture.
+
+The speed of a point in the picture, in metres at the body's depth, tells more than any speed in space, whose depth wanders.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...body.points import LANDMARK_NAMES
+from .numbers import NUMBERS, MotionNumbers
+from .observations import Observations
+
+FOOT_POINTS = tuple(
+    LANDMARK_NAMES.index(f"{side}_{part}") for side in ("left", "right") for part in ("ankle", "heel", "foot_index")
+)
+"""Left ankle, heel and toe, then the right ones."""
+_STEEPNESS = 4.0
+_REACH = 3.0
+"""Deviations of the smoothing kernel after which it is cut off."""
+
+
+def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS) -> Tensor:
+    """Probabilities [F-1,6] that each of FOOT_POINTS stands from one instant to the next; 0 where one is not seen.
+
+    Of several cameras, the one in which a point moves most decides: along its ray a moving point seems to stand.
+    times: [F] seconds. Cameras may move: what counts is how far a point is from where one that stands would be.
+    """
+    count = len(times)
+    speed = torch.full((count - 1, len(FOOT_POINTS)), -1.0, dtype=torch.float64)
+    for view in seen.view.unique():
+        rows = seen.select(seen.view == view)
+        pairs = ((rows.frame[1:] - rows.frame[:-1]) == 1).nonzero()[:, 0]
+        now, after = rows.select(pairs), rows.select(pairs + 1)
+        smooth = _smoothed(rows, times, numbers.contact_smoothing)
+        still = after.project(now.back_project(smooth[pairs]))
+        scale = (after.depth[:, None] / after.focal)[:, None]
+        moved = ((smooth[pairs + 1] - still) * scale).norm(dim=-1)
+        interval = times[after.frame] - times[now.frame]
+        speed[now.frame] = torch.maximum(speed[now.frame], moved / interval[:, None])
+    probability = 1 / (1 + (speed / numbers.contact_speed) ** _STEEPNESS)
+    return torch.where(speed < 0, 0.0, probability)
+
+
+def of_feet(standing_points: Tensor) -> Tensor:
+    """Probabilities [F,2] that the left and the right foot stands at each instant, from [F-1,6] between them.
+
+    A foot stands with any of its points, and at both ends of an interval in which it does not move.
+    """
+    feet = standing_points.unflatten(1, (2, 3)).amax(dim=2)
+    none = feet.new_zeros(1, 2)
+    return torch.maximum(torch.cat([feet, none]), torch.cat([none, feet]))
+
+
+def _smoothed(rows: Observations, times: Tensor, seconds: float) -> Tensor:
+    """The foot points [O,6,2] of one camera's rows, averaged over a Gaussian of that deviation; a moving camera's as if it
+    stood where it was at the row's instant."""
+    stamps = times[rows.frame]
+    reach = int((_REACH * seconds / (stamps[1:] - stamps[:-1]).min()).ceil()) if len(stamps) > 1 else 0
+    reach = min(reach, len(stamps) - 1)
+    points = rows.pixels[:, FOOT_POINTS]
+    places = rows.back_project(points)
+    total, weights = torch.zeros_like(points), points.new_zeros(len(points))
+    for shift in range(-reach, reach + 1):
+        here = torch.arange(max(0, -shift), min(len(stamps), len(stamps) - shift))
+        there = here + shift
+        weight = torch.exp(-0.5 * ((stamps[there] - stamps[here]) / seconds) ** 2)
+        total[here] += weight[:, None, None] * rows.select(here).project(places[there])
+        weights[here] += weight
+    return total / weights[:, None, None]

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From videos to motions: observe every frame, tell people apart, solve each person's whole track."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...body import SMPL_JOINT_NAMES, LandmarkBody
+from ...device import DeviceName
+from ...errors import ImageError, NoPersonFound, WeightsFileError
+from ...gravity import LineEvidence, Up, find_lines, find_up, with_found_focal
+from ...motion_results import ABSENT, MotionResult
+from ...moving_pictures.reading import read_ahead
+from ..boxes import overlap
+from ..ground import feet_of
+from ..height import standing_height
+from ..job import FitJob
+from ..models import FitOptions, Models
+from ..multiview import rest_pelvis
+from ..subject import Subject
+from .frame_fit import FrameFitter, Record, certain_median
+from .ground import STANDS, Floor, find_floor, lowest_points
+from .numbers import NUMBERS, MotionNumbers
+from .observations import Observations
+from .observer import Observer, box_around
+from .people import match_tracks
+from .request import CameraPath, MotionRequest, VideoView, check_box, open_videos
+from .tracks import TRACKS
+from .view_fusion import refined_betas, trusted
+from .windows import SolvedTrack, solve_track
+
+Progress = Callable[[str, int, int], None]
+"""Told a stage ("observe", "solve"), how much of it is done, and how much there is; raises Cancelled to stop the job."""
+UP_POSES, FLOOR_POSES = 60, 80
+"""Instants at most from which up is found, and the floor's level."""
+_CHUNK = 128
+
+
+class Person(NamedTuple):
+    """Somebody's tracks, by view; a view may have several, one after the other."""
+
+    tracks: tuple[tuple[int, Record], ...]
+
+    def free_betas(self) -> np.ndarray:
+        """The shape [10] of the followed body that all frames agree on."""
+        shapes = np.concatenate([np.array(record.free_betas) for _, record in self.tracks])
+        certainty = np.concatenate([np.array(record.certainty) for _, record in self.tracks])
+        return certain_median(shapes, certainty)
+
+    def extent(self) -> float:
+        """How much of the videos the person fills: heights in pixels, summed over frames."""
+        return sum(float(np.ptp(seen[:, 1])) for _, record in self.tracks for seen in record.landmarks)
+
+
+class MotionFitter(FitJob):
+    """Fits the people of videos."""
+
+    def __init__(
+        self,
+        models: Models,
+        options: FitOptions,
+        device: DeviceName = "auto",
+        progress: Progress = lambda *_: None,
+        numbers: MotionNumbers = NUMBERS,
+    ) -> None:
+        super().__init__(models, replace(options, iterations=numbers.iterations), device)
+        self.progress, self.numbers = progress, numbers
+        self.seconds.update(decode=0.0, solve=0.0)
+
+    def track(self, request: MotionRequest) -> tuple[MotionResult, list[VideoView]]:
+        """The motions of all people, and the videos as they were read.
+
+        Raises ImageError, ViewsError, NoPersonFound, BodyFileError, WeightsFileError, DeviceError, Cancelled.
+        """
+        if not self.subject().network.model.config.compact:
+            raise WeightsFileError(f"The weights {self.subject().network.name} find no landmarks, which motion needs.")
+        views, times = open_videos(request)
+        instant = check_box(request, views)
+        fits = FrameFitter(self)
+        views, readable, lines = self._observe(views, times, fits, request.box_xywh, instant)
+        people = self._people(fits, views, request.box_xywh, instant)
+        solved, subjects = [], []
+        for number, person in enumerate(people):
+            track, subject = self.solve(person, views, times, number == 0, self._told(number, len(people), times))
+            solved.append(track)
+            subjects.append(subject)
+        return self._result(views, times, readable, people, solved, subjects, lines), views
+
+    def _observe(
+        self, views: list[VideoView], times: np.ndarray, fits: FrameFitter, box: np.ndarray | None, instant: int | None
+    ) -> tuple[list[VideoView], np.ndarray, LineEvidence | None]:
+        """Look at all frames; the views with the focal length found from lines, and which frames could be read [C,F]."""
+        readable = np.zeros((len(views), len(times)), dtype=bool)
+        observers = [Observer(self, fits, number) for number in range(len(views))]
+        lines: LineEvidence | None = None
+        total = readable.size
+        for number, view in enumerate(views):
+            for place, pixels in enumerate(self._frames(view)):
+                self.progress("observe", number * len(times) + place, total)
+                if pixels is None:
+                    continue
+                readable[number, place] = True
+                if lines is None and not view.placed:
+                    view, lines = self._with_lines(view, pixels)
+                    views[number] = view
+                boxes = np.zeros((0, 4)) if place != instant or number else np.asarray(box, dtype=np.float64)[None]
+                pixels = view.undistorted(pixels, place)
+                observers[number].look(place, float(times[place]), pixels, view.intrinsics[place], boxes)
+            self._say_unread(view, readable[number])
+        fits.flush()
+        if not readable.any():
+            raise ImageError(f"No frame of {views[0].pictures.footage.path.name} can be read.")
+        return views, readable, lines
+
+    def _frames(self, view: VideoView) -> Iterator[np.ndarray | None]:
+        """The view's frame at every instant, upright RGB; None where there is none."""
+        wanted = np.unique(view.frames[view.frames >= 0])
+        decoded = read_ahead(view.pictures.read(wanted)) if len(wanted) else iter(())
+        number, pixels = -1, None
+        for frame in view.frames.tolist():
+            while 0 <= frame != number:
+                with self.timed("decode"):
+                    number, pixels = next(decoded)
+            yield pixels if frame >= 0 else None
+
+    def _with_lines(self, view: VideoView, pixels: np.ndarray) -> tuple[VideoView, LineEvidence]:
+        """The view with the focal length that straight lines of a frame tell, and what they say of up."""
+        with self.timed("lines"):
+            lines = find_lines(pixels, np.zeros((0, 4)), view.intrinsics[0], 0)
+            found = with_found_focal(view.intrinsics[0], lines, pixels.shape[1::-1])
+        return replace(view, intrinsics=(found,) * len(view.intrinsics)), lines
+
+    def _say_unread(self, view: VideoView, readable: np.ndarray) -> None:
+        missing = view.frames[(view.frames >= 0) & ~readable]
+        if len(missing):
+            some = ", ".join(map(str, missing[:10])) + (" …" if len(missing) > 10 else "")
+            name = view.pictures.footage.path.name
+            self.say(f"{len(missing)} frames of {name} cannot be read and are filled in: {some}.")
+
+    def _people(
+        self, fits: FrameFitter, views: list[VideoView], box: np.ndarray | None, instant: int | None
+    ) -> list[Person]:
+        """Who is wanted, those who fill most of the video first. Raises NoPersonFound."""
+        records = {key: one for key, one in fits.records.items() if _seen_seconds(one, views[0]) >= TRACKS.shortest}
+        records = records or dict(fits.records)
+        people = [Person(tracks) for tracks in match_tracks(records, views)]
+        if not people:
+            raise NoPersonFound(f"Nobody was found in {views[0].pictures.footage.path.name}.")
+        people.sort(key=lambda one: -one.extent())
+        if box is not None:
+            overlaps = [_overlap_at(one, box, instant) for one in people]
+            if max(overlaps) <= 0:
+                raise NoPersonFound(f"Nobody was found in the box in frame {views[0].frames[instant]}.")
+            return [people[int(np.argmax(overlaps))]]
+        return people[:1] if self.options.people == "largest" else people
+
+    def _shape(self, person: Person, largest: bool) -> Subject:
+        """The subject with the one shape of a person; a known height is that of the largest."""
+        subject = self.subject()
+        if subject.loop_betas is not None:
+            return subject
+        like = torch.zeros((), dtype=torch.float32, device=self.device)
+        betas = torch.from_numpy(person.free_betas()[None]).to(like)
+        if largest and self.options.height is not None:
+            return subject.of_height(betas, self.options.height)
+        return replace(subject, loop_betas=betas)
+
+    def _told(self, number: int, people: int, times: np.ndarray) -> Callable[[int], None]:
+        """What is told of the instants of one of the people that are solved."""
+        return lambda done: self.progress("solve", number * len(times) + done, people * len(times))
+
+    def solve(
+        self,
+        person: Person,
+        cameras: Sequence[CameraPath],
+        times: np.ndarray,
+        largest: bool = True,
+        told: Callable[[int], None] = lambda _: None,
+    ) -> tuple[SolvedTrack, Subject]:
+        """A person's motion over times [F], seconds, and the subject with the shape that it was found for.
+
+        largest: whether a known height is this person's. told: how many instants are solved; raises Cancelled to stop.
+        """
+        numbers = self.numbers if len(cameras) == 1 else self.numbers.of_several_views()
+        subject = self._shape(person, largest)
+        body = LandmarkBody(subject.loop_body.data).double()
+        stamps = torch.from_numpy(times)
+        with self.timed("solve"):
+            betas = subject.loop_betas[0].double().cpu()
+            seen = observations(person, cameras, betas, subject)
+            track = solve_track(seen, stamps, body, betas, numbers, told)
+            if len(seen.view.unique()) > 1:
+                seen = trusted(seen, track, body, betas, numbers)
+                if subject.given_betas is None:
+                    betas = refined_betas(seen, track, stamps, body, betas, numbers)
+                    subject = replace(subject, loop_betas=betas[None].to(subject.loop_betas))
+                track = solve_track(seen, stamps, body, betas, numbers, told)
+        return track, subject
+
+    def _result(
+        self,
+        views: list[VideoView],
+        times: np.ndarray,
+        readable: np.ndarray,
+        people: list[Person],
+        solved: list[SolvedTrack],
+        subjects: list[Subject],
+        lines: LineEvidence | None,
+    ) -> MotionResult:
+        bodies = [posed_track(track, subject) for track, subject in zip(solved, subjects, strict=True)]
+        seen, boxes = _seen_and_boxes(people, len(views), len(times))
+        floor = self._floor(solved, bodies, subjects, lines)
+        footage, subject = views[0].pictures.footage, self.subject()
+        return MotionResult(
+            view_names=tuple(view.name for view in views),
+            videos=tuple(str(view.pictures.footage.path) for view in views),
+            image_sizes=np.array([view.pictures.footage.size for view in views]),
+            quarter_turns=np.array([view.pictures.footage.quarter_turns for view in views]),
+            frame_rate=footage.rate,
+            times=times,
+            frames=np.stack([view.frames for view in views]),
+            readable=readable,
+            K=np.stack([[one.K for one in view.intrinsics] for view in views]),
+            R_world2cam=np.stack([view.R for view in views]),
+            t_world2cam=np.stack([view.t for view in views]),
+            focal_source=views[0].intrinsics[0].source,
+            world="scene" if views[0].placed else "camera",
+            betas=np.stack([body.betas for body in bodies]),
+            rotmats=np.stack([body.rotmats for body in bodies]),
+            transl=np.stack([body.transl for body in bodies]),
+            joints_world=np.stack([body.joints for body in bodies]),
+            state=np.stack([track.state.numpy() for track in solved]),
+            seen=seen,
+            boxes_xywh=boxes,
+            joint_std_mm=np.stack([1000 * track.joint_std_m.numpy() for track in solved]),
+            joint_std_deg=np.stack([np.degrees(track.joint_std_rad.numpy()) for track in solved]),
+            confidence="uncalibrated",
+            contacts=np.stack([track.contacts.numpy() for track in solved]),
+            up_world=floor.up.direction,
+            up_source=floor.up.source,
+            up_std_deg=floor.up.std_deg,
+            up_sure=floor.up.sure,
+            floor=floor.level,
+            joint_names=tuple(SMPL_JOINT_NAMES),
+            body_name=subject.result_body.data.name,
+            body_kind=subject.result_body.data.kind,
+            body_file=subject.result_body.file,
+            weights_name=subject.network.name,
+            iterations=self.options.iterations,
+        )
+
+    def _floor(
+        self,
+        solved: list[SolvedTrack],
+        bodies: list[Posed],
+        subjects: list[Subject],
+        lines: LineEvidence | None,
+    ) -> Floor:
+        """Up, which a scene has along Z, and where feet stood."""
+        if lines is None:
+            up = Up(np.array([0.0, 0.0, 1.0]), "camera", 0.0, True)
+        else:
+            there = [spread_out(track.state != ABSENT, UP_POSES) for track in solved]
+            poses = np.concatenate([body.rotmats[rows] for body, rows in zip(bodies, there, strict=True)])
+            joints = np.concatenate([body.joints[rows] for body, rows in zip(bodies, there, strict=True)])
+            up = find_up(lines, poses, joints)
+        points = [
+            _standing_points(track, body, subject, up.direction)
+            for track, body, subject in zip(solved, bodies, subjects, strict=True)
+        ]
+        return find_floor(np.concatenate(points), up)
+
+
+class Posed(NamedTuple):
+    """The result's body over F instants: betas [10], rotmats [F,24,3,3], transl [F,3], joints [F,24,3]; NaN where absent."""
+
+    betas: np.ndarray
+    rotmats: np.ndarray
+    transl: np.ndarray
+    joints: np.ndarray
+
+
+def observations(person: Person, cameras: Sequence[CameraPath], betas: Tensor, subject: Subject) -> Observations:
+    """What cameras saw of a person, for a body of shape `betas` [10]: depths are those at which it has the size seen."""
+    data = subject.loop_body.data
+    height = standing_height(data, betas.numpy())
+    parts = []
+    for number, record in person.tracks:
+        view, frames = cameras[number], torch.tensor(record.frames)
+        R, t = torch.from_numpy(view.R)[frames], torch.from_numpy(view.t)[frames]
+        marks = torch.from_numpy(np.array(record.landmarks, dtype=np.float64))
+        rotmats = torch.from_numpy(np.array(record.rotmats, dtype=np.float64))
+        rotmats[:, 0] = R.mT @ rotmats[:, 0]
+        heights = {
+            used.tobytes(): standing_height(data, used) for used in {b.tobytes(): b for b in record.used_betas}.values()
+        }
+        sizes = height / np.array([heights[used.tobytes()] for used in record.used_betas])
+        parts.append(
+            Observations(
+                frame=frames,
+                view=torch.full_like(frames, number),
+                rotation=R,
+                translation=t,
+                focal=torch.from_numpy(np.array([view.intrinsics[n].focal for n in record.frames])),
+                principal=torch.from_numpy(np.array([view.intrinsics[n].principal for n in record.frames])),
+                pixels=marks[..., :2],
+                confidence=marks[..., 2],
+                rotmats=rotmats,
+                depth=torch.from_numpy(np.array(record.depths) * sizes),
+            )
+        )
+    together = Observations(*(torch.cat(values) for values in zip(*parts, strict=True)))
+    return together.select(together.frame.argsort(stable=True))
+
+
+def posed_track(track: SolvedTrack, subject: Subject) -> Posed:
+    """A solved track on the result's body."""
+    count = len(track.state)
+    like = torch.zeros((), dtype=torch.float32, device=subject.loop_betas.device)
+    rest = rest_pelvis(subject.loop_body)(subject.loop_betas)
+    posed = Posed(np.zeros(10), *(np.full((count, *shape), np.nan) for shape in ((24, 3, 3), (3,), (24, 3))))
+    betas = posed.betas
+    with torch.inference_mode():
+        there = np.flatnonzero(track.state.numpy() != ABSENT)
+        for rows in np.split(there, range(_CHUNK, len(there), _CHUNK)):
+            loop_betas = subject.loop_betas.expand(len(rows), -1)
+            placed = subject.place(loop_betas, track.rotmats[rows].to(like), (track.pelvis[rows] - rest).to(like))
+            shapes, posed.rotmats[rows], posed.transl[rows], posed.joints[rows] = (
+                value.double().cpu().numpy() for value in placed[:4]
+            )
+            betas = shapes[0]
+    return posed._replace(betas=betas)
+
+
+def spread_out(chosen: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` numbers of those chosen [F], evenly spread."""
+    rows = np.flatnonzero(chosen)
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)] if len(rows) else rows
+
+
+def _standing_points(track: SolvedTrack, body: Posed, subject: Subject, up: np.ndarray) -> np.ndarray:
+    """The lowest points [M,3] of feet that stand."""
+    model, like = subject.result_body.model, torch.zeros((), dtype=torch.float32, device=subject.loop_betas.device)
+    points = []
+    for side, foot in enumerate(feet_of(subject.result_body.data)):
+        rows = spread_out(track.contacts[:, side].numpy() > STANDS, FLOOR_POSES)
+        for row in rows:
+            arrays = (body.betas[None], body.rotmats[row][None], body.transl[row][None])
+            vertices = model(*(torch.from_numpy(array).to(like) for array in arrays)).vertices[0]
+            points.append(lowest_points([vertices.double().cpu().numpy()[foot]], up))
+    return np.concatenate(points) if points else np.zeros((0, 3))
+
+
+def _seen_and_boxes(people: list[Person], views: int, instants: int) -> tuple[np.ndarray, np.ndarray]:
+    """Who was seen by which camera when [N,C,F], and where [N,C,F,4]."""
+    boxes = np.full((len(people), views, instants, 4), np.nan)
+    for number, person in enumerate(people):
+        for view, record in person.tracks:
+            for frame, landmarks in zip(record.frames, record.landmarks, strict=True):
+                boxes[number, view, frame] = box_around(landmarks[:, :2])
+    return np.isfinite(boxes[..., 0]), boxes
+
+
+def _overlap_at(person: Person, box: np.ndarray, instant: int) -> float:
+    for view, record in person.tracks:
+        if view == 0 and instant in record.frames:
+            seen = record.landmarks[record.frames.index(instant)]
+            return float(overlap(np.asarray(box, dtype=np.float64), box_around(seen[:, :2])[None])[0])
+    return 0.0
+
+
+def _seen_seconds(record: Record, view: VideoView) -> float:
+    """Seconds in which somebody was seen, by the nominal rate."""
+    return (
+        len(record.frames)
+        * float(np.median(np.diff(view.frames)) if len(view.frames) > 1 else 1)
+        / (view.pictures.footage.rate)
+    )

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each frame's own fit, from its own initial estimate: started from the frame before, the loop would drift away.
+
+Frames are fitted in batches, twice: once with a free shape, once with the shape that all frames of the person up to now agree on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...camera import Intrinsics
+from ...crop import Crop, roll_rotation
+from ...device import exact
+from ...network import Encoding
+from ..bounds import working_camera
+from ..job import MAX_BATCH, FitJob, crop_camera
+from ..multiview import rest_pelvis
+
+SHAPES = 400
+"""Frames at most, evenly spread, from which a shape is found."""
+
+
+class Seen(NamedTuple):
+    """A person in a frame, encoded. landmarks: [33,3] source pixels and visibility."""
+
+    view: int
+    track: int
+    frame: int
+    crop: Crop
+    intrinsics: Intrinsics
+    landmarks: np.ndarray
+    encoding: Encoding
+
+
+@dataclass
+class Record:
+    """All that is kept of one track: lists with an entry a frame, in order."""
+
+    frames: list[int] = field(default_factory=list)
+    landmarks: list[np.ndarray] = field(default_factory=list)
+    """[33,3] source pixels and visibility."""
+    rotmats: list[np.ndarray] = field(default_factory=list)
+    """[24,3,3] the root's in the camera's frame."""
+    depths: list[float] = field(default_factory=list)
+    """Metres of the pelvis."""
+    free_betas: list[np.ndarray] = field(default_factory=list)
+    """[10] of the followed body, each frame's own."""
+    used_betas: list[np.ndarray] = field(default_factory=list)
+    """[10] with which pose and depth were found."""
+    certainty: list[float] = field(default_factory=list)
+
+    def betas(self) -> np.ndarray:
+        """The shape [10] that the frames agree on."""
+        step = max(1, len(self.frames) // SHAPES)
+        return certain_median(np.array(self.free_betas[::step]), np.array(self.certainty[::step]))
+
+
+class FrameFitter:
+    """Fits what observers see, a batch at a time. `records` holds the results by view and track."""
+
+    def __init__(self, job: FitJob) -> None:
+        self._job = job
+        self._waiting: list[Seen] = []
+        self.records: dict[tuple[int, int], Record] = defaultdict(Record)
+
+    def add(self, seen: Seen) -> None:
+        """Take note of a person; people are fitted when a batch is full."""
+        self._waiting.append(seen)
+        if len(self._waiting) >= 2 * MAX_BATCH[self._job.device.type]:
+            self.flush()
+
+    def flush(self) -> None:
+        """Fit whoever waits."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._job.on_device(lambda: self._fit(waiting))
+
+    def _fit(self, seen: list[Seen]) -> None:
+        subject, device = self._job.subject(), self._job.device
+        encoding = Encoding(*(_joined(values, device) for values in zip(*(one.encoding for one in seen), strict=True)))
+        true_camera = crop_camera([one.crop for one in seen], [one.intrinsics for one in seen], device)
+        camera = working_camera(true_camera)
+        records = [self.records[one.view, one.track] for one in seen]
+        with self._job.timed("network"), torch.inference_mode():
+            own = subject.follow(encoding, camera)[-1]
+            used = own.betas
+            for record, one, betas in zip(records, seen, exact(own.betas).numpy(), strict=True):
+                record.free_betas.append(betas)
+                record.certainty.append(_certainty(one))
+            if subject.loop_betas is None:
+                shapes = np.stack([record.betas() for record in records])
+                used = torch.from_numpy(shapes).to(own.betas)
+                own = replace(subject, loop_betas=used).follow(encoding, camera)[-1]
+            rotmats, transl = exact(own.rotmats()).numpy(), exact(own.translation(camera))
+            depth = transl[:, 2] + rest_pelvis(subject.loop_body)(used)[:, 2]
+            depth = depth * exact(true_camera.focal / camera.focal)
+        rows = zip(records, seen, rotmats, depth.tolist(), exact(used).numpy(), strict=True)
+        for record, one, pose, away, betas in rows:
+            record.frames.append(one.frame)
+            record.landmarks.append(one.landmarks.astype(np.float32))
+            upright = pose.astype(np.float64)
+            upright[0] = roll_rotation(-one.crop.roll) @ upright[0]
+            record.rotmats.append(upright.astype(np.float32))
+            record.depths.append(away)
+            record.used_betas.append(betas)
+
+
+def certain_median(values: np.ndarray, certainty: np.ndarray) -> np.ndarray:
+    """The median [B] of values [N,B], each counting as much as it is certain [N]."""
+    order = np.argsort(values, axis=0)
+    weights = np.cumsum(np.broadcast_to(certainty[:, None], values.shape)[order, np.arange(values.shape[1])], axis=0)
+    middle = (weights >= weights[-1] / 2).argmax(axis=0)
+    return np.take_along_axis(values, np.take_along_axis(order, middle[None], axis=0), axis=0)[0]
+
+
+def _certainty(seen: Seen) -> float:
+    """How much a frame's shape counts: people who are seen whole and large."""
+    return float(max(seen.landmarks[:, 2].mean(), 1e-3) ** 2 * min(seen.crop.side / 256, 1.0))
+
+
+def _joined(values: tuple[Tensor | None, ...], device: torch.device) -> Tensor | None:
+    return None if values[0] is None else torch.cat([value.to(device) for value in values])

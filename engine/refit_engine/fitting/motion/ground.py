@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Up and the floor's level from a motion: feet that stand are on the floor. Bodies are not moved onto it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...gravity import Up
+
+STANDS = 0.7
+"""Probability from which a foot counts as standing."""
+WIDE = 0.5
+"""Metres, root mean square, that standing points must extend in their narrower direction before their plane is heard."""
+TILT = 15.0
+"""Degrees that this plane may be off what bodies and lines say."""
+PLANE_STD_DEG = 3.0
+"""What a plane through standing feet is taken to be off: an assumption."""
+ROUNDS = 10
+_SPREAD = 0.04
+
+
+@dataclass(frozen=True)
+class Floor:
+    """up: [3] unit, with its source in `Up`; level: metres of the floor along up from the origin, NaN where unknown."""
+
+    up: Up
+    level: float
+
+
+def find_floor(points: np.ndarray, up: Up) -> Floor:
+    """The floor under standing feet, whose lowest points [M,3] are known in the world, metres.
+
+    Where people stood in places far enough apart, their plane's normal is the better up, unless up is known.
+    """
+    if not len(points):
+        return Floor(up, float("nan"))
+    direction = up.direction / np.linalg.norm(up.direction)
+    normal = _plane(points, direction)
+    if not up.sure and normal is not None and normal @ direction > np.cos(np.radians(TILT)):
+        direction, up = normal, Up(normal, up.source, min(up.std_deg, PLANE_STD_DEG), False)
+    return Floor(up, _robust_mean(points @ direction))
+
+
+def lowest_points(vertices: Sequence[np.ndarray], up: np.ndarray) -> np.ndarray:
+    """The lowest vertex along `up` [3] of each foot's vertices [V,3]: [M,3]."""
+    return np.array([foot[(foot @ up).argmin()] for foot in vertices]).reshape(-1, 3)
+
+
+def _plane(points: np.ndarray, up: np.ndarray) -> np.ndarray | None:
+    """The normal [3], upwards, of the plane nearest to the points [M,3], little moved by outliers; None if they are in a line."""
+    weight = np.ones(len(points))
+    normal = up
+    for _ in range(ROUNDS):
+        middle = weight @ points / weight.sum()
+        offsets = points - middle
+        spread, axes = np.linalg.eigh((weight[:, None] * offsets).T @ offsets / weight.sum())
+        if np.sqrt(max(spread[1], 0)) < WIDE:
+            return None
+        normal = axes[:, 0] * np.sign(axes[:, 0] @ up)
+        weight = 1 / (1 + (offsets @ normal / _SPREAD) ** 2)
+    return normal
+
+
+def _robust_mean(values: np.ndarray) -> float:
+    mean = float(np.median(values))
+    for _ in range(ROUNDS):
+        weight = 1 / (1 + ((values - mean) / _SPREAD) ** 2)
+        mean = float(weight @ values / weight.sum())
+    return mean

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Following the people of one video: where to look in each frame, and what is kept of it.
+
+The last crop's own circle says where the next one is cut; the detector looks at whole frames only now and then. Of a frame,
+landmarks and the fit's pose are kept, nothing that grows with its pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...camera import Intrinsics
+from ...crop import Crop, crop_matrix, invert, rounded_crop, transform, upright_crop
+from ...device import exact
+from ...images import Photo
+from ...network import Encoding
+from ..boxes import overlap
+from ..job import FitJob
+from ..looks import Sight
+from ..upright import Standing
+from .frame_fit import FrameFitter, Seen
+from .tracks import TRACKS, Found, Track, assign, clothes, distance, distinct, shared_joints
+
+DETECT_EVERY, DETECT_LOST = 0.5, 0.15
+"""Seconds between looks of the detector at whole frames; the second where somebody is lost, or nobody is there."""
+KNOWN = 0.5
+"""Intersection over union with a followed person's box above which a detection is that person."""
+BEFORE_BEHIND = 0.05
+"""Share of a box added around landmarks, which end at wrists, ankles and eyes."""
+
+
+class Looked(NamedTuple):
+    """A body found in the present frame."""
+
+    crop: Crop
+    encoding: Encoding
+    landmarks: np.ndarray
+    """[33,3] source pixels and visibility."""
+
+    def found(self, pixels: np.ndarray) -> Found:
+        joints = shared_joints(self.landmarks)
+        return Found(joints, clothes(pixels, joints))
+
+    @property
+    def visible(self) -> float:
+        return float(self.landmarks[:, 2].mean())
+
+
+@dataclass
+class _Followed:
+    """A track, and the crop in which its person was seen last."""
+
+    track: Track
+    crop: Crop
+    joints: np.ndarray
+
+    def next_crop(self, time: float) -> Crop:
+        moved = self.track.predicted(time).mean(axis=0) - self.joints.mean(axis=0)
+        return rounded_crop(replace(self.crop, center=self.crop.center + moved))
+
+
+class Observer:
+    """Follows everybody in the frames of one camera."""
+
+    def __init__(self, job: FitJob, fits: FrameFitter, view: int = 0) -> None:
+        self._job, self._fits, self._view = job, fits, view
+        self._followed: list[_Followed] = []
+        self._detected = -np.inf
+        self._count = 0
+
+    @property
+    def tracks(self) -> list[Track]:
+        """Everybody who was seen up to now."""
+        return [one.track for one in self._followed]
+
+    def look(self, frame: int, time: float, pixels: np.ndarray, intrinsics: Intrinsics, boxes: np.ndarray) -> None:
+        """Find the people of a frame [H,W,3] uint8 RGB at a time in seconds.
+
+        boxes: [N,4] of people who are there for sure, whom the detector may miss.
+        """
+        alive = [one for one in self._followed if not one.track.lost(time)]
+        looked = self._look_at(pixels, intrinsics, [one.next_crop(time) for one in alive], time, alive)
+        looked = [one for one in looked if one.visible >= TRACKS.still_visible]
+        if self._due(time, alive) or len(boxes):
+            new = self._look_around(pixels, intrinsics, boxes, looked)
+            looked += [one for one in new if one.visible >= TRACKS.visible]
+            self._detected = time
+        looked.sort(key=lambda one: -one.visible)
+        found = [one.found(pixels) for one in looked]
+        kept = distinct(found)
+        remembered = [one for one in self._followed if time - one.track.time < TRACKS.memory]
+        pairs = assign([one.track for one in remembered], [found[number] for number in kept], time)
+        taken = {column: remembered[row] for row, column in pairs.items()}
+        for column, number in enumerate(kept):
+            self._keep(taken.get(column), looked[number], found[number], frame, time, intrinsics)
+
+    def _due(self, time: float, alive: list[_Followed]) -> bool:
+        """Whether it is time for the detector."""
+        missed = any(one.track.time < self._detected for one in alive) or any(
+            one.track.lost(time) and time - one.track.time < 4 * DETECT_EVERY for one in self._followed
+        )
+        return time - self._detected >= (DETECT_LOST if missed or not alive else DETECT_EVERY) - 1e-6
+
+    def _look_at(
+        self, pixels: np.ndarray, intrinsics: Intrinsics, crops: list[Crop], time: float, alive: list[_Followed]
+    ) -> list[Looked]:
+        if not crops:
+            return []
+        boxes = [box_around(one.track.predicted(time)) for one in alive]
+        sights = [Sight(pixels, box, intrinsics) for box in boxes]
+        crops, encoding = self._job.look_where(sights, [Standing(crop, None) for crop in crops])
+        return each_looked(crops, encoding, intrinsics)
+
+    def _look_around(
+        self, pixels: np.ndarray, intrinsics: Intrinsics, boxes: np.ndarray, looked: list[Looked]
+    ) -> list[Looked]:
+        """Those whom the detector sees, or the boxes tell of, and no track has found already."""
+        detected = [np.array(one.bbox_xywh) for one in self._job.detect(Photo(Path("frame"), pixels), intrinsics)]
+        known = np.array([box_around(one.landmarks[:, :2]) for one in looked]).reshape(-1, 4)
+        new = [box for box in [*boxes, *detected] if not (len(known) and overlap(box, known).max() > KNOWN)]
+        found: list[Looked] = []
+        for box in new:
+            seen = self._job.look([Sight(pixels, box, intrinsics)], 1)
+            one = each_looked(seen.crops, seen.encoding, intrinsics)[0]
+            joints = shared_joints(one.landmarks)
+            if all(distance(joints, shared_joints(other.landmarks)) > TRACKS.same for other in [*looked, *found]):
+                found.append(one)
+        return found
+
+    def _keep(
+        self, known: _Followed | None, looked: Looked, found: Found, frame: int, time: float, intrinsics: Intrinsics
+    ) -> None:
+        """Note what was seen of a person, of somebody new where nobody is known."""
+        if known is None:
+            known = _Followed(Track(self._count, found.joints, time, found.colours), looked.crop, found.joints)
+            self._followed.append(known)
+            self._count += 1
+        else:
+            known.track.update(found, time)
+        circle = exact(looked.encoding.circle[0]).numpy()
+        better = upright_crop(looked.crop, intrinsics, *circle)
+        known.crop, known.joints = rounded_crop(better), found.joints
+        seen = Seen(self._view, known.track.number, frame, looked.crop, intrinsics, looked.landmarks, looked.encoding)
+        self._fits.add(seen)
+
+
+def box_around(points: np.ndarray) -> np.ndarray:
+    """The box [4] (x, y, w, h) around points [K,2], a little larger."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    edge = BEFORE_BEHIND * (high - low).max()
+    return np.concatenate([low - edge, high - low + 2 * edge])
+
+
+def each_looked(crops: list[Crop], encoding: Encoding, intrinsics: Intrinsics) -> list[Looked]:
+    """The bodies of encoded crops, one by one."""
+    result = []
+    for row, crop in enumerate(crops):
+        part = Encoding(*(None if value is None else value[row : row + 1] for value in encoding))
+        landmarks = exact(part.landmarks[0]).numpy()
+        places = transform(invert(crop_matrix(crop, intrinsics)), landmarks[:, :2])
+        result.append(Looked(crop, part, np.column_stack([places, landmarks[:, 2]])))
+    return result

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The most probable motion of one body, given what cameras saw of it.
+
+Gauss and Newton's method on all instants at once. The sum of squares has five parts: landmarks (robust), each picture's own
+pose (Student's t), its depth, accelerations of all joints' rotations and of the pelvis' place, and feet that stand still.
+Unknowns of an instant: small turns of the 24 joints about their own axes, radians, and a shift of the pelvis, metres.
+
+F instants, O observations, U = 75 unknowns, K = 33 landmarks. float64, world frame.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from ...body import LandmarkBody
+from ...body.landmarks import landmark_spread
+from ...body.model import PosedPoints
+from .banded import Banded, covariances, factor, solve
+from .contacts import FOOT_POINTS, standing
+from .numbers import NUMBERS, MotionNumbers
+from .observations import NEAREST, Motion, Observations, first_motion
+
+STEPS = 12
+CONVERGED = 2e-4
+"""Radians or metres: no unknown moves by more in the last step."""
+LONGEST = 0.5
+"""Radians or metres that a step moves an unknown by, at most."""
+DAMPING = 1e-3
+"""Added to the diagonal: a damping in proportion to it would freeze what changes slowly."""
+UNKNOWNS = 75
+_TURNS = 72
+_CHUNK = 128
+
+
+@dataclass(frozen=True)
+class Solution:
+    """motion; joint_std_m, joint_std_rad: [F,24] as in `confidence`, before calibration; standing: [F-1,6], see `contacts`."""
+
+    motion: Motion
+    joint_std_m: Tensor
+    joint_std_rad: Tensor
+    standing: Tensor
+
+
+def solve_motion(
+    seen: Observations, times: Tensor, body: LandmarkBody, betas: Tensor, numbers: MotionNumbers = NUMBERS
+) -> Solution:
+    """The motion over the instants `times` [F], seconds, of a body of shape `betas` [10]; the first and last are observed.
+
+    body: in float64.
+    """
+    motion = first_motion(seen, times)
+    stands = standing(seen, times, numbers)
+    with _one_thread():
+        for _ in range(STEPS):
+            matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers)
+            factors = factor(matrix)
+            step = solve(factors, right)
+            motion = moved(motion, step)
+            if step.abs().max() < CONVERGED:
+                break
+        position, rotation = _joint_deviations(motion, covariances(factors), body, betas)
+    return Solution(motion, position, rotation, stands)
+
+
+def moved(motion: Motion, step: Tensor) -> Motion:
+    """The motion after a step [F,U] of its unknowns."""
+    step = step.clamp(-LONGEST, LONGEST)
+    turns = roma.rotvec_to_rotmat(step[:, :_TURNS].unflatten(1, (-1, 3)))
+    return Motion(motion.rotmats @ turns, motion.pelvis + step[:, _TURNS:])
+
+
+def normal_equations(
+    motion: Motion,
+    seen: Observations,
+    times: Tensor,
+    stands: Tensor,
+    body: LandmarkBody,
+    betas: Tensor,
+    numbers: MotionNumbers,
+) -> tuple[Banded, Tensor]:
+    """The damped matrix over all instants, and the right side [F,U]."""
+    frames = len(times)
+    matrix = Banded(
+        DAMPING * torch.eye(UNKNOWNS, dtype=torch.float64).repeat(frames, 1, 1),
+        torch.zeros(max(frames - 1, 0), UNKNOWNS, UNKNOWNS, dtype=torch.float64),
+        torch.zeros(max(frames - 2, 0), UNKNOWNS, dtype=torch.float64),
+    )
+    right = torch.zeros(frames, UNKNOWNS, dtype=torch.float64)
+    posed = body.pose(betas.expand(frames, -1), motion.rotmats)
+    slopes = point_slopes(posed, body, posed.points)
+    points = posed.points - posed.joints[:, :1] + motion.pelvis[:, None]
+    _add_landmarks(matrix, right, seen, points, slopes, numbers)
+    _add_poses(matrix, right, seen, motion, numbers)
+    _add_accelerations(matrix, right, motion, times, numbers)
+    _add_contacts(matrix, right, points[:, FOOT_POINTS], slopes[:, FOOT_POINTS], stands, times, numbers)
+    return matrix, right
+
+
+class LandmarkTerms(NamedTuple):
+    """Residuals of the landmarks of O observations, in their spreads, for U unknowns."""
+
+    miss: Tensor
+    """[O,33,2] how far they are from the body's."""
+    moves: Tensor
+    """[O,33,2,U] how far each unknown moves the body's."""
+    weight: Tensor
+    """[O,33]."""
+
+
+def landmark_terms(seen: Observations, points: Tensor, slopes: Tensor, numbers: MotionNumbers) -> LandmarkTerms:
+    """Distances of landmarks from a body's points [O,33,3], which move by `slopes` [O,33,3,U] with the unknowns.
+
+    They are measured in metres at the depth of the picture's own fit, so that no body gains by going away.
+    """
+    there = seen.in_camera(points)
+    depth = there[..., 2:].clamp(min=NEAREST)
+    scale = seen.depth[:, None, None] / torch.from_numpy(landmark_spread())[:, None]
+    miss = (seen.pixels - seen.project(points)) / seen.focal[:, None] * scale
+    moves = seen.rotation[:, None] @ slopes
+    moves = (moves[:, :, :2] - (there[..., :2] / depth)[..., None] * moves[:, :, 2:]) * (scale / depth)[..., None]
+    trust = 1 / (1 + miss.square().sum(-1) / numbers.landmark_scale**2)
+    return LandmarkTerms(miss, moves, numbers.landmark_weight * seen.confidence * trust)
+
+
+def point_slopes(posed: PosedPoints, body: LandmarkBody, points: Tensor, influence: Tensor | None = None) -> Tensor:
+    """How points [F,K,3], relative to the pelvis, move with each unknown: [F,K,3,U].
+
+    influence: [K,24] how much each joint moves each point; the landmarks' by default.
+    """
+    influence = body.influence if influence is None else influence
+    levers = points[:, :, None] - posed.joints[:, None]
+    turns = torch.linalg.cross(posed.rotations.mT[:, None], levers[:, :, :, None], dim=-1) * influence[..., None, None]
+    shift = torch.eye(3, dtype=points.dtype).expand(*points.shape[:2], 3, 3)
+    return torch.cat([turns.flatten(2, 3).mT, shift], dim=3)
+
+
+def _add_landmarks(
+    matrix: Banded, right: Tensor, seen: Observations, points: Tensor, slopes: Tensor, numbers: MotionNumbers
+) -> None:
+    for rows in torch.arange(len(seen.frame)).split(_CHUNK):
+        part = seen.select(rows)
+        terms = landmark_terms(part, points[part.frame], slopes[part.frame], numbers)
+        weighted = (terms.weight[..., None, None] * terms.moves).flatten(1, 2).mT
+        matrix.diagonal.index_add_(0, part.frame, weighted @ terms.moves.flatten(1, 2))
+        right.index_add_(0, part.frame, (weighted @ terms.miss.flatten(1)[..., None])[..., 0])
+
+
+def _add_poses(matrix: Banded, right: Tensor, seen: Observations, motion: Motion, numbers: MotionNumbers) -> None:
+    """Each picture's own pose and depth."""
+    std, freedom = np.radians(numbers.pose_deg), numbers.pose_freedom
+    miss = roma.rotmat_to_rotvec(motion.rotmats[seen.frame].mT @ seen.rotmats) / std
+    trust = (freedom + 3) / (freedom + miss.square().sum(-1, keepdim=True))
+    weight = numbers.pose_weight * trust.expand_as(miss)
+    diagonal = matrix.diagonal.diagonal(dim1=1, dim2=2)
+    diagonal[:, :_TURNS].index_add_(0, seen.frame, (weight / std**2).flatten(1))
+    right[:, :_TURNS].index_add_(0, seen.frame, (weight * miss / std).flatten(1))
+
+    ahead = seen.rotation[:, 2]
+    short = seen.depth - seen.in_camera(motion.pelvis[seen.frame][:, None])[:, 0, 2]
+    inverse = numbers.pose_weight / numbers.depth_std**2
+    matrix.diagonal[:, _TURNS:, _TURNS:].index_add_(0, seen.frame, inverse * ahead[:, :, None] * ahead[:, None])
+    right[:, _TURNS:].index_add_(0, seen.frame, inverse * short[:, None] * ahead)
+
+
+def _add_accelerations(matrix: Banded, right: Tensor, motion: Motion, times: Tensor, numbers: MotionNumbers) -> None:
+    """Second differences, scaled as if acceleration were white noise: with the interval to the power of 1.5."""
+    if len(times) < 3:
+        return
+    turns = roma.rotmat_to_rotvec(motion.rotmats[:-1].mT @ motion.rotmats[1:]).flatten(1)
+    change = torch.cat([turns, motion.pelvis[1:] - motion.pelvis[:-1]], dim=1)
+    interval = (times[1:] - times[:-1])[:, None]
+    before, after = interval[:-1], interval[1:]
+    ratio = after / before
+    variance = numbers.acceleration_std() ** 2 * after**2 * (before + after) / 2 / numbers.interval**3
+    inverse = 1 / variance
+    excess = (
+        change[1:] - ratio * change[:-1]
+    )  # grows by one with the later state, falls by 1 + ratio with the middle one
+    factors = (ratio, -(1 + ratio), torch.ones_like(ratio))
+    diagonal = matrix.diagonal.diagonal(dim1=1, dim2=2)
+    last = len(times) - 2
+    for place, coefficient in enumerate(factors):
+        diagonal[place : place + last] += inverse * coefficient**2
+        right[place : place + last] -= inverse * coefficient * excess
+    following = matrix.next.diagonal(dim1=1, dim2=2)
+    following[:-1] += inverse * factors[0] * factors[1]
+    following[1:] += inverse * factors[1] * factors[2]
+    matrix.second.add_(inverse * factors[0] * factors[2])
+
+
+def _add_contacts(
+    matrix: Banded,
+    right: Tensor,
+    feet: Tensor,
+    slopes: Tensor,
+    stands: Tensor,
+    times: Tensor,
+    numbers: MotionNumbers,
+) -> None:
+    """Points of the feet [F,6,3] that stand stay where they are."""
+    if len(times) < 2:
+        return
+    std = numbers.contact_std * ((times[1:] - times[:-1]) / numbers.interval).sqrt()[:, None, None]
+    slide = (feet[1:] - feet[:-1]) / std
+    trust = 1 / (1 + slide.square().sum(-1) / numbers.landmark_scale**2)
+    weight = (stands * trust)[..., None, None]
+    before, after = ((part / std[..., None]).flatten(1, 2) for part in (slopes[:-1], slopes[1:]))
+    weight = weight.expand(-1, -1, 3, 1).flatten(1, 2)
+    slide = slide.flatten(1)[..., None]
+    matrix.diagonal[:-1] += (weight * before).mT @ before
+    matrix.diagonal[1:] += (weight * after).mT @ after
+    matrix.next.sub_((weight * after).mT @ before)
+    right[:-1] += ((weight * before).mT @ slide)[..., 0]
+    right[1:] -= ((weight * after).mT @ slide)[..., 0]
+
+
+def _joint_deviations(motion: Motion, covariance: Tensor, body: LandmarkBody, betas: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviations [F,24] of the joints' places relative to the pelvis, metres, and of their rotations, radians."""
+    joint_influence = _descends(body.skeleton.parents)
+    positions = []
+    for rows in torch.arange(len(covariance)).split(_CHUNK):
+        posed = body.pose(betas.expand(len(rows), -1), motion.rotmats[rows])
+        slopes = point_slopes(posed, body, posed.joints, joint_influence)[..., :_TURNS]
+        spread = torch.einsum("fkiu,fuv,fkiv->fk", slopes, covariance[rows, :_TURNS, :_TURNS], slopes)
+        positions.append(spread.clamp(min=0).sqrt())
+    turns = covariance.diagonal(dim1=1, dim2=2)[:, :_TURNS].unflatten(1, (-1, 3)).sum(-1)
+    return torch.cat(positions), turns.clamp(min=0).sqrt()
+
+
+def _descends(parents: Tensor) -> Tensor:
+    """[24,24] 1 where the row's joint moves with the column's; parents: [23] of all but the root."""
+    count = len(parents) + 1
+    moved = torch.eye(count, dtype=torch.float64)
+    for joint, parent in enumerate(parents.tolist(), start=1):
+        moved[joint] += moved[parent]
+    return moved
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Blocks of this size are slower on several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
