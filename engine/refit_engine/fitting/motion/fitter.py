@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...body import SMPL_JOINT_NAMES, LandmarkBody
-from ...device import DeviceName
+from ...contract import Device
 from ...errors import ImageError, NoPersonFound, WeightsFileError
 from ...gravity import LineEvidence, Up, find_lines, find_up, with_found_focal
 from ...motion_results import ABSENT, MotionResult
@@ -65,7 +65,7 @@ class MotionFitter(FitJob):
         self,
         models: Models,
         options: FitOptions,
-        device: DeviceName = "auto",
+        device: Device = "auto",
         progress: Progress = lambda *_: None,
         numbers: MotionNumbers = NUMBERS,
     ) -> None:
