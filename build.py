@@ -181,6 +181,7 @@ class Environment:
         with timed(f"installing {name} into {self.folder.name}"):
             self.unfinished.touch()
             self.pip("install", *arguments)
+            stamp.unlink(missing_ok=True)  # where the cache is a copy by hard links, the other copy keeps its stamp
             stamp.write_text(key)
             self.unfinished.unlink()
 

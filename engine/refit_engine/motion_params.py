@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .contract import BETAS, Device
 from .errors import BodyFileError, ImageError, ViewsError
-from .job_params import read_distortion, read_json, solve_params
+from .job_params import read_distortion, solve_params
+from .json_file import read_json
 from .npz import NpzError, read_npz
 from .protocol import INVALID_PARAMS, Params, ProtocolError
 
@@ -19,15 +21,25 @@ if TYPE_CHECKING:
     from .fitting.motion import MotionRequest, VideoRequest
 
 
-def track_params(params: dict[str, Any]) -> tuple[MotionRequest, FitOptions, str, bool, Path]:
-    """Videos, options, device, whether overlays are wanted, and the job's folder."""
+class TrackParams(NamedTuple):
+    """A call of `track`. overlay: whether videos with the bodies are wanted; folder: the job's."""
+
+    request: MotionRequest
+    options: FitOptions
+    device: Device
+    overlay: bool
+    folder: Path
+
+
+def track_params(params: dict[str, Any]) -> TrackParams:
+    """The parameters of `track`. Raises ProtocolError."""
     values = Params(params)
     request = motion_request(values)
     options, device = solve_params(values, iterations=2)
     folder = Path(values.string("job_folder"))
     overlay = values.boolean("overlay", False)
     values.done()
-    return request, options, device, overlay, folder
+    return TrackParams(request, options, device, overlay, folder)
 
 
 def motion_request(values: Params, folder: Path | None = None) -> MotionRequest:
@@ -88,7 +100,7 @@ def read_betas(path: Path) -> np.ndarray:
             betas = np.array(read_json(path), dtype=np.float64)
     except (NpzError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
         raise BodyFileError(f"{path.name} holds no shape of a body.") from error
-    if betas.shape != (10,) or betas.dtype.kind != "f" or not np.isfinite(betas).all():
+    if betas.shape != (BETAS,) or betas.dtype.kind != "f" or not np.isfinite(betas).all():
         raise BodyFileError(f"{path.name} does not hold ten betas.")
     return betas.astype(np.float32)
 

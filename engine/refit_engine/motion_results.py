@@ -11,9 +11,8 @@ import numpy as np
 
 from . import __version__
 from .camera import FocalSource
+from .contract import MOTION_RESULT
 from .results import ConfidenceKind, UpSource, read_arrays, texts, write_arrays
-
-FORMAT, VERSION = "refit-motion", 1
 
 ABSENT, SEEN, FILLED = 0, 1, 2
 """Values of `state`: nothing is known; a camera saw the person; a gap that the motion before and after it filled."""
@@ -88,12 +87,12 @@ class MotionResult:
 
 def write_motion(path: Path, result: MotionResult) -> None:
     """Write a motion; the file appears complete or not at all. Raises OSError, e.g. when the disk is full."""
-    write_arrays(path, result, FORMAT, VERSION, exact=_EXACT)
+    write_arrays(path, result, MOTION_RESULT, exact=_EXACT)
 
 
 def read_motion(path: Path) -> MotionResult:
     """Read a motion. Raises ResultFileError where the file is missing, damaged, or of another format."""
-    values = read_arrays(path, MotionResult, FORMAT, VERSION)
+    values = read_arrays(path, MOTION_RESULT)
     for name in ("view_names", "videos", "joint_names"):
         values[name] = texts(path, values, name)
     return MotionResult(**values)

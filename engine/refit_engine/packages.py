@@ -19,6 +19,7 @@ NEEDED = {
     "safetensors": "safetensors",
     "roma": "roma",
     "tqdm": "tqdm",
+    "av": "av",
 }
 
 

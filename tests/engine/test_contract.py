@@ -14,6 +14,7 @@ from engine_doubles import Found, ScriptedDetector, ScriptedModels
 from refit_engine import cli, contract
 from refit_engine.fitting import FitOptions
 from refit_engine.job_params import reconstruct_params, views_params
+from refit_engine.motion_results import MotionResult
 from refit_engine.multiview_results import MultiViewResult
 from refit_engine.protocol import ProtocolError
 from refit_engine.results import ImageResult, read_result
@@ -39,14 +40,19 @@ def add_on(monkeypatch):
 
 def test_both_sides_have_one_table_and_one_schema(add_on):
     other = add_on("contract")
-    for name in ("OPTIONS", "IMAGE_RESULT", "VIEWS_RESULT"):
+    for name in ("OPTIONS", "IMAGE_RESULT", "VIEWS_RESULT", "MOTION_RESULT"):
         assert repr(getattr(other, name)) == repr(getattr(contract, name))
     assert add_on("results")._RESULT_ARRAYS <= contract.IMAGE_RESULT.arrays | {"format", "version"}
     assert add_on("multiview_results")._ARRAYS <= contract.VIEWS_RESULT.arrays | {"format", "version"}
 
 
 @pytest.mark.parametrize(
-    ("record", "file"), [(ImageResult, contract.IMAGE_RESULT), (MultiViewResult, contract.VIEWS_RESULT)]
+    ("record", "file"),
+    [
+        (ImageResult, contract.IMAGE_RESULT),
+        (MultiViewResult, contract.VIEWS_RESULT),
+        (MotionResult, contract.MOTION_RESULT),
+    ],
 )
 def test_results_hold_the_arrays_of_the_schema(record, file):
     assert {field.name for field in dataclasses.fields(record)} == file.arrays
