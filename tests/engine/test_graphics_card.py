@@ -59,7 +59,9 @@ def assert_same_on_card(monkeypatch, kind, options, request):
     for name in (field.name for field in fields(expected)):
         ours, theirs = getattr(found, name), getattr(expected, name)
         if np.asarray(theirs).dtype.kind == "f":
-            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-3, err_msg=name)
+            # Spreads of rotations that are the same but for rounding are roots of rounding, in degrees.
+            near = 0.05 if name == "joint_std_deg" else 2e-3
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=near, err_msg=name)
         else:
             assert np.array_equal(ours, theirs), name
 
