@@ -91,8 +91,9 @@ class CameraCanvas(Canvas):
     def __init__(self, area: bpy.types.Area, camera: bpy.types.Object, view: CameraView, unit: float) -> None:
         super().__init__(area, view.size)
         self._picture, self._unit = view, unit
-        self._space, self._view3d = area.spaces.active, self.region.data
-        shading = self._space.shading
+        space = area.spaces.active
+        assert isinstance(space, bpy.types.SpaceView3D)  # of a viewport
+        self._space, self._view3d, shading = space, self.region.data, space.shading
         self._kept_view = {name: _value(self._view3d, name) for name in self._VIEW}
         self._kept_space = {name: _value(self._space, name) for name in self._SPACE}
         self._kept_shading = {name: _value(shading, name) for name in self._SHADING}
@@ -151,7 +152,7 @@ class PictureCanvas(Canvas):
 
     def navigate(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str] | None:
         if event.type == "MOUSEMOVE" and self._held:
-            self._move(event)
+            self._move(event, self._held)
             return {"RUNNING_MODAL"}
         if super().navigate(context, event) is None:
             return None
@@ -171,9 +172,9 @@ class PictureCanvas(Canvas):
         if self._remove:
             bpy.data.images.remove(self._image)
 
-    def _move(self, event: bpy.types.Event) -> None:
+    def _move(self, event: bpy.types.Event, held: tuple[float, float]) -> None:
         place = self.place(event)
-        self._pan += np.subtract(place, self._held)
+        self._pan += np.subtract(place, held)
         self._held = place
 
     def _zoom_at(self, place: tuple[float, float], factor: float) -> None:
@@ -193,7 +194,7 @@ class EditorCanvas(Canvas):
     def map(self) -> PictureMap:
         view = self.region.view2d
         region = float(self.region.width), float(self.region.height)
-        return editor_map(view.region_to_view(0, 0), view.region_to_view(*region), region, self.size)
+        return editor_map(view.region_to_view(0, 0)[:], view.region_to_view(*region)[:], region, self.size)
 
 
 def _value(owner: bpy.types.bpy_struct, name: str) -> Any:

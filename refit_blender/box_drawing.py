@@ -93,7 +93,10 @@ def editor_map(
 
 
 def fitted_map(
-    free: tuple[float, float, float, float], size: tuple[int, int], zoom: float = 1.0, pan: Sequence[float] = (0.0, 0.0)
+    free: tuple[float, float, float, float],
+    size: tuple[int, int],
+    zoom: float = 1.0,
+    pan: Sequence[float] | np.ndarray = (0.0, 0.0),
 ) -> PictureMap:
     """A picture of this size in the middle of a free place (left, bottom, right, top), then zoomed and moved by `pan`."""
     left, bottom, right, top = free
@@ -126,20 +129,23 @@ class BoxDrawing:
         reach: how near to a handle is on it. People stand before others, so that boxes begin in boxes.
         """
         self._before, self._start, self._moved = list(self.boxes), (x, y), None
-        corner = self.corner_at(x, y, reach)
-        if corner is not None:
-            opposite = self.boxes[self.active].corners()[(corner + 2) % 4]
-            self._fixed = (float(opposite[0]), float(opposite[1]))
-            return
-        if self.at_centre(x, y, reach):
-            self._moved = self.boxes[self.active]
-            return
+        if self.active is not None:
+            box, corner = self.boxes[self.active], self.corner_at(x, y, reach)
+            if corner is not None:
+                opposite = box.corners()[(corner + 2) % 4]
+                self._fixed = (float(opposite[0]), float(opposite[1]))
+                return
+            if self.at_centre(x, y, reach):
+                self._moved = box
+                return
         self._fixed = self._inside(x, y)
         self.boxes.append(Rect(*self._fixed, *self._fixed))
         self.active = len(self.boxes) - 1
 
     def drag(self, x: float, y: float) -> None:
         """The mouse is at a pixel while its button is held."""
+        if self.active is None:  # the box was deleted while the button was held
+            return
         if self._moved:
             self.boxes[self.active] = self._shifted(self._moved, x - self._start[0], y - self._start[1])
             return
@@ -148,6 +154,9 @@ class BoxDrawing:
 
     def release(self, smallest: float) -> None:
         """The button is up again; a box that is smaller than this was a click, which chooses the box under it."""
+        if self.active is None or self._before is None:  # the box was deleted while the button was held
+            self._before = None
+            return
         box = self.boxes[self.active]
         if min(box.right - box.left, box.bottom - box.top) < max(smallest, 1.0):
             self.abort()
