@@ -26,6 +26,7 @@ class REFIT_OT_joints_to_shape(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         rig = bodies.rig_of(context.active_object)
+        assert rig is not None  # poll has seen to it
         try:
             body = read_body(bodies.body_file(rig))
             active = context.view_layer.objects.active
@@ -51,7 +52,9 @@ class REFIT_OT_toggle_correctives(bpy.types.Operator):
         return bool(mesh and bodies.corrective_keys(mesh))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        mesh = bodies.body_mesh(bodies.rig_of(context.active_object))
+        rig = bodies.rig_of(context.active_object)
+        mesh = bodies.body_mesh(rig) if rig else None
+        assert mesh is not None  # poll has seen to it
         bodies.enable_correctives(mesh, not bodies.correctives_enabled(mesh))
         return {"FINISHED"}
 
@@ -69,7 +72,9 @@ class REFIT_OT_reset_upright(bpy.types.Operator):
         return known is not None and not upright.obstacle(known) and upright.set_by_hand(known)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        upright.reset(reconstructions.of(context.active_object), context)
+        known = reconstructions.of(context.active_object)
+        assert known is not None  # poll has seen to it
+        upright.reset(known, context)
         return {"FINISHED"}
 
 
@@ -93,7 +98,9 @@ class REFIT_OT_look_through(bpy.types.Operator):
         return rig is not None and ("refit_camera" in rig or VIEWS_PROPERTY in rig)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        camera = self._camera(bodies.rig_of(context.active_object))
+        rig = bodies.rig_of(context.active_object)
+        assert rig is not None  # poll has seen to it
+        camera = self._camera(rig)
         if camera is None or camera.name not in context.scene.objects:
             self.report({"ERROR"}, "The body's camera is no longer in the scene.")
             return {"CANCELLED"}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bpy
 import numpy as np
@@ -21,6 +22,9 @@ from ..scene.views import camera_view
 from ..session import state
 from .viewports import panel_is_seen
 
+if TYPE_CHECKING:
+    from bpy._typing.rna_enums import IconItems  # in the stubs alone
+
 # What goes on beside the drawing: panels that the mouse is over, and those that scroll.
 _PASSED = {"MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "MIDDLEMOUSE", "TRACKPADPAN"}
 
@@ -28,7 +32,7 @@ _PASSED = {"MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WHEELUPMOUSE", "WHEELDOWNMOUSE",
 REACH = 9.0
 SMALLEST = 5.0
 
-HINTS = (
+HINTS: tuple[tuple[IconItems, str], ...] = (
     ("MOUSE_LMB_DRAG", "Draw, Move or Resize a Box"),
     ("EVENT_X", "Delete"),
     ("EVENT_CTRL", "Z  Undo"),
@@ -78,6 +82,7 @@ class BoxDrawingOperator:
         space = self._canvas.space_type
         self._handler = space.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL"), space
         state.drawing = True
+        assert isinstance(self, bpy.types.Operator)  # what this class is mixed into
         context.window_manager.modal_handler_add(self)
         context.window.cursor_modal_set("CROSSHAIR")
         context.workspace.status_text_set(_draw_hints)
@@ -183,7 +188,7 @@ class REFIT_OT_draw_boxes(BoxDrawingOperator, bpy.types.Operator):
             with tempfile.TemporaryDirectory() as folder:
                 path = sources.empty_source(context.active_object, Path(folder)).picture
                 turn = turn_of(path)
-            return PictureCanvas(context.area, context.active_object.data, turn, remove=False)
+            return PictureCanvas(context.area, sources.image_of(context.active_object), turn, remove=False)
         if not settings.image_path:
             raise SourceError("No image is chosen.")
         return _file_canvas(context.area, Path(bpy.path.abspath(settings.image_path)))

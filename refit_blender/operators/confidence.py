@@ -43,12 +43,14 @@ press again to get the former look back"""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         rig = bodies.rig_of(context.active_object)
+        known = confidence.confidence_of(rig) if rig else None
+        assert rig is not None and known is not None  # poll has seen to it
         if confidence.shown_measure(rig) == self.measure:
             confidence.restore_colors(rig)
             if context.mode == "POSE":
                 bpy.ops.object.mode_set(mode="OBJECT")
             return {"FINISHED"}
-        confidence.show_colors(rig, confidence.confidence_of(rig), self.measure)
+        confidence.show_colors(rig, known, self.measure)
         if context.mode == "OBJECT":
             _make_active(context, rig)
             bpy.ops.object.mode_set(mode="POSE")

@@ -45,6 +45,7 @@ class FolderJobOperator:
             return self._block()
         manager = context.window_manager
         self._timer = manager.event_timer_add(POLL_SECONDS, window=context.window)
+        assert isinstance(self, bpy.types.Operator)  # what this class is mixed into
         manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -153,13 +154,14 @@ class REFIT_OT_remove_engine(FolderJobOperator, bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         root = engine.managed_root()
-        return context.window_manager.invoke_confirm(
+        answer = context.window_manager.invoke_confirm(
             self,
             event,
             title="Remove the engine?",
             message=f"This frees {size_text(folder_bytes(root) / 1e6)} in {root}",
             confirm_text="Remove",
         )
+        return set(answer)
 
     def make_job(self, _context: bpy.types.Context, *, ask: bool) -> FolderJob:
         return RemoveJob(engine.managed_root())

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import bpy
@@ -62,6 +62,7 @@ class JobOperator:
         self._area = area_of(context)
         manager = context.window_manager
         self._timer = manager.event_timer_add(POLL_SECONDS, window=context.window)
+        assert isinstance(self, bpy.types.Operator)  # what this class is mixed into
         manager.modal_handler_add(self)
         self._shown = state.job.progress
         _redraw(context)
@@ -146,6 +147,7 @@ class JobOperator:
             self.report({level}, text)
 
     def _stop_timer(self, context: bpy.types.Context) -> None:
+        assert self._timer is not None  # it is running
         context.window_manager.event_timer_remove(self._timer)
 
     def _clean_up(self) -> None:
@@ -155,7 +157,7 @@ class JobOperator:
 
 
 @contextlib.contextmanager
-def scene_of_job(context: bpy.types.Context, uid: int) -> Iterator[None]:
+def scene_of_job(context: bpy.types.Context, uid: int) -> Generator[None, None, None]:
     """Be in the scene in which a job was started, by its `session_uid`: the window may show another one by now."""
     if context.scene.session_uid == uid:
         yield

@@ -25,11 +25,12 @@ class REFIT_OT_photo_in_renders(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         scene = context.scene
-        if backdrop.is_shown(scene) and backdrop.shown_camera(scene) in {scene.camera, None}:
+        camera = scene.camera
+        if camera is None or (backdrop.is_shown(scene) and backdrop.shown_camera(scene) in {camera, None}):
             backdrop.hide(scene)
             return {"FINISHED"}
         try:
-            messages = backdrop.show(scene, scene.camera)
+            messages = backdrop.show(scene, camera)
         except SourceError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

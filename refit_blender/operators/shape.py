@@ -63,5 +63,5 @@ class REFIT_OT_shape_from_bodies(JobOperator, bpy.types.Operator):
 
 def _selected_rigs(context: bpy.types.Context) -> list[bpy.types.Object]:
     """The rigs of the selected armatures and meshes, each once, by name."""
-    found = {bodies.rig_of(item) for item in context.selected_objects} - {None}
+    found = {rig for item in context.selected_objects if (rig := bodies.rig_of(item))}
     return sorted(found, key=lambda rig: rig.name)

@@ -69,10 +69,18 @@ def _check_name(path: Path) -> None:
 
 def empty_source(empty: bpy.types.Object | None, folder: Path, *, focal_mm: float | None = None) -> Source:
     """The picture of an image empty. Raises SourceError where the object is none."""
-    if empty is None or empty.type != "EMPTY" or empty.empty_display_type != "IMAGE" or empty.data is None:
-        raise SourceError("The active object is no empty with an image.")
-    picture, footage = images.image_file(empty.data, folder), images.footage_of(empty.data)
+    image = image_of(empty)
+    picture, footage = images.image_file(image, folder), images.footage_of(image)
     return Source(picture, empty.name, footage, focal_mm=focal_mm)
+
+
+def image_of(empty: bpy.types.Object | None) -> bpy.types.Image:
+    """The image that an image empty shows. Raises SourceError where the object is none."""
+    shows = empty is not None and empty.type == "EMPTY" and empty.empty_display_type == "IMAGE"
+    image = empty.data if shows else None
+    if not isinstance(image, bpy.types.Image):
+        raise SourceError("The active object is no empty with an image.")
+    return image
 
 
 def camera_source(
