@@ -158,6 +158,7 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         rig = bodies.rig_of(context.active_object)
+        assert rig is not None  # poll has seen to it
         layout.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
         if lens := lens_note(rig):
             draw_text(layout, lens, icon="CAMERA_DATA")
@@ -183,7 +184,9 @@ class REFIT_PT_shape(RefitPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
-        mesh = bodies.body_mesh(bodies.rig_of(context.active_object))
+        rig = bodies.rig_of(context.active_object)
+        mesh = bodies.body_mesh(rig) if rig else None
+        assert mesh is not None  # poll has seen to it
         column = layout.column(align=True)
         for index, key in bodies.shape_sliders(mesh).items():
             column.prop(key, "value", text=f"Shape {index + 1}", slider=True)

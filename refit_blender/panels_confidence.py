@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 
+from .confidence import JointConfidence
 from .panels_base import RefitPanel
 from .preferences import draw_text
 from .results import JOINT_NAMES
@@ -27,13 +28,13 @@ class REFIT_PT_confidence(RefitPanel, bpy.types.Panel):
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         """The essence, for the closed panel."""
-        millimetres, degrees = confidence.confidence_of(bodies.rig_of(context.active_object)).overall()
+        _, known = _active(context)
+        millimetres, degrees = known.overall()
         self.layout.label(text=f"± {millimetres:.0f} mm, ± {degrees:.0f}°")
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
-        rig = bodies.rig_of(context.active_object)
-        known = confidence.confidence_of(rig)
+        rig, known = _active(context)
         if not known.calibrated:
             draw_text(layout, "Not calibrated for these weights: good for comparing joints only.", icon="ERROR")
         table = layout.box().column(align=True)
@@ -50,6 +51,14 @@ class REFIT_PT_confidence(RefitPanel, bpy.types.Panel):
         if shown:
             low, high = confidence.range_of(known, shown)
             layout.label(text=f"Green to {low:.3g}{UNITS[shown]}, red from {high:.3g}{UNITS[shown]}", icon="COLOR")
+
+
+def _active(context: bpy.types.Context) -> tuple[bpy.types.Object, JointConfidence]:
+    """The active rig and what is known of its joints."""
+    rig = bodies.rig_of(context.active_object)
+    known = confidence.confidence_of(rig) if rig else None
+    assert rig is not None and known is not None  # poll has seen to it
+    return rig, known
 
 
 def _row(layout: bpy.types.UILayout, *texts: str) -> bpy.types.UILayout:

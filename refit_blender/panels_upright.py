@@ -32,14 +32,14 @@ class REFIT_PT_upright(RefitPanel, bpy.types.Panel):
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         """The essence, for the closed panel."""
-        known = reconstructions.of(context.active_object)
+        known = _active(context)
         self.layout.label(text=up_status(known), icon="CHECKMARK" if _is_sure(known) else "QUESTION")
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        known = reconstructions.of(context.active_object)
+        known = _active(context)
         draw_text(layout, up_note(known))
         if problem := upright.obstacle(known):
             if known.own_camera or known.camera is None:
@@ -49,6 +49,12 @@ class REFIT_PT_upright(RefitPanel, bpy.types.Panel):
         column.prop(known.collection.refit, "pitch")
         column.prop(known.collection.refit, "roll")
         layout.operator("refit.reset_upright", icon="LOOP_BACK")
+
+
+def _active(context: bpy.types.Context) -> Reconstruction:
+    known = reconstructions.of(context.active_object)
+    assert known is not None  # poll has seen to it
+    return known
 
 
 def _is_sure(known: Reconstruction) -> bool:

@@ -163,6 +163,7 @@ class PhotoUpdate(EngineJob):
         """Boxes of the bodies in the picture."""
         place = recognition.camera_place(known, self.source, context)
         K = known.K if self.source.K is None else self.source.K
+        assert K is not None  # known_photo finds none without
         return recognition.boxes_of(known, place, K, cameras.metres_per_unit(context.scene))
 
     def _detect(self) -> Request:

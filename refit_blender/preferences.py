@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
@@ -12,6 +13,9 @@ from . import engine, session
 from .errors import InstallError
 from .install import plan as install_plans
 from .install.interpreters import find_interpreter
+
+if TYPE_CHECKING:
+    from bpy._typing.rna_enums import IconItems  # in the stubs alone
 
 GUIDE = Path(__file__).parent / "README.md"
 """The guide that the extension's zip brings; a checkout has it elsewhere."""
@@ -39,7 +43,7 @@ def _changed(_self, _context) -> None:
 
 
 class RefitPreferences(bpy.types.AddonPreferences):
-    bl_idname = __package__
+    bl_idname = __package__ or ""
 
     engine_python: StringProperty(
         name="Engine's Python",
@@ -116,7 +120,7 @@ class RefitPreferences(bpy.types.AddonPreferences):
         else:
             self._draw_plan(layout, context, obstacle_icon="INFO" if there else "ERROR")
 
-    def _draw_plan(self, layout: bpy.types.UILayout, context: bpy.types.Context, *, obstacle_icon: str) -> None:
+    def _draw_plan(self, layout: bpy.types.UILayout, context: bpy.types.Context, *, obstacle_icon: IconItems) -> None:
         """What Install Engine would do, and how the last time ended."""
         try:
             summary = install_plan(self).summary()
@@ -134,7 +138,7 @@ class RefitPreferences(bpy.types.AddonPreferences):
 
 
 def preferences_of(context: bpy.types.Context) -> RefitPreferences:
-    return context.preferences.addons[__package__].preferences
+    return cast(RefitPreferences, context.preferences.addons[__package__ or ""].preferences)
 
 
 def draw_engine_status(layout: bpy.types.UILayout) -> bool:
@@ -181,7 +185,7 @@ def _blocked_offline() -> bool:
     return not bpy.app.online_access and install_plans.needs_network(engine.WHEELS)
 
 
-def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE", width: int = 0) -> None:
+def draw_text(layout: bpy.types.UILayout, text: str, icon: IconItems = "NONE", width: int = 0) -> None:
     """A sentence over several lines; `width` in characters, by default what the region holds."""
     if not width:
         region = bpy.context.region

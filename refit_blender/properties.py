@@ -244,7 +244,7 @@ class RefitSettings(bpy.types.PropertyGroup):
             body=body,
             gender=gender,
             weights=_path(self.weights_path) if self.weights_path else None,
-            betas=shape_of(self.fixed_shape, kind) if self.fixed_shape else None,
+            betas=shape_of(self.fixed_shape, kind).tolist() if self.fixed_shape else None,
             height=None if self.fixed_shape else self._height(),
             iterations=iterations,
             device=self.device.lower(),
