@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def assemble(
         view_frame = None
         if camera is None:  # none was there, or it was deleted in the meantime
             camera, view_frame = _make_camera(source, result, camera_matrix(camera_to_world, unit), temporary, pack)
-            suit_to_unit(camera.data, unit, depths(result)[1])
+            suit_to_unit(cameras.data_of(camera), unit, depths(result)[1])
             made_here.collection.objects.link(camera)
         made_here.note_picture(camera, view_frame is not None, source.footage, result.size, result.K)
         made_here.add_frame(frame)
@@ -178,7 +178,7 @@ def depths(result: ImageResult) -> tuple[float, float]:
 def camera_matrix(camera_to_world: np.ndarray, unit: float) -> Matrix:
     """matrix_world of a camera object from camera_to_world [4,4] (OpenCV axes, metres)."""
     R = camera_to_world[:3, :3].T
-    return Matrix(cameras.camera_matrix_world(R, -R @ camera_to_world[:3, 3] / unit))
+    return Matrix(cameras.camera_matrix_world(R, -R @ camera_to_world[:3, 3] / unit).tolist())
 
 
 def note_person(rig: bpy.types.Object, index: int, view: PhotoView) -> None:
@@ -225,7 +225,7 @@ def select_bodies(context: bpy.types.Context, rigs: list[bpy.types.Object]) -> N
 
 
 @contextlib.contextmanager
-def nothing_left_on_error() -> Iterator[None]:
+def nothing_left_on_error() -> Generator[None, None, None]:
     """Remove the data blocks that were made inside, if it raises; make the active object active again."""
     active = bpy.context.view_layer.objects.active
     before = {kind: {block.as_pointer() for block in getattr(bpy.data, kind)} for kind in _KINDS}

@@ -142,7 +142,7 @@ def _note_parameters(rig: bpy.types.Object, person: WorldPerson, result: MultiVi
 
 
 def _view_notes(scene: bpy.types.Scene, taken: CameraView, seen: PersonInView, fitted: ResultView) -> dict[str, object]:
-    notes = {
+    notes: dict[str, object] = {
         "name": taken.name,
         "used": seen.used,
         "reason": seen.reason,

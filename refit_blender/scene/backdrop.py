@@ -49,10 +49,11 @@ def show(scene: bpy.types.Scene, camera: bpy.types.Object) -> list[str]:
         raise SourceError(f"The world “{scene.world.name}” belongs to another file: make it local first.")
     image = _image(background)
     lens, frame = cameras.lens_of(camera, scene), cameras.drawn_frame(scene)
-    places = picture_places(lens, frame, background.placement, tuple(image.size), background.display_aspect)
+    size = image.size[0], image.size[1]
+    places = picture_places(lens, frame, background.placement, size, background.display_aspect)
     hide(scene)
-    kept = _world_with_nodes(scene)
-    _add_nodes(scene.world, image, background.image_user, places)
+    world, kept = _world_with_nodes(scene)
+    _add_nodes(world, image, background.image_user, places)
     messages = []
     if scene.view_settings.view_transform != PLAIN["view_transform"]:
         shown = scene.view_settings.view_transform
@@ -62,7 +63,7 @@ def show(scene: bpy.types.Scene, camera: bpy.types.Object) -> list[str]:
     if scene.render.film_transparent:
         scene.render.film_transparent = False
         messages.append("Film › Transparent is off, so that the photo is seen.")
-    scene.world[CAMERA], scene.world[KEPT] = camera, json.dumps(kept)
+    world[CAMERA], world[KEPT] = camera, json.dumps(kept)
     return messages
 
 
@@ -131,18 +132,19 @@ def _image(background: images.Background) -> bpy.types.Image:
     return picture
 
 
-def _world_with_nodes(scene: bpy.types.Scene) -> dict[str, Any]:
-    """Give the scene a world with nodes, a black one where it has none; what had to be done."""
-    made = scene.world is None
-    if made:
-        scene.world = bpy.data.worlds.new(PREFIX)
-    colour_only = not _uses_nodes(scene.world)
+def _world_with_nodes(scene: bpy.types.Scene) -> tuple[bpy.types.World, dict[str, Any]]:
+    """Give the scene a world with nodes, a black one where it has none; the world, and what had to be done."""
+    world = scene.world
+    made = world is None
+    if world is None:
+        scene.world = world = bpy.data.worlds.new(PREFIX)
+    colour_only = not _uses_nodes(world)
     if colour_only:
-        scene.world.use_nodes = True
-    for node in scene.world.node_tree.nodes if made else ():
+        world.use_nodes = True
+    for node in world.node_tree.nodes if made else ():
         if node.type == "BACKGROUND":
             node.inputs["Color"].default_value = (0.0, 0.0, 0.0, 1.0)
-    return {"made": made, "colour_only": colour_only}
+    return world, {"made": made, "colour_only": colour_only}
 
 
 def _set_plain(view: bpy.types.ColorManagedViewSettings) -> dict[str, Any]:
@@ -157,6 +159,7 @@ def _add_nodes(
     world: bpy.types.World, image: bpy.types.Image, user: bpy.types.ImageUser | None, places: tuple[dict, dict]
 ) -> None:
     tree = world.node_tree
+    assert tree is not None  # of a world with nodes
     photo = _photo(tree, image, user, places)
     for output in [node for node in tree.nodes if node.type == "OUTPUT_WORLD"]:
         surface = output.inputs["Surface"]

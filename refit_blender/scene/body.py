@@ -33,10 +33,10 @@ CORRECTIVE_KEY = "pose_{}"
 
 @dataclass(frozen=True)
 class BodyObjects:
-    """The two objects that make a body."""
+    """The two objects that make a body; mesh: None where it was deleted before the body was updated."""
 
     rig: bpy.types.Object
-    mesh: bpy.types.Object
+    mesh: bpy.types.Object | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def world_vertices(mesh: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> np
     """World coordinates [V,3] of a mesh as Blender deforms it."""
     evaluated = mesh.evaluated_get(depsgraph)
     flat = np.empty(len(evaluated.data.vertices) * 3, dtype=np.float32)
-    evaluated.data.vertices.foreach_get("co", flat)
+    evaluated.data.vertices.foreach_get("co", flat.data)
     matrix = np.array(evaluated.matrix_world)
     return flat.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
 
@@ -232,7 +232,7 @@ def _pose_rig(rig: bpy.types.Object, joints: np.ndarray, pose: Pose) -> None:
     matrix = np.eye(4)
     matrix[:3, :3] = REST_TO_WORLD
     matrix[:3, 3] = pose.ground
-    rig.matrix_world = Matrix.Scale(1 / pose.metres_per_unit, 4) @ Matrix(matrix)
+    rig.matrix_world = Matrix.Scale(1 / pose.metres_per_unit, 4) @ Matrix(matrix.tolist())
     for name in JOINT_NAMES:
         rig.pose.bones[name].rotation_mode = "QUATERNION"
     set_pose(rig, pose.world_rotations(), pose.pelvis(joints) / pose.metres_per_unit)
@@ -245,13 +245,14 @@ def _build_mesh(name: str, body: Body, rig: bpy.types.Object, collection: bpy.ty
     data = bpy.data.meshes.new(name)
     faces = body.faces
     data.vertices.add(len(body.v_template))
-    data.vertices.foreach_set("co", _flat(body.v_template))
+    data.vertices.foreach_set("co", _flat(body.v_template).data)
     data.loops.add(faces.size)
-    data.loops.foreach_set("vertex_index", np.ascontiguousarray(faces.ravel(), dtype=np.int32))
+    data.loops.foreach_set("vertex_index", np.ascontiguousarray(faces.ravel(), dtype=np.int32).data)
     data.polygons.add(len(faces))
-    data.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+    data.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32).data)
     if body.uv is not None and body.uv_faces is not None:
-        data.uv_layers.new(name="UVMap", do_init=False).uv.foreach_set("vector", _flat(body.uv[body.uv_faces.ravel()]))
+        layer = data.uv_layers.new(name="UVMap", do_init=False)
+        layer.uv.foreach_set("vector", _flat(body.uv[body.uv_faces.ravel()]).data)
     data.update(calc_edges=True)
     data.shade_smooth()
     data.materials.append(_material())
@@ -288,7 +289,7 @@ def _add_shape_keys(mesh: bpy.types.Object, body: Body, betas: np.ndarray) -> No
 
 def _add_key(mesh: bpy.types.Object, name: str, positions: np.ndarray) -> bpy.types.ShapeKey:
     key = mesh.shape_key_add(name=name, from_mix=False)
-    key.data.foreach_set("co", _flat(positions))
+    key.data.foreach_set("co", _flat(positions).data)
     return key
 
 

@@ -131,6 +131,12 @@ def metres_per_unit(scene: bpy.types.Scene) -> float:
     return 1.0 if units.system == "NONE" else units.scale_length
 
 
+def data_of(camera: bpy.types.Object) -> bpy.types.Camera:
+    """The data of an object that is a camera."""
+    assert isinstance(camera.data, bpy.types.Camera)
+    return camera.data
+
+
 def lens_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> Lens:
     """The lens of a perspective camera. Raises SourceError for projections that have no K."""
     data = camera.data

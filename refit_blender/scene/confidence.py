@@ -75,12 +75,13 @@ def color(value: float, low: float, high: float) -> tuple[float, float, float]:
     """From green over yellow to red on a logarithmic scale."""
     share = np.log(max(value, low) / low) / np.log(high / low) if high > low else 0.0
     place = 2 * min(float(share), 1.0)
-    return tuple(float(np.interp(place, (0, 1, 2), channel)) for channel in _RAMP.T)
+    red, green, blue = (float(np.interp(place, (0, 1, 2), channel)) for channel in _RAMP.T)
+    return red, green, blue
 
 
 def show_colors(rig: bpy.types.Object, confidence: JointConfidence, measure: Measure) -> None:
     """Colour the bones by one of the two errors. The rig must not be in Edit mode."""
-    armature = rig.data
+    armature = _armature(rig)
     if _BEFORE not in armature:
         armature[_BEFORE] = json.dumps(_look(armature))
     armature[_SHOWN] = measure
@@ -88,7 +89,7 @@ def show_colors(rig: bpy.types.Object, confidence: JointConfidence, measure: Mea
     # Sticks are too thin to tell colours apart.
     armature.display_type = "OCTAHEDRAL"
     low, high = range_of(confidence, measure)
-    values = dict(zip(JOINT_NAMES, _values(confidence, measure).tolist(), strict=True))
+    values: dict[str, float] = dict(zip(JOINT_NAMES, _values(confidence, measure).tolist(), strict=True))
     for bone in armature.bones:
         if values.get(bone.name, 0) <= 0:  # the pelvis has no error relative to itself
             bone.color.palette = "DEFAULT"
@@ -102,7 +103,7 @@ def show_colors(rig: bpy.types.Object, confidence: JointConfidence, measure: Mea
 
 def restore_colors(rig: bpy.types.Object) -> None:
     """Give the bones the look that they had before."""
-    armature = rig.data
+    armature = _armature(rig)
     if _BEFORE not in armature:
         return
     before = json.loads(armature[_BEFORE])
@@ -117,6 +118,11 @@ def restore_colors(rig: bpy.types.Object) -> None:
         bone.color.palette = palette
 
 
+def _armature(rig: bpy.types.Object) -> bpy.types.Armature:
+    assert isinstance(rig.data, bpy.types.Armature)  # of a rig
+    return rig.data
+
+
 def _values(confidence: JointConfidence, measure: Measure) -> np.ndarray:
     return confidence.std_mm if measure == "POSITION" else confidence.std_deg
 
@@ -125,7 +131,10 @@ def _look(armature: bpy.types.Armature) -> dict[str, object]:
     bones = {}
     for bone in armature.bones:
         custom = bone.color.custom
-        bones[bone.name] = [bone.color.palette, *(list(part) for part in (custom.normal, custom.select, custom.active))]
+        bones[bone.name] = [
+            bone.color.palette,
+            *(list(part[:]) for part in (custom.normal, custom.select, custom.active)),
+        ]
     return {
         "show_bone_colors": armature.show_bone_colors,
         "display_type": armature.display_type,

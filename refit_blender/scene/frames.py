@@ -29,6 +29,7 @@ def background_file(background: Background, frame: int, folder: Path) -> Path:
         return image_file(picture, folder)
     path = Path(bpy.path.abspath(picture.filepath_raw, library=picture.library))
     user = background.image_user
+    assert user is not None  # of an image
     shown = shown_number(user, frame)
     if picture.source == "MOVIE":
         return movie_still(_existing(path, picture.name), shown, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def camera_background(camera: bpy.types.Object) -> Background:
             placement = Placement(
                 method=background.frame_method,
                 scale=background.scale,
-                offset=tuple(background.offset),
+                offset=(background.offset[0], background.offset[1]),
                 rotation=background.rotation,
                 flip_x=background.use_flip_x,
                 flip_y=background.use_flip_y,
@@ -122,7 +122,8 @@ def image_file(image: bpy.types.Image, folder: Path) -> Path:
         if _is_blenders_own(image):
             return write_shown(image, folder / f"{_file_stem(image)}.png")
         copy = folder / f"{_file_stem(image)}{_SUFFIXES.get(image.file_format, path.suffix or '.png')}"
-        copy.write_bytes(image.packed_file.data)
+        # The stubs call these bytes a str.
+        copy.write_bytes(image.packed_file.data)  # pyright: ignore[reportArgumentType]
         return copy
     return write_shown(image, folder / f"{_file_stem(image)}.png")
 
@@ -163,7 +164,7 @@ def mirrored_file(path: Path, folder: Path, flip_x: bool, flip_y: bool) -> Path:
 
 
 @contextlib.contextmanager
-def loaded(path: Path) -> Iterator[bpy.types.Image]:
+def loaded(path: Path) -> Generator[bpy.types.Image, None, None]:
     """A picture or movie as an image that nobody else sees, for a moment. Raises SourceError."""
     if not is_file(path):
         raise SourceError(f"There is no picture at {path}.")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 import bpy
 import numpy as np
@@ -18,9 +18,12 @@ ROOT = JOINT_NAMES[0]
 
 def pose_bones(rig: bpy.types.Object) -> list[bpy.types.PoseBone]:
     """The 24 bones in SMPL's order. Raises SourceError where one was renamed or deleted."""
-    bones = [rig.pose.bones.get(name) for name in JOINT_NAMES]
-    if missing := [name for name, bone in zip(JOINT_NAMES, bones, strict=True) if bone is None]:
-        raise SourceError(f"Body “{rig.name}” has no bone “{missing[0]}”: it was renamed or deleted.")
+    bones: list[bpy.types.PoseBone] = []
+    for name in JOINT_NAMES:
+        bone = rig.pose.bones.get(name)
+        if bone is None:
+            raise SourceError(f"Body “{rig.name}” has no bone “{name}”: it was renamed or deleted.")
+        bones.append(bone)
     return bones
 
 
@@ -32,11 +35,13 @@ def set_pose(rig: bpy.types.Object, rotations: np.ndarray, pelvis: np.ndarray) -
     """
     bones = pose_bones(rig)
     axes = rig.matrix_world.to_quaternion().to_matrix()
-    root = (axes.transposed() @ Matrix(rotations[0])).to_4x4()
-    root.translation = rig.matrix_world.inverted() @ Vector(pelvis)
+    root = (axes.transposed() @ Matrix(rotations[0].tolist())).to_4x4()
+    root.translation = rig.matrix_world.inverted() @ Vector(pelvis.tolist())
     _set_basis(bones[0], bones[0].bone.matrix_local.inverted() @ root)
     for bone, rotation in zip(bones[1:], rotations[1:], strict=True):
-        _set_basis(bone, Matrix.LocRotScale(bone.location, Matrix(rotation), bone.scale))
+        # A rotation may be a matrix [3,3], too, which the stubs do not know.
+        turn = Matrix(rotation.tolist())
+        _set_basis(bone, Matrix.LocRotScale(bone.location, turn, bone.scale))  # pyright: ignore[reportArgumentType]
 
 
 def pelvis_of(rig: bpy.types.Object) -> np.ndarray:
@@ -53,7 +58,7 @@ def key_pose(rig: bpy.types.Object, frame: int) -> None:
 
 
 @contextlib.contextmanager
-def at_frame(scene: bpy.types.Scene, frame: int) -> Iterator[None]:
+def at_frame(scene: bpy.types.Scene, frame: int) -> Generator[None, None, None]:
     """Be at a frame for a while: the user may have gone to another one."""
     current = scene.frame_current
     if current != frame:
@@ -86,7 +91,7 @@ def move_root(rig: bpy.types.Object, change: Matrix) -> None:
     change = rest.inverted() @ change @ rest
     curves = {(curve.data_path, curve.array_index): curve for curve in curves_of(rig)}
     turn = change.to_quaternion()
-    _map_keys(curves, bone, "location", lambda values, _near: change @ Vector(values))
+    _map_keys(curves, bone, "location", lambda values, _near: (change @ Vector(values))[:])
     mode = bone.rotation_mode
 
     def turned(values: list[float], near: list[float] | None) -> list[float]:
@@ -142,8 +147,11 @@ def _to_quaternion(values: list[float], mode: str) -> Quaternion:
 
 def _from_quaternion(rotation: Quaternion, mode: str, near: list[float] | None) -> list[float]:
     if mode == "QUATERNION":
-        return list(-rotation if near and rotation.dot(Quaternion(near)) < 0 else rotation)
+        if near and rotation.dot(Quaternion(near)) < 0:
+            rotation = -rotation  # pyright: ignore[reportOperatorIssue]  # the stubs forget that this is there
+        return list(rotation[:])
     if mode == "AXIS_ANGLE":
         axis, angle = rotation.to_axis_angle()
         return [angle, *axis]
-    return list(rotation.to_euler(mode, Euler(near, mode)) if near else rotation.to_euler(mode))
+    euler = rotation.to_euler(mode, Euler(near, mode)) if near else rotation.to_euler(mode)
+    return list(euler[:])

@@ -113,8 +113,10 @@ def camera_place(known: Reconstruction, source: Source, context: bpy.types.Conte
     """camera_to_world [4,4] (OpenCV axes, metres): the source's camera, or that of the reconstruction as it stands."""
     if source.camera_to_world is not None:
         return source.camera_to_world
-    matrix = cameras.world_matrix(known.camera, context.evaluated_depsgraph_get())
-    R, t = cameras.extrinsics(matrix, known.camera.name)
+    camera = known.camera
+    assert camera is not None  # of a photo that can be updated
+    matrix = cameras.world_matrix(camera, context.evaluated_depsgraph_get())
+    R, t = cameras.extrinsics(matrix, camera.name)
     place = np.eye(4)
     place[:3, :3], place[:3, 3] = R.T, -R.T @ t * cameras.metres_per_unit(context.scene)
     return place

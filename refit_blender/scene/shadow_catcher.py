@@ -45,6 +45,7 @@ def remove(scene: bpy.types.Scene) -> None:
     """Remove all shadow catchers from the scene."""
     for plane in planes(scene):
         mesh = plane.data
+        assert isinstance(mesh, bpy.types.Mesh)  # of a plane
         materials = list(mesh.materials)
         bpy.data.objects.remove(plane)
         if not mesh.users:
@@ -61,7 +62,7 @@ def _vertices(rigs: Sequence[bpy.types.Object], depsgraph: bpy.types.Depsgraph) 
         evaluated = mesh.evaluated_get(depsgraph)
         data = evaluated.to_mesh()
         flat = np.empty(len(data.vertices) * 3, dtype=np.float32)
-        data.vertices.foreach_get("co", flat)
+        data.vertices.foreach_get("co", flat.data)
         evaluated.to_mesh_clear()
         matrix = np.array(evaluated.matrix_world)
         found.append(flat.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3])

@@ -76,7 +76,7 @@ def update_photo(
             _repose(rigs[number], body, index, view, scene.frame_current, shape=redo)
             done.append(BodyObjects(rigs[number], body_mesh(rigs[number])))
     if redo and source.camera is None:
-        _renew_camera(scene, known, place, unit, parts[0].result)
+        _renew_camera(scene, known, camera, place, unit, parts[0].result)
     elif known.own_camera and source.camera is None and known.footage != source.footage:
         offset = _offset(known, source, scene.frame_current)
         images.show_instead(camera, parts[0].result.image, source.footage, offset)
@@ -129,11 +129,11 @@ def _place_again(
     """Where the photo's camera goes so that the first person keeps their ground, and the camera its heading."""
     result = part.result
     up, height = result.up_cam, result.camera_height
-    if upright.set_by_hand(known):
-        up = upright.standing_up(known)
+    standing = upright.standing_up(known)
+    if standing is not None and upright.set_by_hand(known):
+        up = standing
         touching = [person for person, on in zip(result.people, result.on_floor, strict=True) if on] or result.people
         height = -min(float((person.vertices_cam @ up).min()) for person in touching)
-    standing = upright.standing_up(known)
     heading = placement.heading_of(place, up if standing is None else standing)
     index = min(part.known)
     ground = np.array(rigs[part.known[index]].matrix_world.translation) * unit
@@ -141,11 +141,15 @@ def _place_again(
 
 
 def _renew_camera(
-    scene: bpy.types.Scene, known: Reconstruction, place: np.ndarray, unit: float, result: ImageResult
+    scene: bpy.types.Scene,
+    known: Reconstruction,
+    camera: bpy.types.Object,
+    place: np.ndarray,
+    unit: float,
+    result: ImageResult,
 ) -> None:
-    camera = known.camera
     camera.matrix_world = camera_matrix(place, unit)
-    cameras.set_frame(scene, cameras.set_lens(camera.data, result.K, *result.size))
+    cameras.set_frame(scene, cameras.set_lens(cameras.data_of(camera), result.K, *result.size))
     known.note_picture(camera, True, known.footage, result.size, result.K)
     up = Up(result.up_cam, result.up_source, result.up_std_deg, result.up_sure)
     if upright.set_by_hand(known):

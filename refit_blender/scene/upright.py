@@ -124,7 +124,7 @@ def _correct(reconstruction: Reconstruction, settings: RefitUpright, context: bp
     touching = [rig for rig in rigs if rig.get(ON_FLOOR, True)] or rigs
     points = np.concatenate([_contacts(rig) for rig in touching])
     lift = float(points[:, 2].min() - ((points - pivot) @ turn.T + pivot)[:, 2].min())
-    motion = Matrix(placement.about(turn, pivot, lift))
+    motion = Matrix(placement.about(turn, pivot, lift).tolist())
     for rig in rigs:
         _move(rig, motion, pivot[2])
     camera.matrix_world = motion @ camera.matrix_world

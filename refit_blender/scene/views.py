@@ -93,7 +93,7 @@ def _lens_distortion(
 ) -> LensDistortion | None:
     """The distortion that bent the picture, for normalised coordinates of this K [3,3]. Raises SourceError."""
     flips = background.placement.flip_x, background.placement.flip_y
-    if LENS_PROPERTY in camera.data:
+    if LENS_PROPERTY in cameras.data_of(camera):
         coefficients = _opencv_coefficients(camera)
         model = "opencv"
     elif isinstance(background.picture, bpy.types.MovieClip):
