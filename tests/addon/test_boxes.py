@@ -95,6 +95,15 @@ def test_drag_that_is_given_up_leaves_the_boxes_as_they_were(drawing):
     assert drawing.whole() == before and not drawing.dragging
 
 
+def test_box_can_be_deleted_while_it_is_drawn():
+    drawing = BoxDrawing((640, 480))
+    drawing.press(350, 200, REACH)
+    drawing.remove()
+    drawing.drag(380, 220)
+    drawing.release(4.0)
+    assert drawing.whole() == [] and not drawing.dragging
+
+
 def test_picture_fits_into_the_free_place_and_grows_around_it():
     free = (50.0, 10.0, 850.0, 410.0)
     where = fitted_map(free, (200, 200))

@@ -151,6 +151,15 @@ def test_hiding_the_photo_makes_everything_as_before(camera, world):
     assert world_state(scene) == before
 
 
+def test_photo_of_a_camera_that_was_taken_from_the_scene_can_be_hidden(camera):
+    scene = bpy.context.scene
+    before = world_state(scene)
+    bpy.ops.refit.photo_in_renders()
+    scene.camera = None
+    assert bpy.ops.refit.photo_in_renders() == {"FINISHED"}
+    assert world_state(scene) == before and not backdrop.is_shown(scene)
+
+
 def test_what_the_user_changed_meanwhile_stays(camera):
     scene = bpy.context.scene
     scene.view_settings.view_transform = "AgX"
