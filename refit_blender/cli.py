@@ -43,9 +43,35 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="blender --command refit", description="Photos to rigged bodies.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, add_arguments, purpose in (
+        ("reconstruct", _reconstruct, _add_photo, "reconstruct the people of a photo and save the scene"),
+        (
+            "add-person",
+            _add_person,
+            _add_person_boxes,
+            "add people to a reconstruction of the scene by their boxes in its photo, and save the scene",
+        ),
+        (
+            "fit-cameras",
+            _fit_cameras,
+            _add_cameras,
+            "fit the people seen by several cameras of the scene, and save the scene",
+        ),
+        ("fit-shape", _fit_shape, _add_photos, "fit one person's shape to several photos, and save the scene"),
+        (
+            "import-calibration",
+            _import_calibration,
+            _add_calibration,
+            "make cameras with their pictures from a calibration file, and save the scene",
+        ),
+    ):
+        command = commands.add_parser(name, help=purpose)
+        command.set_defaults(run=run)
+        add_arguments(command)
+    return parser
 
-    command = commands.add_parser("reconstruct", help="reconstruct the people of a photo and save the scene")
-    command.set_defaults(run=_reconstruct)
+
+def _add_photo(command: argparse.ArgumentParser) -> None:
     command.add_argument("image", type=Path, metavar="IMAGE")
     command.add_argument(
         "--bbox",
@@ -57,41 +83,34 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the photo)")
     _add_job_options(command)
 
-    command = commands.add_parser(
-        "add-person", help="add people to a reconstruction of the scene by their boxes in its photo, and save the scene"
-    )
-    command.set_defaults(run=_add_person)
+
+def _add_person_boxes(command: argparse.ArgumentParser) -> None:
     command.add_argument("reconstruction", metavar="NAME", help="its collection, its camera or one of its bodies")
     command.add_argument("--bbox", type=_box, action="append", required=True, metavar="X,Y,W,H", help="box in pixels")
     command.add_argument("--keep", type=Path, metavar="DIR", help="folder for result.npz and overlay")
     _add_engine_options(command)
 
-    command = commands.add_parser(
-        "fit-cameras", help="fit the people seen by several cameras of the scene, and save the scene"
-    )
-    command.set_defaults(run=_fit_cameras)
+
+def _add_cameras(command: argparse.ArgumentParser) -> None:
     which = command.add_mutually_exclusive_group()
     which.add_argument("--collection", metavar="NAME", help="the cameras of a collection")
     which.add_argument("--cameras", type=_names, metavar="A,B", help="cameras by name (default: all with an image)")
     command.add_argument("--frame", type=_frame, metavar="N", help="frame of the scene (default: the current one)")
     _add_job_options(command, VIEWS_ITERATIONS)
 
-    command = commands.add_parser("fit-shape", help="fit one person's shape to several photos, and save the scene")
-    command.set_defaults(run=_fit_shape)
+
+def _add_photos(command: argparse.ArgumentParser) -> None:
     command.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the photos)")
     _add_engine_options(command)
 
-    command = commands.add_parser(
-        "import-calibration", help="make cameras with their pictures from a calibration file, and save the scene"
-    )
-    command.set_defaults(run=_import_calibration)
+
+def _add_calibration(command: argparse.ArgumentParser) -> None:
     command.add_argument("files", type=Path, nargs="+", metavar="FILE", help="several OpenCV files are one rig")
     command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
     command.add_argument("--pictures", type=Path, metavar="DIR", help="folder of the pictures (default: near the file)")
     command.add_argument("--up", choices=list(AXES), help="axis that points up, as --up=-Y (default: the cameras tell)")
     command.add_argument("--metres", type=float, metavar="M", help="how long the file's unit is (default: guessed)")
-    return parser
 
 
 def _add_job_options(command: argparse.ArgumentParser, iterations: int | None = None) -> None:
