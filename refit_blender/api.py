@@ -29,7 +29,7 @@ from .photo_update import FinishedUpdate, photo_job
 from .progress import Progress
 from .reconstruction import Finished
 from .scene import body as bodies
-from .scene.calibrated import Rig
+from .scene.calibrated import CameraRig
 from .scene.camera_choice import choose
 from .scene.sources import camera_source, file_source
 from .shape_fit import FinishedShape, ShapeFit, shape_from_pictures
@@ -178,7 +178,7 @@ def import_calibration(
     pictures: str | Path | None = None,
     up: Axis | None = None,
     metres: float | None = None,
-) -> Rig:
+) -> CameraRig:
     """Make cameras with their pictures from a calibration file, or from several OpenCV files with one camera each.
 
     Pose2Sim, Anipose, FreeMoCap, EasyMocap, OpenCV, COLMAP. pictures: their folder, by default near the file; up: the

@@ -12,7 +12,7 @@ import bpy
 from .calibration import find_pictures, read_calibration, world_of
 from .calibration.world import Axis
 from .errors import CalibrationError
-from .scene.calibrated import Rig, build_rig
+from .scene.calibrated import CameraRig, build_camera_rig
 
 _SHORTEST_UNIT, _LONGEST_UNIT = 1e-9, 1e6  # metres
 _NO_SCALE = (
@@ -28,7 +28,7 @@ def import_rig(
     pictures: Path | None = None,
     up: Axis | None = None,
     metres: float | None = None,
-) -> Rig:
+) -> CameraRig:
     """Make the cameras of a calibration file, or of several with a camera each.
 
     pictures: folder of the pictures or videos (default: near the file). up: which axis of the file's world points up;
@@ -43,4 +43,4 @@ def import_rig(
     if metres is None and not calibration.metric:
         calibration = replace(calibration, remarks=(*calibration.remarks, _NO_SCALE))
     found = find_pictures(calibration.cameras, files[0], pictures)
-    return build_rig(context, files[0], calibration, world_of(calibration, up, metres), found)
+    return build_camera_rig(context, files[0], calibration, world_of(calibration, up, metres), found)

@@ -11,8 +11,7 @@ import bpy
 
 from .engine_job import Options
 from .errors import SourceError
-from .reconstruction import Finished
-from .reconstruction import Reconstruction as PhotoJob
+from .reconstruction import Finished, PhotoJob
 from .results import Body, ImageResult
 from .scene import cameras, reconstructions
 from .scene.assemble import Outcome

@@ -21,8 +21,7 @@ from .engine_job import EngineJob, Options, Summary, counted
 from .errors import Cancelled, EngineFailure, EngineProtocolError, RefitError, SourceError
 from .jobs import Request
 from .progress import Progress
-from .reconstruction import Reconstruction as PhotoJob
-from .reconstruction import check_picture, image_parameters
+from .reconstruction import PhotoJob, check_picture, image_parameters
 from .results import ImageResult, check_body, read_body, read_result
 from .scene import cameras, recognition
 from .scene.assemble import Outcome

@@ -45,7 +45,7 @@ class Finished(Summary):
         return {"result.npz": self.npz, **({"overlay.png": self.overlay} if self.overlay else {})}
 
 
-class Reconstruction(EngineJob):
+class PhotoJob(EngineJob):
     """The job for one picture. pack: keep the picture in the blend file."""
 
     def __init__(self, source: Source, options: Options, folder: Path, *, pack: bool = False) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ _VISIBLE_BEND = 2.0
 
 
 @dataclass(frozen=True)
-class Rig:
+class CameraRig:
     """What an import put into the scene, and remarks for the user."""
 
     collection: bpy.types.Collection
@@ -46,13 +47,13 @@ class Rig:
         return f"{count} {plural} from {self.label}: {self.world.up} up, 1 unit is {self.world.metres:g} m"
 
 
-def build_rig(
+def build_camera_rig(
     context: bpy.types.Context,
     file: Path,
     calibration: Calibration,
     world: World,
     pictures: Sequence[Picture | None],
-) -> Rig:
+) -> CameraRig:
     """Make the cameras in a collection of their own, select them, and make the scene render their size.
 
     pictures: one for each camera, or None. On any error the scene is left as it was. Raises CalibrationError for a
@@ -76,7 +77,7 @@ def build_rig(
             made.append(item)
             if block is None:
                 continue
-            if not _same_shape(tuple(block.size), size):
+            if not _same_shape((block.size[0], block.size[1]), size):
                 messages.append(
                     f"{picture.path.name} has {block.size[0]} x {block.size[1]} pixels, but {camera.name} was "
                     f"calibrated for {size[0]} x {size[1]}: it is not used."
@@ -95,28 +96,31 @@ def build_rig(
     clipping.widen_viewports(context, max(item.matrix_world.translation.length for item in made) * unit, unit)
     scene.camera = made[0]
     _select(context, made)
-    return Rig(collection, tuple(made), world, f"{file.name} ({calibration.label})", tuple(messages))
+    return CameraRig(collection, tuple(made), world, f"{file.name} ({calibration.label})", tuple(messages))
 
 
 def _load(picture: Picture, messages: list[str]) -> bpy.types.Image | bpy.types.MovieClip | None:
     """The picture as Blender's data; where it cannot be read, a message."""
-    # A still is no clip: Blender would take cam1.jpg, cam2.jpg ... for frames of one.
-    kind = bpy.data.images if picture.kind == "still" else bpy.data.movieclips
-    options = {"check_existing": False} if picture.kind == "still" else {}
-    try:
-        block = kind.load(str(picture.path), **options)
-    except RuntimeError:
-        block = None
+    block = None
+    with contextlib.suppress(RuntimeError):
+        # A still is no clip: Blender would take cam1.jpg, cam2.jpg ... for frames of one.
+        if picture.kind == "still":
+            block = bpy.data.images.load(str(picture.path), check_existing=False)
+        else:
+            block = bpy.data.movieclips.load(str(picture.path))
     if block is None or not all(block.size):
         messages.append(f"{picture.path.name} cannot be read.")
         if block is not None:
-            kind.remove(block)
+            _remove(block)
         return None
     return block
 
 
 def _remove(block: bpy.types.Image | bpy.types.MovieClip) -> None:
-    (bpy.data.movieclips if isinstance(block, bpy.types.MovieClip) else bpy.data.images).remove(block)
+    if isinstance(block, bpy.types.MovieClip):
+        bpy.data.movieclips.remove(block)
+    else:
+        bpy.data.images.remove(block)
 
 
 def _size(camera: CalibratedCamera, block: bpy.types.Image | bpy.types.MovieClip | None) -> tuple[int, int]:
@@ -125,8 +129,10 @@ def _size(camera: CalibratedCamera, block: bpy.types.Image | bpy.types.MovieClip
     Raises CalibrationError where Blender has no pictures of that size.
     """
     size = camera.size
-    if not size:
-        size = tuple(block.size) if block is not None else tuple(round(2 * centre) for centre in camera.K[:2, 2])
+    if not size and block is not None:
+        size = block.size[0], block.size[1]
+    elif not size:
+        size = round(2 * camera.K[0, 2]), round(2 * camera.K[1, 2])
     if not _SMALLEST_SIDE <= min(size) <= max(size) <= LARGEST_SIDE:
         raise CalibrationError(
             f"Camera “{camera.name}” would have pictures of {size[0]} x {size[1]} pixels, which Blender does not have."
@@ -170,7 +176,7 @@ def _make_camera(camera: CalibratedCamera, size: tuple[int, int], frame: Frame, 
     if camera.distortion:
         data[LENS_PROPERTY] = {"model": "opencv", "coefficients": list(camera.distortion)}
     made = bpy.data.objects.new(camera.name, data)
-    made.matrix_world = Matrix(cameras.camera_matrix_world(camera.R, camera.t / unit))
+    made.matrix_world = Matrix(cameras.camera_matrix_world(camera.R, camera.t / unit).tolist())
     return made
 
 

@@ -156,7 +156,7 @@ def test_clip_is_told_its_lens(tmp_path):
     calibration = read_calibration([path])
     clip = coordinate_clip(tmp_path, *sample.size)
     picture = Picture(Path(clip.filepath), "video")
-    rig = calibrated.build_rig(bpy.context, path, calibration, world_of(calibration), [picture])
+    rig = calibrated.build_camera_rig(bpy.context, path, calibration, world_of(calibration), [picture])
     (background,) = rig.cameras[0].data.background_images
     assert background.clip_user.use_render_undistorted
     seen = undistorted_map(background.clip, tmp_path, (150.0, 90.0))

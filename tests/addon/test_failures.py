@@ -158,10 +158,10 @@ def test_incomplete_settings(photo, install_fake, settings, sentence):
 
 
 def start(photo: Path):
-    from refit_blender.reconstruction import Options, Reconstruction
+    from refit_blender.reconstruction import Options, PhotoJob
     from refit_blender.scene.sources import file_source
 
-    return Reconstruction(file_source(photo, photo.parent), Options(), photo.parent)
+    return PhotoJob(file_source(photo, photo.parent), Options(), photo.parent)
 
 
 def wait_for_progress(job, seconds: float = 10.0) -> None:

@@ -10,7 +10,7 @@ from blender_helpers import evaluated_vertices
 
 from refit_blender import api, engine
 from refit_blender.properties_boxes import set_boxes
-from refit_blender.reconstruction import Options, Reconstruction
+from refit_blender.reconstruction import Options, PhotoJob
 from refit_blender.results import JOINT_NAMES
 from refit_blender.scene import body as bodies
 from refit_blender.scene import cameras, sources
@@ -230,7 +230,7 @@ def test_camera_deleted_while_the_job_ran_is_made_again(photo, install_fake, tmp
     camera.location = (1, 2, 3)
     camera.data.background_images.new().image = bpy.data.images.load(str(photo))
     source = sources.camera_source(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), tmp_path)
-    job = Reconstruction(source, Options(), tmp_path)
+    job = PhotoJob(source, Options(), tmp_path)
     bpy.data.objects.remove(camera)
     job.wait()
     made = job.finish(bpy.context).outcome

@@ -34,7 +34,7 @@ from refit_blender.engine_job import JobFolder, Options
 from refit_blender.errors import Cancelled, EngineCrashed, EngineHung, RefitError
 from refit_blender.jobs import Limits
 from refit_blender.operators.job import POLL_SECONDS
-from refit_blender.reconstruction import Reconstruction
+from refit_blender.reconstruction import PhotoJob
 from refit_blender.scene import body as bodies
 from refit_blender.scene.sources import file_source
 
@@ -87,26 +87,26 @@ class Event:
     behaviour: str
     expected: type[RefitError] | None
     limits: Limits = PATIENT
-    strike: Callable[[Reconstruction], None] | None = None
+    strike: Callable[[PhotoJob], None] | None = None
     fresh: bool = False
     stuck_after: float = STUCK_SECONDS
 
 
-def kill(_job: Reconstruction) -> None:
+def kill(_job: PhotoJob) -> None:
     os.kill(engine.resident().pid, signal.SIGKILL)
 
 
-def stop(_job: Reconstruction) -> None:
+def stop(_job: PhotoJob) -> None:
     os.kill(engine.resident().pid, signal.SIGSTOP)
 
 
-def stop_impatiently(job: Reconstruction) -> None:
+def stop_impatiently(job: PhotoJob) -> None:
     """From now on the engine counts as hung after a second."""
     engine.resident()._limits = Limits(start=REAL.start, silence=1.0)
     stop(job)
 
 
-def cancel(job: Reconstruction) -> None:
+def cancel(job: PhotoJob) -> None:
     job.cancel()
 
 
@@ -133,7 +133,7 @@ def run(event: Event, photo: Path, findings: Findings) -> None:
     folder = JobFolder()
     title = f"{event.name} ({event.behaviour})"
     try:
-        job = Reconstruction(file_source(photo, folder.path), Options(), folder.path)
+        job = PhotoJob(file_source(photo, folder.path), Options(), folder.path)
         _poll(job, event)
         finished = job.finish(bpy.context)
         if event.expected or len(finished.outcome.bodies) < 1:
@@ -156,7 +156,7 @@ def run(event: Event, photo: Path, findings: Findings) -> None:
     findings.done[event.name] = findings.done.get(event.name, 0) + 1
 
 
-def _poll(job: Reconstruction, event: Event) -> None:
+def _poll(job: PhotoJob, event: Event) -> None:
     until, struck = time.monotonic() + event.stuck_after, event.strike is None
     while True:
         begin = time.monotonic()
