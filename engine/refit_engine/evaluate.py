@@ -24,11 +24,11 @@ from .device import is_out_of_memory
 from .distortion import Distortion, distort_points, undistort_box, undistort_image
 from .errors import ImageError, RefitError
 from .fitting import Fitter
-from .fitting.annotated import annotated_joints
+from .fitting.annotation_joints import annotated_joints
 from .fitting.boxes import checked_boxes
 from .fitting.job import FitJob
-from .fitting.multiview import Fusion, View, fit_person
-from .fitting.views import is_rotation
+from .fitting.multiview.fit import Fusion, View, fit_person
+from .fitting.multiview.views import is_rotation
 from .gravity import find_up, given_up
 from .images import Photo, read_photo
 from .json_file import read_json

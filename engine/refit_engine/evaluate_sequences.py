@@ -17,14 +17,14 @@ import numpy as np
 from .camera import project
 from .distortion import distort_points
 from .evaluate import INDICES, JOINTS, DatasetError, Picture, named, numbers, read_picture, sentence, short
-from .fitting.annotated import annotated_joints
-from .fitting.looks import Sight
+from .fitting.annotation_joints import annotated_joints
+from .fitting.crops.refinement import Sight
 from .fitting.motion.fitter import MotionFitter, Person, Posed, posed_track
 from .fitting.motion.frame_fit import FrameFitter, Seen
 from .fitting.motion.observer import each_looked
 from .fitting.motion.request import CameraPath
 from .fitting.motion.windows import SolvedTrack
-from .fitting.views import is_rotation
+from .fitting.multiview.views import is_rotation
 from .gravity import find_lines, find_up
 from .motion_results import ABSENT
 

@@ -18,10 +18,11 @@ from engine_doubles import ScriptedDetector, ScriptedModels
 from refit_engine.body import LandmarkBody, load_body
 from refit_engine.camera import Intrinsics
 from refit_engine.crop import box_crop, crop_matrix, roll_rotation, transform
-from refit_engine.fitting import FitOptions, multiview
+from refit_engine.fitting import FitOptions
+from refit_engine.fitting.crops.refinement import Sight
 from refit_engine.fitting.job import FitJob, Look, crop_camera
-from refit_engine.fitting.looks import Sight
-from refit_engine.fitting.multiview import View, fit_person
+from refit_engine.fitting.multiview import fit
+from refit_engine.fitting.multiview.fit import View, fit_person
 from refit_engine.fitting.subject import Subject
 from refit_engine.network import CropCamera, Encoding, Estimate
 from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d
@@ -109,7 +110,7 @@ def test_body_stands_where_blender_put_it(reference, job, monkeypatch, count, de
     monkeypatch.setattr(FitJob, "look", lambda job, sights, *_: oracle.look(sights))
     monkeypatch.setattr(Subject, "follow", lambda subject, *rest: oracle.follow(*rest))
     # The oracle has no maps that could tell what is hidden.
-    monkeypatch.setattr(multiview, "_shown", lambda subject, encoding, fitted, rows, *_: np.ones((rows.people, 24)))
+    monkeypatch.setattr(fit, "_shown", lambda subject, encoding, fitted, rows, *_: np.ones((rows.people, 24)))
     people = fit_person(job, oracle.views, oracle.boxes)
     landmarks = people.vertices[0][load_body().landmark_ids].mean(axis=1)
     assert np.linalg.norm(landmarks - reference["landmarks"], axis=-1).max() < 1e-3

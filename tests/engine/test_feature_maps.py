@@ -13,8 +13,8 @@ from refit_engine.camera import project
 from refit_engine.cli import main
 from refit_engine.crop import crop_matrix, transform
 from refit_engine.fitting import FitOptions, ImageRequest
+from refit_engine.fitting.crops.refinement import Sight
 from refit_engine.fitting.feature_maps import FeatureMaps, MapFitter
-from refit_engine.fitting.looks import Sight
 from refit_engine.images import read_photo, write_image
 from refit_engine.map_sheet import CAPTION, TILE, draw_sheet, draw_tile
 from refit_engine.network.keypoints import KEYPOINT_COUNTS, keypoint_names

@@ -8,7 +8,7 @@ import pytest
 import torch
 from engine_doubles import STANDING
 from refit_engine.body.points import LANDMARK_NAMES
-from refit_engine.fitting.keypoint_fusion import SHARED, KeypointFusion, agreeing, directions, fuse, other_sides
+from refit_engine.fitting.crops.keypoint_fusion import SHARED, KeypointFusion, agreeing, directions, fuse, other_sides
 from refit_engine.movenet import JOINT_NAMES
 from refit_engine.network.vector_head import LANDMARK_VALUES
 

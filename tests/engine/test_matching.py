@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from refit_engine.detect import JOINT_NAMES
-from refit_engine.fitting.matching import ViewDetections, match_people
+from refit_engine.fitting.multiview.matching import ViewDetections, match_people
 
 K = np.array([[1200.0, 0, 960], [0, 1200, 540], [0, 0, 1]])
 MIRROR = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]

@@ -12,10 +12,12 @@ from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.camera import Intrinsics, project
 from refit_engine.crop import Crop, roll_rotation
 from refit_engine.errors import Cancelled
-from refit_engine.fitting import FitOptions, job, multiview
+from refit_engine.fitting import FitOptions, job
 from refit_engine.fitting.height import standing_height
 from refit_engine.fitting.job import FitJob, crop_camera
-from refit_engine.fitting.merging import (
+from refit_engine.fitting.multiview import fit
+from refit_engine.fitting.multiview.fit import View, fit_people, fit_person
+from refit_engine.fitting.multiview.view_fusion import (
     Seen,
     SharedBodies,
     ViewMerge,
@@ -26,7 +28,6 @@ from refit_engine.fitting.merging import (
     side_order,
     straighten,
 )
-from refit_engine.fitting.multiview import View, fit_people, fit_person
 from refit_engine.network import Encoding, Estimate
 from refit_engine.overlay import draw_overlay
 
@@ -88,7 +89,7 @@ def rows_of(views, people=1, rolls=(0.0,)):
             owners.append(view)
             person.append(owner)
     camera = crop_camera(crops, [view.intrinsics for view in owners], torch.device("cpu"))
-    return multiview._rows(owners, crops, camera, torch.tensor(person), people, np.zeros(3))
+    return fit._rows(owners, crops, camera, torch.tensor(person), people, np.zeros(3))
 
 
 def landmarks_of(truth, rows, body):
@@ -102,7 +103,7 @@ def like(rows):
 
 
 def pelvis_of(body):
-    return multiview.rest_pelvis(type("Loaded", (), {"data": body}))
+    return fit.rest_pelvis(type("Loaded", (), {"data": body}))
 
 
 def merge_for(rows, body, seen=None, betas=None):
@@ -178,7 +179,7 @@ def test_view_of_somebody_else_does_not_pull_the_body(body, count):
     pixels = torch.where(row[..., None], other.pixels, seen.pixels)
     merge = merge_for(rows, body, seen._replace(pixels=pixels))
     merge(mixed)
-    assert merge.weight[1] < multiview.LEAST_WEIGHT and (merge.weight[row[:, 0].logical_not()] > 0.5).all()
+    assert merge.weight[1] < fit.LEAST_WEIGHT and (merge.weight[row[:, 0].logical_not()] > 0.5).all()
     assert millimetres(merge.shared, truth, body) < 10
 
 
@@ -221,26 +222,26 @@ def test_legs_that_one_view_takes_for_each_other_are_exchanged(body):
     truth = standing(body)
     rows = rows_of(camera_views(4))
     seen = landmarks_of(truth, rows, body)
-    left, right = multiview._PARTS[2]
+    left, right = fit._PARTS[2]
     pixels = seen.pixels.clone()
     pixels[2, left], pixels[2, right] = seen.pixels[2, right], seen.pixels[2, left]
-    order = side_order(rows, seen._replace(pixels=pixels), multiview._PARTS)
+    order = side_order(rows, seen._replace(pixels=pixels), fit._PARTS)
     np.testing.assert_array_equal(pixels.take_along_dim(order[..., None], 1), seen.pixels)
-    assert torch.equal(side_order(rows, seen, multiview._PARTS), torch.arange(33).expand(4, 33))
+    assert torch.equal(side_order(rows, seen, fit._PARTS), torch.arange(33).expand(4, 33))
 
 
 def test_mirrored_view_is_found_although_another_camera_is_turned(body):
     truth = standing(body)
     rows = rows_of(camera_views(4))
     seen = landmarks_of(truth, rows, body)
-    left, right = ([point for part in multiview._PARTS[1:] for point in part[side]] for side in (0, 1))
+    left, right = ([point for part in fit._PARTS[1:] for point in part[side]] for side in (0, 1))
     pixels = seen.pixels.clone()
     pixels[2, left], pixels[2, right] = seen.pixels[2, right], seen.pixels[2, left]
     turn = roma.rotvec_to_rotmat(torch.tensor([0.0, np.radians(3), 0.0], dtype=torch.float64))
     rotation, translation = rows.rotation.clone(), rows.translation.clone()
     rotation[0], translation[0] = turn @ rotation[0], turn @ translation[0]
     turned = replace(rows, rotation=rotation, translation=translation)
-    order = side_order(turned, seen._replace(pixels=pixels), multiview._PARTS)
+    order = side_order(turned, seen._replace(pixels=pixels), fit._PARTS)
     np.testing.assert_array_equal(pixels.take_along_dim(order[..., None], 1), seen.pixels)
 
 
@@ -377,7 +378,7 @@ def test_given_shape_is_kept_exactly(models, untrained_weights, scene, fusion):
 def test_known_height_is_met_by_the_first_person_alone(models, untrained_weights, scene, body, fusion):
     views, boxes, _ = scene
     options = FitOptions(weights=untrained_weights, height=1.58, iterations=2, confidence=False)
-    sightings = [multiview.Sighting(person, view, box) for person in (0, 1) for view, box in enumerate(boxes)]
+    sightings = [fit.Sighting(person, view, box) for person in (0, 1) for view, box in enumerate(boxes)]
     people = fit_people(FitJob(models, options, "cpu"), views, sightings, fusion)
     tall = np.array([standing_height(body, betas) for betas in people.betas])
     first, second = np.split(tall, 2)
@@ -398,7 +399,7 @@ def test_many_views_go_through_the_backbone_in_bounded_batches(fit_job, scene, m
 
 def test_people_fitted_together_or_alone_are_the_same(fit_job, scene):
     views, boxes, _ = scene
-    sightings = [multiview.Sighting(p, v, boxes[v] + p * 5) for p in range(2) for v in range(3) if (p, v) != (1, 2)]
+    sightings = [fit.Sighting(p, v, boxes[v] + p * 5) for p in range(2) for v in range(3) if (p, v) != (1, 2)]
     together = fit_people(fit_job, views, sightings)
     alone = fit_person(fit_job, views, boxes)
     assert together.seen.tolist() == [[True] * 3, [True, True, False]]
@@ -414,7 +415,7 @@ def test_published_kind_of_network_needs_no_landmarks(fit_job, scene, body):
     merge(disturbed(rows, truth, sigma=0.01))
     assert millimetres(merge.shared, truth, body) < 40
     nothing = dict.fromkeys(Encoding._fields) | {"keypoint_maps": torch.zeros(3, 67, 64, 64)}
-    assert multiview._evidence(fit_job.subject(), Encoding(**nothing), rows)[1] is None
+    assert fit._evidence(fit_job.subject(), Encoding(**nothing), rows)[1] is None
 
 
 def test_cancellation_stops_the_fit(models, untrained_weights, scene):

@@ -18,10 +18,10 @@ from refit_engine.camera import Intrinsics
 from refit_engine.cli import MULTIVIEW, main
 from refit_engine.evaluate import JOINTS, MultiView, multiview_predictions, predictions
 from refit_engine.fitting import FitOptions, Fitter
+from refit_engine.fitting.crops.refinement import Sight
 from refit_engine.fitting.job import FitJob
-from refit_engine.fitting.looks import Sight
 from refit_engine.fitting.models import Network
-from refit_engine.fitting.multiview import View, fit_person
+from refit_engine.fitting.multiview.fit import View, fit_person
 from refit_engine.images import write_image
 from refit_engine.network import CropCamera, ReFit
 from refit_engine.network.backbones import BackboneOutput

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from refit_engine.body import BodyModel, LandmarkBody, load_body
-from refit_engine.fitting.person_size import LARGEST, SMALLEST, grown_back, growth, loop_scale, shrunk
+from refit_engine.fitting.multiview.person_size import LARGEST, SMALLEST, grown_back, growth, loop_scale, shrunk
 from test_multiview import camera_views, landmarks_of, pelvis_of, rows_of, standing
 
 

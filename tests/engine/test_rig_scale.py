@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from refit_engine.fitting.rig_scale import metres_per_unit, unit_sentence
+from refit_engine.fitting.multiview.rig_scale import metres_per_unit, unit_sentence
 from test_matching import look, person, ring
 
 

@@ -8,7 +8,7 @@ import pytest
 from engine_doubles import STANDING
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import Crop, crop_matrix, rotation_2d, transform
-from refit_engine.fitting.upright import LIMB_ENDS, body_circle, stand_up
+from refit_engine.fitting.crops.upright import LIMB_ENDS, body_circle, stand_up
 from refit_engine.movenet import JOINT_NAMES
 
 INTRINSICS = choose_intrinsics(640, 480)

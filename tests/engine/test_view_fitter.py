@@ -17,10 +17,10 @@ from refit_engine.detect import Detection
 from refit_engine.distortion import Distortion, distort_points
 from refit_engine.errors import Cancelled, ImageError, NoPersonFound, ViewsError
 from refit_engine.fitting import FitOptions, ViewFitter, ViewRequest
-from refit_engine.fitting.multiview import WorldPeople
+from refit_engine.fitting.multiview.fit import WorldPeople
+from refit_engine.fitting.multiview.view_fitter import _reasons, mixed_up
+from refit_engine.fitting.multiview.views import load_view
 from refit_engine.fitting.output import write_views_output
-from refit_engine.fitting.view_fitter import _reasons, mixed_up
-from refit_engine.fitting.views import load_view
 from refit_engine.images import write_image
 from refit_engine.multiview_results import read_multiview_result
 from refit_engine.overlay import draw_overlay
@@ -69,7 +69,7 @@ def models():
 @pytest.fixture(autouse=True)
 def all_views_agree(monkeypatch):
     """Smooth puppets in small pictures are hard to see: what matters here is not whether views agree."""
-    monkeypatch.setattr("refit_engine.fitting.multiview.LEAST_WEIGHT", 0.0)
+    monkeypatch.setattr("refit_engine.fitting.multiview.fit.LEAST_WEIGHT", 0.0)
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def test_people_are_told_apart_over_views(scene, untrained_weights, monkeypatch)
         given.extend(views)
         return [Matched(1, 0, 1), Matched(0, None, 0)]
 
-    monkeypatch.setattr("refit_engine.fitting.view_fitter.match_people", match)
-    monkeypatch.setattr("refit_engine.fitting.view_fitter.mixed_up", lambda _people, kept, _views: ~kept)
+    monkeypatch.setattr("refit_engine.fitting.multiview.view_fitter.match_people", match)
+    monkeypatch.setattr("refit_engine.fitting.multiview.view_fitter.mixed_up", lambda _people, kept, _views: ~kept)
     both = [
         replace(one, boxes_xywh=np.stack([other, one.boxes_xywh[0]] if number != 1 else [one.boxes_xywh[0], other]))
         for number, (one, other) in enumerate(zip(requests, others, strict=True))
@@ -181,7 +181,7 @@ def test_each_bad_input_is_one_sentence(fitter, scene, change, error, words):
 
 
 def test_views_that_do_not_agree_are_an_error_that_says_why(fitter, scene, monkeypatch):
-    monkeypatch.setattr("refit_engine.fitting.multiview.LEAST_WEIGHT", 1.1)
+    monkeypatch.setattr("refit_engine.fitting.multiview.fit.LEAST_WEIGHT", 1.1)
     with pytest.raises(ViewsError, match="agree on where the person is .camera 0: .* px beside"):
         fitter.reconstruct(scene[0])
 

@@ -14,10 +14,10 @@ import pytest
 from engine_doubles import sample_views, view_call
 from refit_engine.camera import project
 from refit_engine.detect import JOINT_NAMES
-from refit_engine.fitting.annotated import annotated_joints
+from refit_engine.fitting.annotation_joints import annotated_joints
 from refit_engine.fitting.models import FitOptions, Models
-from refit_engine.fitting.view_fitter import ViewFitter
-from refit_engine.fitting.views import ViewRequest
+from refit_engine.fitting.multiview.view_fitter import ViewFitter
+from refit_engine.fitting.multiview.views import ViewRequest
 from refit_engine.images import read_photo
 from refit_training.evaluation import measure_recording
 from refit_training.evaluation.recording import instants

@@ -11,7 +11,7 @@ import roma
 import torch
 from refit_engine.body import BodyModel, load_body
 from refit_engine.camera import Intrinsics
-from refit_engine.fitting.multiview import View
+from refit_engine.fitting.multiview.fit import View
 from refit_training.evaluation.measure_rig import Errors, Shot, Truth, turned
 
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")

@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
 from engine_doubles import STANDING
-from refit_engine.fitting.keypoint_fusion import SHARED, KeypointFusion, directions
+from refit_engine.fitting.crops.keypoint_fusion import SHARED, KeypointFusion, directions
 from refit_engine.network.vector_head import LANDMARK_VALUES
 from refit_training.train import keypoint_fusion
 from refit_training.train.keypoint_fusion import Seen, cost, fit_moves, fused, mirrored, summary, train

@@ -17,7 +17,7 @@ pytest.importorskip("moderngl", reason="the training extra (moderngl) is not ins
 from refit_engine.body import LandmarkBody, load_body
 from refit_engine.crop import rotation_2d
 from refit_engine.fitting.boxes import overlap
-from refit_engine.fitting.upright import Standing
+from refit_engine.fitting.crops.upright import Standing
 from refit_engine.movenet import JOINT_NAMES
 from refit_engine.network.backbones import BackboneOutput, blazepose
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose

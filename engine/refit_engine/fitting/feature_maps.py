@@ -15,7 +15,7 @@ from ..network import CropCamera, Estimate
 from ..network.geometry import project_to_crop
 from ..network.keypoints import keypoint_names
 from .bounds import working_camera
-from .looks import Sight
+from .crops.refinement import Sight
 from .single import Fitter, ImageRequest, follow, largest_box
 from .subject import Subject
 

@@ -22,12 +22,12 @@ from ..images import Photo
 from ..movenet import JOINTS
 from ..network import CropCamera, Encoding
 from .boxes import MIN_BOX_SIDE
-from .keypoint_fusion import fuse
-from .looks import Sight, cut_out, look_closely
+from .crops.keypoint_fusion import fuse
+from .crops.refinement import Sight, cut_out, look_closely
+from .crops.upright import Standing, stand_up
 from .models import FitOptions, Models
 from .square_pixels import squeezed, stretch_of, stretched
 from .subject import Subject, choose_subject
-from .upright import Standing, stand_up
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from ..multiview_results import MultiViewResult, write_multiview_result
 from ..overlay import draw_overlay, guessed_vertices
 from ..results import ImageResult, write_result
 from .feature_maps import FeatureMaps
-from .views import View
+from .multiview.views import View
 
 
 @dataclass(frozen=True)

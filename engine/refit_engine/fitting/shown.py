@@ -25,7 +25,7 @@ from ..network import CropCamera, Encoding, Estimate
 from ..network.geometry import project_to_crop
 from ..network.refit import PosePoints
 from ..network.vector_head import flat_landmarks
-from .looks import Sight
+from .crops.refinement import Sight
 from .subject import Subject
 
 __all__ = ["LIMB_ENDS", "SHOWN", "Evidence", "ShownModel", "evidence", "guessed_feet", "guessed_joints", "limb_evidence",

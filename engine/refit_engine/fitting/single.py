@@ -25,11 +25,11 @@ from ..results import ConfidenceKind, ImageResult
 from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
+from .crops.refinement import Sight
 from .ground import Ground, feet_of, find_ground
 from .height import standing_height
 from .job import MAX_BATCH, FitJob
 from .likely_pose import complete
-from .looks import Sight
 from .people import People
 from .placing import stand_on_floor
 from .shown import evidence, guessed_feet, guessed_joints, shown_from

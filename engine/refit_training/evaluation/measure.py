@@ -4,7 +4,7 @@
     python -m refit_training.evaluation.measure FOLDER [--weights FILE] [--iterations 0 5 10] [--sheet SHEET.jpg]
 
 FOLDER, boxes and the measure are those of `measure_landmarks`, which gives the backbone's own landmarks' figures. The
-bodies' joints are taken as people mark them (`fitting/annotated.py`), the bundled body's.
+bodies' joints are taken as people mark them (`fitting/annotation_joints.py`), the bundled body's.
 The sheet shows photos, marked points and bodies, evenly from the best to the worst.
 """
 
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from refit_engine.body import load_body
 from refit_engine.camera import project
-from refit_engine.fitting.annotated import annotated_joints
+from refit_engine.fitting.annotation_joints import annotated_joints
 from refit_engine.fitting.models import FitOptions, Models
 from refit_engine.fitting.single import Fitter, ImageRequest
 from refit_engine.overlay import draw_overlay

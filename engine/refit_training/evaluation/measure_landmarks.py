@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import Crop, crop_matrix, invert, transform
+from refit_engine.fitting.crops.keypoint_fusion import fuse
+from refit_engine.fitting.crops.refinement import Sight, cut_out, look_closely
+from refit_engine.fitting.crops.upright import Standing, stand_up
 from refit_engine.fitting.job import joints_in_crops
-from refit_engine.fitting.keypoint_fusion import fuse
-from refit_engine.fitting.looks import Sight, cut_out, look_closely
-from refit_engine.fitting.upright import Standing, stand_up
 from refit_engine.images import read_photo
 from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, BlazePose, load_blazepose
@@ -68,7 +68,7 @@ def find_landmarks(
     """Landmarks [33,2] (source pixels, corner origin) and visibility [33] of the person in a box.
 
     eye: finds the upright crop; None to read the landmarks in the plain box.
-    again: whether to look as often as it takes (`fitting.looks`); fused: with the joints that the eye sees, as in a fit.
+    again: whether to look as often as it takes (`fitting.crops.refinement`); fused: with the joints that the eye sees, as in a fit.
     """
     height, width = image.shape[:2]
     sight = Sight(image, box_xywh, choose_intrinsics(width, height))

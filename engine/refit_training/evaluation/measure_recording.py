@@ -5,7 +5,7 @@
         [--seconds all even odd] [--known-height]
 
 `yardstick.npz` is what `yardstick.py` made. Everybody in every camera of every so many frames is fitted from that picture alone; a
-body's joints are taken where people mark them (`fitting/annotated.py`), since the yardstick's are such joints. Of recordings with
+body's joints are taken where people mark them (`fitting/annotation_joints.py`), since the yardstick's are such joints. Of recordings with
 several cameras it prints, in millimetres, MPJPE (the middles of the hips aligned), PA-MPJPE (similarity aligned), and the error of the
 distance of the hips from the camera; of single videos the distance in the picture in percent of the trunk. Each is given raw, and less
 every joint's mean offset in the trunk's axes (bodies and eyes may put a joint in different places), then joint by joint.
@@ -28,12 +28,12 @@ import numpy as np
 from refit_engine.body import load_body
 from refit_engine.camera import project
 from refit_engine.detect import JOINT_NAMES
-from refit_engine.fitting.annotated import annotated_joints
+from refit_engine.fitting.annotation_joints import annotated_joints
 from refit_engine.fitting.height import standing_height
 from refit_engine.fitting.job import FitJob
 from refit_engine.fitting.models import FitOptions, Models
-from refit_engine.fitting.multiview import fit_person
-from refit_engine.fitting.views import View, load_view
+from refit_engine.fitting.multiview.fit import fit_person
+from refit_engine.fitting.multiview.views import View, load_view
 from tqdm import tqdm
 
 from .alignment import HIPS, root_aligned, similarity_aligned, trunk_frames, trunk_lengths, without_offsets

@@ -24,7 +24,7 @@ import torch
 from refit_engine.camera import Intrinsics
 from refit_engine.fitting.job import FitJob
 from refit_engine.fitting.models import FitOptions, Models
-from refit_engine.fitting.multiview import View, WorldPeople, fit_person
+from refit_engine.fitting.multiview.fit import View, WorldPeople, fit_person
 from refit_engine.images import read_photo
 from tqdm import tqdm
 

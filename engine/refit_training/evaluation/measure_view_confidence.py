@@ -20,7 +20,7 @@ import roma
 import torch
 from refit_engine.fitting.job import FitJob
 from refit_engine.fitting.models import FitOptions, Models
-from refit_engine.fitting.multiview import WorldPeople, fit_person
+from refit_engine.fitting.multiview.fit import WorldPeople, fit_person
 from scipy.stats import spearmanr
 from tqdm import tqdm
 

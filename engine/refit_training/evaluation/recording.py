@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from refit_engine.camera import choose_intrinsics
 from refit_engine.detect import JOINT_NAMES, SEEN_JOINT, Detection, PersonDetector
-from refit_engine.fitting.matching import ViewDetections, match_people
-from refit_engine.fitting.views import View, ViewRequest, load_view
+from refit_engine.fitting.multiview.matching import ViewDetections, match_people
+from refit_engine.fitting.multiview.views import View, ViewRequest, load_view
 from refit_engine.job_params import read_views
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm

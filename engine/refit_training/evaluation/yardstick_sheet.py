@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from refit_engine.camera import project
 from refit_engine.detect import JOINT_NAMES
-from refit_engine.fitting.views import View, load_view
+from refit_engine.fitting.multiview.views import View, load_view
 
 from .recording import instants, read_recording
 from .yardstick import Yardstick, load_yardsticks

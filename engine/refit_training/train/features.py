@@ -22,9 +22,9 @@ import torch
 from refit_engine.body import LandmarkBody, load_body
 from refit_engine.camera import Intrinsics
 from refit_engine.fitting.boxes import MIN_BOX_SIDE
-from refit_engine.fitting.keypoint_fusion import fuse
-from refit_engine.fitting.looks import Sight
-from refit_engine.fitting.upright import stand_up
+from refit_engine.fitting.crops.keypoint_fusion import fuse
+from refit_engine.fitting.crops.refinement import Sight
+from refit_engine.fitting.crops.upright import stand_up
 from refit_engine.movenet import JOINTS
 from refit_engine.network.backbones import Backbone, BackboneOutput
 from refit_engine.network.backbones.blazepose import load_blazepose

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Train how BlazePose's landmarks and the second eye's joints are fused (`fitting/keypoint_fusion.py`), on rendered people.
+"""Train how BlazePose's landmarks and the second eye's joints are fused (`fitting/crops/keypoint_fusion.py`), on rendered people.
 
     python -m refit_training.train.keypoint_fusion PHOTOGRAPHS --seen SEEN [--weights FILE] [--samples 2048]
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from refit_engine.fitting.keypoint_fusion import SHARED, WEIGHTS, KeypointFusion, directions, other_sides
+from refit_engine.fitting.crops.keypoint_fusion import SHARED, WEIGHTS, KeypointFusion, directions, other_sides
 from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.checkpoint import load_refit
 from refit_engine.network.vector_head import LANDMARK_VALUES, flat_landmarks

@@ -22,7 +22,7 @@ from ..ground import feet_of
 from ..height import standing_height
 from ..job import FitJob
 from ..models import FitOptions, Models
-from ..multiview import rest_pelvis
+from ..multiview.fit import rest_pelvis
 from ..subject import Subject
 from .frame_fit import FrameFitter, Record, certain_median
 from .ground import STANDS, Floor, find_floor, lowest_points

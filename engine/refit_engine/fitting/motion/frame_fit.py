@@ -20,7 +20,7 @@ from ...device import exact
 from ...network import Encoding
 from ..bounds import working_camera
 from ..job import MAX_BATCH, FitJob, crop_camera
-from ..multiview import rest_pelvis
+from ..multiview.fit import rest_pelvis
 
 SHAPES = 400
 """Frames at most, evenly spread, from which a shape is found."""

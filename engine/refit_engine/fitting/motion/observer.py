@@ -19,9 +19,9 @@ from ...device import exact
 from ...images import Photo
 from ...network import Encoding
 from ..boxes import overlap
+from ..crops.refinement import Sight
+from ..crops.upright import Standing
 from ..job import FitJob
-from ..looks import Sight
-from ..upright import Standing
 from .frame_fit import FrameFitter, Seen
 from .tracks import TRACKS, Found, Track, assign, clothes, distance, distinct, shared_joints
 

@@ -13,7 +13,7 @@ from ...camera import Intrinsics, choose_intrinsics
 from ...distortion import Distortion, undistort_image
 from ...errors import ImageError, ViewsError
 from ...moving_pictures import FrameRange, MovingPictures, open_footage
-from ..views import MAX_VIEWS, is_rotation
+from ..multiview.views import MAX_VIEWS, is_rotation
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...body import LandmarkBody
 from ...body.landmarks import landmark_spread
-from ..rays import robust
+from ..multiview.rays import robust
 from .banded import factor, solve
 from .contacts import standing
 from .numbers import MotionNumbers

@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..body.points import LANDMARK_NAMES
-from ..movenet import JOINT_NAMES, JOINTS
-from ..network.geometry import CROP_SIZE
-from ..network.vector_head import flat_landmarks
+from ...body.points import LANDMARK_NAMES
+from ...movenet import JOINT_NAMES, JOINTS
+from ...network.geometry import CROP_SIZE
+from ...network.vector_head import flat_landmarks
 
-WEIGHTS = Path(__file__).parents[1] / "data" / "keypoint_fusion.safetensors"
+WEIGHTS = Path(__file__).parents[2] / "data" / "keypoint_fusion.safetensors"
 KINDS = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 NEAR = 8.0
 """Crop pixels that count as near: distances are read on a logarithmic scale that begins there."""

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..body.points import LANDMARK_NAMES
-from ..device import exact
-from ..network.refit import PosePoints
-from .merging import Rows, Seen, SharedBodies
+from ...body.points import LANDMARK_NAMES
+from ...device import exact
+from ...network.refit import PosePoints
 from .rays import find_consensus
+from .view_fusion import Rows, Seen, SharedBodies
 
 SMALLEST, LARGEST = 0.9, 1.15
 """Sizes that the loop is shown as they are, in the mean body's: those of grown-ups."""

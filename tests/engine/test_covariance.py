@@ -10,10 +10,10 @@ from engine_doubles import ScriptedDetector, ScriptedModels, street
 from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.body.points import LANDMARK_NAMES
 from refit_engine.fitting import FitOptions
-from refit_engine.fitting.adjust import covariance, point_slopes
 from refit_engine.fitting.job import FitJob
-from refit_engine.fitting.multiview import fit_person
-from refit_engine.fitting.posterior import POSITION_FACTOR, ROTATION_FACTOR, joint_deviations
+from refit_engine.fitting.multiview.covariance import POSITION_FACTOR, ROTATION_FACTOR, joint_deviations
+from refit_engine.fitting.multiview.fit import fit_person
+from refit_engine.fitting.multiview.refinement import covariance, point_slopes
 from test_multiview import camera_views, landmarks_of, rows_of, standing
 
 WRIST, ANKLE = 20, 7  # left

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .confidence import Confidence
+from ..confidence import Confidence
 
 POSITION_FACTOR, ROTATION_FACTOR = 0.41, 0.46
 """RMS error over the bare deviation: 0.40 and 0.48 for two cameras, 0.42 and 0.45 for four, ten scenes each."""

@@ -15,10 +15,10 @@ import roma
 import torch
 from torch import Tensor
 
-from ..device import exact
-from ..network.refit import PosePoints
-from .merging import Rows, SharedBodies
+from ...device import exact
+from ...network.refit import PosePoints
 from .rays import Rays, robust
+from .view_fusion import Rows, SharedBodies
 
 STEPS = 6
 LANDMARK_DEVIATION = 0.04

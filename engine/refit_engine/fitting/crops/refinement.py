@@ -14,13 +14,13 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from ..camera import Intrinsics
-from ..crop import Crop, box_crop, crop_matrix, cut, invert, rounded_crop, transform
-from ..device import exact
-from ..network import Encoding
-from ..network.backbones import BackboneOutput
-from ..network.vector_head import flat_landmarks
-from .boxes import overlap, shared_area
+from ...camera import Intrinsics
+from ...crop import Crop, box_crop, crop_matrix, cut, invert, rounded_crop, transform
+from ...device import exact
+from ...network import Encoding
+from ...network.backbones import BackboneOutput
+from ...network.vector_head import flat_landmarks
+from ..boxes import overlap, shared_area
 from .keypoint_fusion import agreeing
 from .upright import QUARTER_TURNS, Standing, look_again
 

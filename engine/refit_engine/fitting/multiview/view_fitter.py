@@ -8,18 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..body import SMPL_JOINT_NAMES
-from ..camera import project
-from ..crop import box_crop, crop_matrix, cut, invert, transform
-from ..detect import JOINT_NAMES, Detection
-from ..errors import NoPersonFound, ViewsError
-from ..images import Photo
-from ..multiview_results import MultiViewResult
-from .job import FitJob
+from ...body import SMPL_JOINT_NAMES
+from ...camera import project
+from ...crop import box_crop, crop_matrix, cut, invert, transform
+from ...detect import JOINT_NAMES, Detection
+from ...errors import NoPersonFound, ViewsError
+from ...images import Photo
+from ...multiview_results import MultiViewResult
+from ..crops.upright import WIDER, person_in_box
+from ..job import FitJob
+from .fit import Fusion, Sighting, View, WorldPeople, fit_people
 from .matching import PersonViews, ViewDetections, match_people
-from .multiview import Fusion, Sighting, View, WorldPeople, fit_people
 from .rig_scale import metres_per_unit, unit_sentence
-from .upright import WIDER, person_in_box
 from .views import ViewRequest, check_requests, load_view, turn_detection
 
 HIDDEN = 0.35

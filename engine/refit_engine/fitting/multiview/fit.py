@@ -11,21 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..body import LandmarkBody
-from ..body.landmarks import landmark_precision
-from ..body.points import LANDMARK_NAMES
-from ..crop import Crop, roll_rotation
-from ..device import exact, is_out_of_memory
-from ..network import CropCamera, Encoding, Estimate
-from ..network.geometry import crop_to_full
-from ..network.refit import PosePoints
-from .adjust import adjust, covariance, point_slopes
-from .bounds import working_camera
-from .confidence import Confidence
-from .job import MAX_BATCH, FitJob
-from .likely_pose import complete
-from .looks import Sight
-from .merging import (
+from ...body import LandmarkBody
+from ...body.landmarks import landmark_precision
+from ...body.points import LANDMARK_NAMES
+from ...crop import Crop, roll_rotation
+from ...device import exact, is_out_of_memory
+from ...network import CropCamera, Encoding, Estimate
+from ...network.geometry import crop_to_full
+from ...network.refit import PosePoints
+from ..bounds import working_camera
+from ..confidence import Confidence
+from ..crops.refinement import Sight
+from ..job import MAX_BATCH, FitJob
+from ..likely_pose import complete
+from ..models import Body
+from ..shown import evidence, guessed_joints, shown_from
+from ..subject import Subject
+from .covariance import joint_deviations
+from .person_size import grown_back, growth, loop_scale, shrunk
+from .refinement import adjust, covariance, point_slopes
+from .view_fusion import (
     RestPelvis,
     Rows,
     Seen,
@@ -38,11 +43,6 @@ from .merging import (
     side_order,
     straighten,
 )
-from .models import Body
-from .person_size import grown_back, growth, loop_scale, shrunk
-from .posterior import joint_deviations
-from .shown import evidence, guessed_joints, shown_from
-from .subject import Subject
 from .views import View
 
 __all__ = ["Fusion", "Sighting", "View", "WorldPeople", "fit_people", "fit_person"]

@@ -18,10 +18,10 @@ import roma
 import torch
 from torch import Tensor
 
-from ..device import exact
-from ..network import CropCamera, Estimate
-from ..network.geometry import cam_from_translation, project, rotmats_to_6d, translation
-from ..network.refit import Merge, PosePoints
+from ...device import exact
+from ...network import CropCamera, Estimate
+from ...network.geometry import cam_from_translation, project, rotmats_to_6d, translation
+from ...network.refit import Merge, PosePoints
 from .rays import Rays, find_consensus, find_swapped, robust, turn_back
 
 __all__ = [

@@ -7,8 +7,8 @@ import torch
 from refit_engine.body.points import LANDMARK_NAMES
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import ROI_PADDING, Crop, crop_matrix, transform
-from refit_engine.fitting.looks import Sight, look_closely
-from refit_engine.fitting.upright import Standing, look_again
+from refit_engine.fitting.crops.refinement import Sight, look_closely
+from refit_engine.fitting.crops.upright import Standing, look_again
 from refit_engine.movenet import JOINT_NAMES
 from refit_engine.network.backbones import BackboneOutput
 

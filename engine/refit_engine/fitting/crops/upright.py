@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..camera import Intrinsics
-from ..crop import Crop, crop_matrix, cut, invert, rounded_crop, transform, upright_crop
-from ..detect import SEEN_JOINT, Detection
-from ..movenet import JOINT_NAMES
-from ..thunder import SecondEye
-from .boxes import overlap
+from ...camera import Intrinsics
+from ...crop import Crop, crop_matrix, cut, invert, rounded_crop, transform, upright_crop
+from ...detect import SEEN_JOINT, Detection
+from ...movenet import JOINT_NAMES
+from ...thunder import SecondEye
+from ..boxes import overlap
 
 WIDER = 1.5
 """The detector sees this much more than a box's crop where views are matched: it misses people who fill the picture."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..camera import Intrinsics, choose_intrinsics
-from ..detect import Detection
-from ..distortion import Distortion
-from ..errors import ImageError, ViewsError
-from ..images import Photo, read_photo
-from .boxes import checked_boxes, turn_boxes
-from .undistort import without_distortion
+from ...camera import Intrinsics, choose_intrinsics
+from ...detect import Detection
+from ...distortion import Distortion
+from ...errors import ImageError, ViewsError
+from ...images import Photo, read_photo
+from ..boxes import checked_boxes, turn_boxes
+from ..undistort import without_distortion
 
 MAX_VIEWS = 64
 _ROTATION_TOLERANCE = 1e-3

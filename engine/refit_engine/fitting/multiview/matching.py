@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.sparse import csr_array
 
-from ..detect import JOINT_NAMES, SEEN_JOINT
+from ...detect import JOINT_NAMES, SEEN_JOINT
 
 __all__ = ["PersonViews", "ViewDetections", "match_people", "size_ratio"]
 
