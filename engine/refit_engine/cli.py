@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from . import __version__
 from .contract import OPTIONS, VIEWS_ITERATIONS, add_option
@@ -23,6 +23,7 @@ from .packages import check_packages
 if TYPE_CHECKING:
     from .fitting import FitOptions
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 MULTIVIEW = ("fit-views", "separate", "average", "together")
 """`evaluate.MultiView`, which is not imported before it is needed."""
 
@@ -59,87 +60,101 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="refit-engine", description="Posed 3D bodies of the people in photos.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_detect, _add_reconstruct, _add_fit_views, _add_track, _add_evaluate, _add_maps, _add_bench):
+        add(commands)
+    return parser
 
-    detect = commands.add_parser("detect", help="print the people's boxes and scores as JSON")
-    detect.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    add_option(detect, "people")
-    add_option(detect, "device")
-    detect.set_defaults(command=_detect)
 
-    reconstruct = commands.add_parser("reconstruct", help="fit a body to each person: result.npz and overlay.png")
-    reconstruct.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    reconstruct.add_argument("--out", required=True, type=Path, metavar="DIR", help="of several images, one in it each")
-    reconstruct.add_argument("--bbox", action="append", type=_box, metavar="x,y,w,h", help="a person's box; may repeat")
-    reconstruct.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
-    reconstruct.add_argument(
-        "--no-confidence", action="store_true", help="do not estimate the joints' standard deviations"
-    )
-    add_option(reconstruct, "people")
-    add_option(reconstruct, "height")
-    _add_solve(reconstruct)
-    reconstruct.set_defaults(command=_reconstruct)
+def _add_detect(commands: Commands) -> None:
+    parser = commands.add_parser("detect", help="print the people's boxes and scores as JSON")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    add_option(parser, "people")
+    add_option(parser, "device")
+    parser.set_defaults(command=_detect)
 
-    views = commands.add_parser("fit-views", help="fit one body to each person seen by calibrated cameras")
-    views.add_argument(
+
+def _add_reconstruct(commands: Commands) -> None:
+    parser = commands.add_parser("reconstruct", help="fit a body to each person: result.npz and overlay.png")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="of several images, one in it each")
+    parser.add_argument("--bbox", action="append", type=_box, metavar="x,y,w,h", help="a person's box; may repeat")
+    parser.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
+    parser.add_argument("--no-confidence", action="store_true", help="do not estimate the joints' standard deviations")
+    add_option(parser, "people")
+    add_option(parser, "height")
+    _add_solve(parser)
+    parser.set_defaults(command=_reconstruct)
+
+
+def _add_fit_views(commands: Commands) -> None:
+    parser = commands.add_parser("fit-views", help="fit one body to each person seen by calibrated cameras")
+    parser.add_argument(
         "views", type=Path, metavar="VIEWS.json", help="list of name, image, K, R_world2cam, t_world2cam, distortion"
     )
-    views.add_argument("--out", required=True, type=Path, metavar="DIR", help="for result.npz and overlays")
-    add_option(views, "people")
-    add_option(views, "height")
-    _add_solve(views, VIEWS_ITERATIONS)
-    views.set_defaults(command=_fit_views)
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for result.npz and overlays")
+    add_option(parser, "people")
+    add_option(parser, "height")
+    _add_solve(parser, VIEWS_ITERATIONS)
+    parser.set_defaults(command=_fit_views)
 
-    track = commands.add_parser("track", help="fit moving bodies to the people of a video: motion.npz and overlay.mp4")
-    track.add_argument(
+
+def _add_track(commands: Commands) -> None:
+    parser = commands.add_parser("track", help="fit moving bodies to the people of a video: motion.npz and overlay.mp4")
+    parser.add_argument(
         "video", type=Path, metavar="VIDEO", help="movie, numbered pictures, or VIEWS.json of several videos"
     )
-    track.add_argument("--out", required=True, type=Path, metavar="DIR", help="for motion.npz and overlay.mp4")
-    track.add_argument(
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for motion.npz and overlay.mp4")
+    parser.add_argument(
         "--frames", default="", metavar="A:B:STEP", help="from A, counted from 0, up to but not including B"
     )
-    track.add_argument("--rate", type=float, metavar="FPS", help="frames a second of numbered pictures (default: 24)")
-    track.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
-    track.add_argument(
+    parser.add_argument("--rate", type=float, metavar="FPS", help="frames a second of numbered pictures (default: 24)")
+    parser.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
+    parser.add_argument(
         "--betas", type=Path, metavar="FILE", help="a known shape: a result.npz or motion.npz, or ten numbers"
     )
-    track.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the box of the one person who is wanted")
-    track.add_argument("--bbox-frame", type=int, metavar="N", help="the frame that the box is in (default: the first)")
-    track.add_argument("--no-overlay", action="store_true", help="do not draw the bodies over the video")
-    add_option(track, "people")
-    add_option(track, "height")
-    _add_body(track)
-    add_option(track, "device")
-    track.set_defaults(command=_track)
+    parser.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the box of the one person who is wanted")
+    parser.add_argument("--bbox-frame", type=int, metavar="N", help="the frame that the box is in (default: the first)")
+    parser.add_argument("--no-overlay", action="store_true", help="do not draw the bodies over the video")
+    add_option(parser, "people")
+    add_option(parser, "height")
+    _add_body(parser)
+    add_option(parser, "device")
+    parser.set_defaults(command=_track)
 
-    evaluate = commands.add_parser("evaluate", help="predict the joints of a dataset's people")
-    evaluate.add_argument("dataset", type=Path, metavar="DATASET.json")
-    evaluate.add_argument("--out", required=True, type=Path, metavar="predictions.jsonl")
-    evaluate.add_argument(
+
+def _add_evaluate(commands: Commands) -> None:
+    parser = commands.add_parser("evaluate", help="predict the joints of a dataset's people")
+    parser.add_argument("dataset", type=Path, metavar="DATASET.json")
+    parser.add_argument("--out", required=True, type=Path, metavar="predictions.jsonl")
+    parser.add_argument(
         "--multiview",
         choices=MULTIVIEW,
         help="bodies of groups of views, too: as fit-views does it (the same as --multiview alone), or as in the paper's "
         "table 5, separate, averaged at the end, or together after every update",
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--flip", action="store_true", help="average single views with their mirrored crop, as the paper does"
     )
-    evaluate.add_argument("--sequences", action="store_true", help="solve records with a sequence and a time together")
-    _add_solve(evaluate)
-    evaluate.set_defaults(command=_evaluate, iterations=None, error=evaluate.error)
+    parser.add_argument("--sequences", action="store_true", help="solve records with a sequence and a time together")
+    _add_solve(parser)
+    parser.set_defaults(command=_evaluate, iterations=None, error=parser.error)
 
-    maps = commands.add_parser("maps", help="draw the network's keypoint maps of the largest person, or of the box")
-    maps.add_argument("image", type=Path, metavar="IMAGE")
-    maps.add_argument("--out", required=True, type=Path, metavar="DIR", help="for sheet.png and a picture a keypoint")
-    maps.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the person's box")
-    maps.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
-    _add_solve(maps)
-    maps.set_defaults(command=_maps)
 
-    bench = commands.add_parser("bench", help="print times per stage as JSON")
-    bench.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
-    add_option(bench, "device")
-    bench.set_defaults(command=_bench)
-    return parser
+def _add_maps(commands: Commands) -> None:
+    parser = commands.add_parser("maps", help="draw the network's keypoint maps of the largest person, or of the box")
+    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for sheet.png and a picture a keypoint")
+    parser.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the person's box")
+    parser.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
+    _add_solve(parser)
+    parser.set_defaults(command=_maps)
+
+
+def _add_bench(commands: Commands) -> None:
+    parser = commands.add_parser("bench", help="print times per stage as JSON")
+    parser.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
+    add_option(parser, "device")
+    parser.set_defaults(command=_bench)
 
 
 def _add_solve(parser: argparse.ArgumentParser, iterations: int | None = None) -> None:
