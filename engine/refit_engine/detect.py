@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .movenet import JOINT_NAMES, JOINTS, OUTPUT_STRIDE, Pyramid, load_weights
+from .movenet import COCO_JOINT_NAMES, JOINTS, OUTPUT_STRIDE, Pyramid, load_weights
 
-__all__ = ["JOINT_NAMES", "Detection", "MoveNet", "PersonDetector"]
+__all__ = ["COCO_JOINT_NAMES", "Detection", "MoveNet", "PersonDetector"]
 
 WEIGHTS = Path(__file__).parent / "data" / "detector_movenet.safetensors"
 STRIDE = 32
@@ -45,7 +45,8 @@ OVERLAP = 0.5
 class Detection:
     """One person in pixels of the image, origin at the corner of the first pixel.
 
-    bbox_xywh: x, y, width, height; score: 0 to 1; joints: [17,3] x, y and score 0 to 1 in the order of JOINT_NAMES.
+    bbox_xywh: x, y, width, height; score: 0 to 1; joints: [17,3] x, y and score 0 to 1 in the order of
+    COCO_JOINT_NAMES.
     """
 
     bbox_xywh: tuple[float, float, float, float]

@@ -24,7 +24,7 @@ from .device import is_out_of_memory
 from .distortion import Distortion, distort_points, undistort_box, undistort_image
 from .errors import ImageError, RefitError
 from .fitting import Fitter
-from .fitting.annotation_joints import annotated_joints
+from .fitting.annotation_joints import annotation_convention_joints
 from .fitting.boxes import checked_boxes
 from .fitting.job import FitJob
 from .fitting.multiview.fit import Fusion, View, fit_person
@@ -197,7 +197,7 @@ def _fit_alone(picture: Picture, fitter: Fitter) -> tuple[np.ndarray, np.ndarray
     data = fitter.subject().result_body.data
     marked = joints  # where people mark them is known of the bundled body only
     if data.landmark_ids is not None:
-        marked = annotated_joints(data, JOINTS, people.betas, people.rotmats, people.transl)[0]
+        marked = annotation_convention_joints(data, JOINTS, people.betas, people.rotmats, people.transl)[0]
     projected = project(marked, K)
     if not np.isfinite(projected).all():
         raise RefitError("The network gave no usable body.")

@@ -17,8 +17,8 @@ import numpy as np
 from .camera import project
 from .distortion import distort_points
 from .evaluate import INDICES, JOINTS, DatasetError, Picture, named, numbers, read_picture, sentence, short
-from .fitting.annotation_joints import annotated_joints
-from .fitting.crops.refinement import Sight
+from .fitting.annotation_joints import annotation_convention_joints
+from .fitting.crops.refinement import CropSource
 from .fitting.motion.fitter import MotionFitter, Person, Posed, posed_track
 from .fitting.motion.frame_fit import FrameFitter, Seen
 from .fitting.motion.observer import each_looked
@@ -116,7 +116,7 @@ class _Sequence:
             self._errors[place] = sentence(record, error)
             return None
         if whole is record:
-            look = self._fitter.look([Sight(picture.pixels, picture.box, picture.intrinsics, picture.roll)], 1)
+            look = self._fitter.observe([CropSource(picture.pixels, picture.box, picture.intrinsics, picture.roll)], 1)
             (looked,) = each_looked(look.crops, look.encoding, picture.intrinsics)
             frame = int(self._instants[place])
             seen = Seen(
@@ -153,7 +153,7 @@ class _Sequence:
         marked = body.joints[instant, INDICES]  # where people mark them is known of the bundled body only
         if data.landmark_ids is not None:
             pose = body.betas[None], body.rotmats[instant][None], body.transl[instant][None]
-            marked = annotated_joints(data, JOINTS, *pose)[0]
+            marked = annotation_convention_joints(data, JOINTS, *pose)[0]
         pixels = project(marked @ R.T + t, picture.intrinsics.K)
         pixels = distort_points(pixels, picture.intrinsics.K, picture.lens) if picture.lens else pixels
         world = body.joints[instant, INDICES]

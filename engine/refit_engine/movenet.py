@@ -19,20 +19,20 @@ from torch import Tensor, nn
 from .device import is_out_of_memory
 from .errors import WeightsFileError
 
-__all__ = ["JOINTS", "JOINT_NAMES", "OUTPUT_STRIDE", "Conv", "Pyramid", "load_weights", "stored_weights"]
+__all__ = ["COCO_JOINT_NAMES", "JOINTS", "OUTPUT_STRIDE", "Conv", "Pyramid", "load_weights", "stored_weights"]
 
 OUTPUT_STRIDE = 4
 BLOCKS = ((2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1))
 """Blocks of each stage of MobileNetV2, without its first one, and by how much the first of them reduces the map."""
 
 # fmt: off
-JOINT_NAMES = (
+COCO_JOINT_NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
     "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
     "right_ankle",
 )
 # fmt: on
-JOINTS = len(JOINT_NAMES)
+JOINTS = len(COCO_JOINT_NAMES)
 
 LARGE = 2**15
 """Numbers from which a weight is stored in 8 bits. Those of the first stages and of the heads are small and matter most."""

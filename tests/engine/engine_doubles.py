@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from refit_engine.fitting import Models, People, ViewRequest, single
+from refit_engine.fitting import CameraPeople, Models, ViewRequest, single
 from refit_engine.images import write_image
 from refit_engine.network import COMPACT, ReFit
 from refit_engine.network.backbones.blazepose import load_blazepose
@@ -133,7 +133,7 @@ def photo_file(tmp_path) -> Path:
 def as_people(betas, *others):
     """People of whose confidence nothing is known, and who are wholly seen."""
     unknown = np.full((len(betas), 24), np.nan)
-    return People(betas, *others, unknown, unknown, np.zeros((len(betas), 24), dtype=bool))
+    return CameraPeople(betas, *others, unknown, unknown, np.zeros((len(betas), 24), dtype=bool))
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from refit_engine.body import LandmarkBody, load_body
 from refit_engine.camera import Intrinsics
 from refit_engine.crop import box_crop, crop_matrix, roll_rotation, transform
 from refit_engine.fitting import FitOptions
-from refit_engine.fitting.crops.refinement import Sight
-from refit_engine.fitting.job import FitJob, Look, crop_camera
+from refit_engine.fitting.crops.refinement import CropSource
+from refit_engine.fitting.job import EncodedCrops, FitJob, crop_camera
 from refit_engine.fitting.multiview import fit
 from refit_engine.fitting.multiview.fit import View, fit_person
 from refit_engine.fitting.subject import Subject
@@ -71,16 +71,16 @@ class Oracle:
         pixels = seen_by_blender(self.truth["projection"][number], self.points)
         return np.concatenate([pixels.min(axis=0), np.ptp(pixels, axis=0)])
 
-    def look(self, sights: Sequence[Sight]) -> Look:
-        crops = [box_crop(sight.box_xywh, sight.intrinsics, sight.roll) for sight in sights]
+    def observe(self, sources: Sequence[CropSource]) -> EncodedCrops:
+        crops = [box_crop(source.box_xywh, source.intrinsics, source.roll) for source in sources]
         landmarks = []
-        for crop, sight, projection in zip(crops, sights, self.truth["projection"], strict=False):
-            pixels = transform(crop_matrix(crop, sight.intrinsics), seen_by_blender(projection, self.points))
+        for crop, source, projection in zip(crops, sources, self.truth["projection"], strict=False):
+            pixels = transform(crop_matrix(crop, source.intrinsics), seen_by_blender(projection, self.points))
             landmarks.append(np.column_stack([pixels, np.ones(len(pixels))]))
         seen = torch.tensor(np.array(landmarks), dtype=torch.float32)
         encoding = Encoding(torch.zeros(len(crops), 1, 1, 1), torch.zeros(len(crops), 1), seen)
-        camera = crop_camera(crops, [sight.intrinsics for sight in sights], torch.device("cpu"))
-        return Look(crops, camera, encoding)
+        camera = crop_camera(crops, [source.intrinsics for source in sources], torch.device("cpu"))
+        return EncodedCrops(crops, camera, encoding)
 
     def follow(self, encoding: Encoding, camera: CropCamera, merge: Merge) -> list[Estimate]:
         rotmats, places = [], []
@@ -107,7 +107,7 @@ def job(untrained_weights) -> FitJob:
 @pytest.mark.parametrize("count, depth_error", [(2, 1.0), (3, 1.3), (4, 1.3), (8, 1.0)])
 def test_body_stands_where_blender_put_it(reference, job, monkeypatch, count, depth_error):
     oracle = Oracle(reference, count, np.linspace(0, 0.6, count), depth_error)
-    monkeypatch.setattr(FitJob, "look", lambda job, sights, *_: oracle.look(sights))
+    monkeypatch.setattr(FitJob, "observe", lambda job, sources, *_: oracle.observe(sources))
     monkeypatch.setattr(Subject, "follow", lambda subject, *rest: oracle.follow(*rest))
     # The oracle has no maps that could tell what is hidden.
     monkeypatch.setattr(fit, "_shown", lambda subject, encoding, fitted, rows, *_: np.ones((rows.people, 24)))

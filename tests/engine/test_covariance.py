@@ -11,9 +11,9 @@ from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.body.points import LANDMARK_NAMES
 from refit_engine.fitting import FitOptions
 from refit_engine.fitting.job import FitJob
-from refit_engine.fitting.multiview.covariance import POSITION_FACTOR, ROTATION_FACTOR, joint_deviations
+from refit_engine.fitting.multiview.covariance import NUMBERS, joint_deviations, unknowns_covariance
 from refit_engine.fitting.multiview.fit import fit_person
-from refit_engine.fitting.multiview.refinement import covariance, point_slopes
+from refit_engine.fitting.multiview.refinement import point_slopes
 from test_multiview import camera_views, landmarks_of, rows_of, standing
 
 WRIST, ANKLE = 20, 7  # left
@@ -32,7 +32,7 @@ def deviations(body, views, confidence=None, weight=1.0):
         seen = seen._replace(confidence=seen.confidence * confidence)
     weights = torch.full((len(views),), weight, dtype=torch.float64)
     like = torch.zeros(1)
-    spread = covariance(truth, LandmarkBody(body), rows.rays(seen), weights, rows, like, fixed_shape=False)
+    spread = unknowns_covariance(truth, LandmarkBody(body), rows.rays(seen), weights, rows, like, fixed_shape=False)
     slopes = point_slopes(truth.betas, truth.rotmats, BodyModel(body).joints, like)[1]
     return joint_deviations(spread, slopes)
 
@@ -43,8 +43,8 @@ def test_each_unknown_moves_and_turns_what_it_should():
     slopes = torch.zeros(1, 85, 24, 3, dtype=torch.float64)
     slopes[0, 3, ANKLE, 2] = 0.8
     found = joint_deviations(covariance_of_turns, slopes)
-    assert float(found.std_mm[0, ANKLE]) == pytest.approx(80 * POSITION_FACTOR)
-    assert float(found.std_deg[0, 1]) == pytest.approx(np.degrees(0.1) * ROTATION_FACTOR)
+    assert float(found.std_mm[0, ANKLE]) == pytest.approx(80 * NUMBERS.position_factor)
+    assert float(found.std_deg[0, 1]) == pytest.approx(np.degrees(0.1) * NUMBERS.rotation_factor)
     assert int((found.std_mm > 0).sum()) == int((found.std_deg > 0).sum()) == 1
 
 

@@ -7,9 +7,9 @@ import torch
 from refit_engine.body.points import LANDMARK_NAMES
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import ROI_PADDING, Crop, crop_matrix, transform
-from refit_engine.fitting.crops.refinement import Sight, look_closely
-from refit_engine.fitting.crops.upright import Standing, look_again
-from refit_engine.movenet import JOINT_NAMES
+from refit_engine.fitting.crops.refinement import CropSource, refine_crops
+from refit_engine.fitting.crops.upright import UprightCrop, refined_crop
+from refit_engine.movenet import COCO_JOINT_NAMES
 from refit_engine.network.backbones import BackboneOutput
 
 INTRINSICS = choose_intrinsics(640, 480)
@@ -23,7 +23,7 @@ def circle(hip=(128.0, 128.0), degrees=0.0, radius=RADIUS):
 
 
 def test_good_crop_is_kept():
-    assert look_again(CROP, INTRINSICS, circle(degrees=3)) is None
+    assert refined_crop(CROP, INTRINSICS, circle(degrees=3)) is None
 
 
 @pytest.mark.parametrize(
@@ -35,18 +35,18 @@ def test_good_crop_is_kept():
     ],
 )
 def test_shifted_small_or_turned_crop_is_corrected(seen, center, side, roll):
-    better = look_again(CROP, INTRINSICS, seen)
+    better = refined_crop(CROP, INTRINSICS, seen)
     np.testing.assert_allclose(better.center, center, atol=1e-6)
     assert better.side == pytest.approx(side)
     assert np.degrees(better.roll) == pytest.approx(roll)
 
 
 def test_wild_circle_is_not_believed():
-    assert look_again(CROP, INTRINSICS, circle(radius=20 * RADIUS)) is None
+    assert refined_crop(CROP, INTRINSICS, circle(radius=20 * RADIUS)) is None
 
 
 BOX = np.array([200.0, 100, 200, 200])
-SIGHT = Sight(np.zeros((480, 640, 3), np.uint8), BOX, INTRINSICS)
+SOURCE = CropSource(np.zeros((480, 640, 3), np.uint8), BOX, INTRINSICS)
 OTHERS = np.random.default_rng(1).uniform((200, 100), (250, 150), (33, 2))
 """Landmarks in a corner of the box, as of somebody in the background."""
 PERSON = np.random.default_rng(2).uniform((200, 100), (400, 300), (33, 2))
@@ -64,13 +64,13 @@ class Backbone:
             0,
         )
 
-    def __call__(self, sights, crops):
+    def __call__(self, sources, crops):
         self.looks += len(crops)
-        return BackboneOutput(*map(torch.stack, zip(*map(self.see, sights, crops), strict=True)))
+        return BackboneOutput(*map(torch.stack, zip(*map(self.see, sources, crops), strict=True)))
 
-    def see(self, sight, crop):
+    def see(self, source, crop):
         there = abs(np.degrees(crop.roll) - self.degrees) < 1
-        places = torch.tensor(transform(crop_matrix(crop, sight.intrinsics), PERSON if there else self.others))
+        places = torch.tensor(transform(crop_matrix(crop, source.intrinsics), PERSON if there else self.others))
         flat = torch.cat([places / 128 - 1, torch.zeros(33, 2), torch.full((33, 1), self.certain if there else 0.9)], 1)
         vector = torch.cat([flat.flatten(), torch.zeros(33 * 3 + 1)])
         asked = circle() if not there or self.circle_there is None else self.circle_there
@@ -78,16 +78,16 @@ class Backbone:
         return mark, vector, torch.cat([places, torch.ones(33, 1)], 1), torch.tensor(asked)
 
 
-def look(backbone, joints=None, sights=(SIGHT,)):
-    joints = joints or [None] * len(sights)
-    return look_closely(sights, [Standing(CROP, one) for one in joints], backbone)
+def look(backbone, joints=None, sources=(SOURCE,)):
+    joints = joints or [None] * len(sources)
+    return refine_crops(sources, [UprightCrop(CROP, one) for one in joints], backbone)
 
 
 def test_person_who_fills_the_box_is_looked_at_once():
     backbone = Backbone(degrees=0)
     (crop,), seen = look(backbone)
     assert crop is CROP and backbone.looks == 1
-    assert torch.equal(seen.landmarks, backbone([SIGHT], [CROP]).landmarks)
+    assert torch.equal(seen.landmarks, backbone([SOURCE], [CROP]).landmarks)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, -90])
@@ -107,7 +107,7 @@ def test_look_from_another_side_may_ask_for_a_second_one():
 
 def test_landmarks_that_the_second_eye_sees_too_are_believed():
     backbone = Backbone(degrees=90)
-    joints = np.column_stack([[OTHERS[LANDMARK_NAMES.index(name)] for name in JOINT_NAMES], np.ones(17)])
+    joints = np.column_stack([[OTHERS[LANDMARK_NAMES.index(name)] for name in COCO_JOINT_NAMES], np.ones(17)])
     (crop,), _ = look(backbone, [joints])
     assert crop is CROP and backbone.looks == 1
     (crop,), _ = look(backbone, [joints + (100, 0, 0)])
@@ -125,9 +125,9 @@ def test_look_from_another_side_has_to_be_sure_and_far_better(certain, size, bel
 
 
 def test_only_those_who_leave_their_box_empty_are_looked_at_again():
-    small = SIGHT._replace(box_xywh=np.array([200.0, 100, 50, 50]))
+    small = SOURCE._replace(box_xywh=np.array([200.0, 100, 50, 50]))
     backbone = Backbone(degrees=90)
-    crops, seen = look(backbone, sights=[small, SIGHT, small])
+    crops, seen = look(backbone, sources=[small, SOURCE, small])
     assert [crop is CROP for crop in crops] == [True, False, True]
     assert backbone.looks == 3 + 4
     assert [mark.unique().item() for mark in seen.features] == pytest.approx([0, np.pi / 2, 0])
@@ -136,10 +136,10 @@ def test_only_those_who_leave_their_box_empty_are_looked_at_again():
 @pytest.mark.parametrize("size, looks", [((300, 400), 1), ((2100, 2200), 1 + 4)])
 def test_box_counts_as_far_as_the_picture_goes(size, looks):
     backbone = Backbone(degrees=0)
-    look(backbone, sights=[Sight(np.zeros((*size, 3), np.uint8), np.array([200.0, 100, 2000, 2000]), INTRINSICS)])
+    look(backbone, sources=[CropSource(np.zeros((*size, 3), np.uint8), np.array([200.0, 100, 2000, 2000]), INTRINSICS)])
     assert backbone.looks == looks
 
 
 def test_box_without_any_of_the_picture_keeps_the_crop():
-    (crop,), _ = look(Backbone(degrees=0), sights=[SIGHT._replace(box_xywh=np.array([700.0, 100, 200, 200]))])
+    (crop,), _ = look(Backbone(degrees=0), sources=[SOURCE._replace(box_xywh=np.array([700.0, 100, 200, 200]))])
     assert crop is CROP

@@ -13,7 +13,7 @@ from refit_engine.camera import project
 from refit_engine.cli import main
 from refit_engine.crop import crop_matrix, transform
 from refit_engine.fitting import FitOptions, ImageRequest
-from refit_engine.fitting.crops.refinement import Sight
+from refit_engine.fitting.crops.refinement import CropSource
 from refit_engine.fitting.feature_maps import FeatureMaps, MapFitter
 from refit_engine.images import read_photo, write_image
 from refit_engine.map_sheet import CAPTION, TILE, draw_sheet, draw_tile
@@ -45,7 +45,7 @@ def test_maps_are_of_the_largest_person_and_keypoints_of_the_body(fitter, photo_
     assert maps.maps.shape == (67, 64, 64) and maps.iterations == 3 and maps.weights_name == "untrained"
     ready = job.prepare(ImageRequest(photo_file, focal=400))
     box = np.array([LARGE])
-    (crop,), _, encoding = job.look([Sight(ready.photo.pixels, box[0], ready.intrinsics)], 1)
+    (crop,), _, encoding = job.observe([CropSource(ready.photo.pixels, box[0], ready.intrinsics)], 1)
     np.testing.assert_allclose(maps.maps, encoding.keypoint_maps[0], atol=1e-4)
     markers = job.subject().loop_body.data.marker_ids
     for keypoints, iterations in ((maps.first, 0), (maps.last, 3)):

@@ -357,17 +357,17 @@ class SmallDevice:
     def __init__(self, fitter, capacity):
         self.fitter, self.capacity, self.whole, self.sizes = fitter, capacity, fitter._fit_batch, []
 
-    def __call__(self, sights, batch, height):
+    def __call__(self, sources, batch, height):
         if self.fitter.device.type == "cuda":
-            self.sizes.append(len(sights))
-            if len(sights) > self.capacity:
+            self.sizes.append(len(sources))
+            if len(sources) > self.capacity:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             device, self.fitter.device = self.fitter.device, torch.device("cpu")
             try:
-                return self.whole(sights, batch, height)
+                return self.whole(sources, batch, height)
             finally:
                 self.fitter.device = device
-        return self.whole(sights, batch, height)
+        return self.whole(sources, batch, height)
 
 
 @pytest.mark.parametrize("capacity, ends_on", [(3, "cuda"), (0, "cpu")])

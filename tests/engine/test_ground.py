@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from refit_engine.body import BodyModel, load_body
-from refit_engine.fitting import People
+from refit_engine.fitting import CameraPeople
 from refit_engine.fitting.ground import BOTH_FEET, Ground, feet_of, find_ground
 from refit_engine.fitting.height import betas_of_height, standing_height
 from refit_engine.fitting.models import Body
@@ -67,14 +67,16 @@ def group(body, *who, **camera):
     betas, rotmats, transl, joints, vertices = (np.array(row) for row in rows)
     unknown = np.full((len(betas), 24), np.nan)
     seen = np.zeros((len(betas), 24), dtype=bool)
-    return People(betas, rotmats, transl, joints, vertices.astype(np.float32), unknown, unknown, seen)
+    return CameraPeople(betas, rotmats, transl, joints, vertices.astype(np.float32), unknown, unknown, seen)
 
 
 def known_up(pitch=15.0):
     return Up(upwards(pitch), "lines", 1.0, True)
 
 
-def settle(body, people, up=None, fixed=None, camera_height=None) -> tuple[People, Ground, np.ndarray, np.ndarray]:
+def settle(
+    body, people, up=None, fixed=None, camera_height=None
+) -> tuple[CameraPeople, Ground, np.ndarray, np.ndarray]:
     """People and floor, how high everybody's lowest vertex is above it, and how tall everybody is, metres."""
     heights = np.array([standing_height(body.data, betas) for betas in people.betas])
     fixed = np.zeros(len(heights), bool) if fixed is None else np.array(fixed)

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from engine_doubles import STANDING
+from refit_engine.body.joints import mirrored_order
 from refit_engine.body.points import LANDMARK_NAMES
-from refit_engine.fitting.crops.keypoint_fusion import SHARED, KeypointFusion, agreeing, directions, fuse, other_sides
-from refit_engine.movenet import JOINT_NAMES
+from refit_engine.fitting.crops.keypoint_fusion import SHARED, KeypointFusion, agreeing, directions, fuse
+from refit_engine.movenet import COCO_JOINT_NAMES
 from refit_engine.network.vector_head import LANDMARK_VALUES
 
-WRIST = JOINT_NAMES.index("left_wrist")
+WRIST = COCO_JOINT_NAMES.index("left_wrist")
 
 
 def person(presence: float = 0.9, score: float = 0.8) -> tuple[torch.Tensor, ...]:
@@ -105,7 +106,7 @@ def test_both_mean_the_same_place_in_any_turned_and_scaled_crop():
 def test_directions_of_a_mirrored_person_are_mirrored():
     places = person()[3][..., :2] + torch.rand(1, 17, 2, generator=torch.Generator().manual_seed(0))
     flip = torch.tensor([-1.0, 1.0])
-    sides = other_sides()[1]
+    sides = mirrored_order(COCO_JOINT_NAMES)
     torch.testing.assert_close(directions(places[:, sides] * flip), directions(places)[:, sides] * flip)
 
 

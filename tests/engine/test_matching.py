@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from refit_engine.detect import JOINT_NAMES
-from refit_engine.fitting.multiview.matching import ViewDetections, match_people
+from refit_engine.detect import COCO_JOINT_NAMES
+from refit_engine.fitting.multiview.detection_rays import ViewDetections
+from refit_engine.fitting.multiview.matching import match_people
 
 K = np.array([[1200.0, 0, 960], [0, 1200, 540], [0, 0, 1]])
 MIRROR = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
@@ -23,8 +24,8 @@ STANDING = {
 
 def person(rng: np.random.Generator, place: tuple[float, float], size: float = 1.0) -> np.ndarray:
     """Joints [17,3] of somebody who faces anywhere and holds arms and legs somehow."""
-    joints = np.array([STANDING[name.split("_")[-1]] for name in JOINT_NAMES])
-    joints[[name.startswith("right_") for name in JOINT_NAMES], 0] *= -1
+    joints = np.array([STANDING[name.split("_")[-1]] for name in COCO_JOINT_NAMES])
+    joints[[name.startswith("right_") for name in COCO_JOINT_NAMES], 0] *= -1
     joints += rng.normal(size=joints.shape) * np.where(joints[:, 2:] > 1.3, 0.01, 0.08)
     turn = rng.uniform(0, 2 * np.pi)
     c, s = np.cos(turn), np.sin(turn)
@@ -172,7 +173,7 @@ def test_left_and_right_exchanged_in_a_view_do_no_harm(rng, parts):
     truth = person(rng, (0, 0))
     views = [look(cam, [truth], rng) for cam in ring(4)]
     joints = views[0].joints2d.copy()
-    chosen = [i for i, name in enumerate(JOINT_NAMES) if parts is None or name.split("_")[-1] in parts]
+    chosen = [i for i, name in enumerate(COCO_JOINT_NAMES) if parts is None or name.split("_")[-1] in parts]
     joints[:, chosen] = joints[:, [MIRROR[i] for i in chosen]]
     views[0] = replace(views[0], joints2d=joints)
     (found,) = match_people(views)

@@ -11,23 +11,17 @@ from engine_doubles import ScriptedDetector, ScriptedModels
 from refit_engine.body import BodyModel, LandmarkBody, load_body
 from refit_engine.camera import Intrinsics, project
 from refit_engine.crop import Crop, roll_rotation
+from refit_engine.device import exact
 from refit_engine.errors import Cancelled
 from refit_engine.fitting import FitOptions, job
 from refit_engine.fitting.height import standing_height
 from refit_engine.fitting.job import FitJob, crop_camera
 from refit_engine.fitting.multiview import fit
+from refit_engine.fitting.multiview.extrinsics import correct_extrinsics
 from refit_engine.fitting.multiview.fit import View, fit_people, fit_person
-from refit_engine.fitting.multiview.view_fusion import (
-    Seen,
-    SharedBodies,
-    ViewMerge,
-    bodies_in_world,
-    exact,
-    in_views,
-    mean_rotations,
-    side_order,
-    straighten,
-)
+from refit_engine.fitting.multiview.rows import ObservedPoints, SharedBodies
+from refit_engine.fitting.multiview.sides import side_order
+from refit_engine.fitting.multiview.view_fusion import ViewFusion, bodies_in_world, in_views, mean_rotations
 from refit_engine.network import Encoding, Estimate
 from refit_engine.overlay import draw_overlay
 
@@ -94,7 +88,7 @@ def rows_of(views, people=1, rolls=(0.0,)):
 
 def landmarks_of(truth, rows, body):
     points = exact(LandmarkBody(body)(truth.betas.float(), truth.rotmats.float())) + truth.transl[:, None]
-    return Seen(rows.project(points[rows.person]), torch.ones(len(rows.person), 33, dtype=torch.float64))
+    return ObservedPoints(rows.project(points[rows.person]), torch.ones(len(rows.person), 33, dtype=torch.float64))
 
 
 def like(rows):
@@ -108,7 +102,7 @@ def pelvis_of(body):
 
 def merge_for(rows, body, seen=None, betas=None):
     points = LandmarkBody(body) if seen is not None else BodyModel(body).subset(body.marker_ids)
-    return ViewMerge(rows, points, pelvis_of(body), seen, betas)
+    return ViewFusion(rows, points, pelvis_of(body), seen, betas)
 
 
 def joints(bodies, body):
@@ -179,7 +173,7 @@ def test_view_of_somebody_else_does_not_pull_the_body(body, count):
     pixels = torch.where(row[..., None], other.pixels, seen.pixels)
     merge = merge_for(rows, body, seen._replace(pixels=pixels))
     merge(mixed)
-    assert merge.weight[1] < fit.LEAST_WEIGHT and (merge.weight[row[:, 0].logical_not()] > 0.5).all()
+    assert merge.weight[1] < fit.NUMBERS.least_weight and (merge.weight[row[:, 0].logical_not()] > 0.5).all()
     assert millimetres(merge.shared, truth, body) < 10
 
 
@@ -191,7 +185,7 @@ def test_hidden_view_counts_little(body):
     confidence[2] = 0.02
     pixels = seen.pixels.clone()
     pixels[2] += 30
-    merge = merge_for(rows, body, Seen(pixels, confidence))
+    merge = merge_for(rows, body, ObservedPoints(pixels, confidence))
     merge(disturbed(rows, truth))
     assert merge.weight[2] < 0.05
 
@@ -205,7 +199,7 @@ def test_turned_camera_is_turned_back(body, count):
     turn = roma.rotvec_to_rotmat(torch.deg2rad(torch.tensor([1.0, -2.5, 1.3])).double())
     rotation, translation = rows.rotation.clone(), rows.translation.clone()
     rotation[0], translation[0] = turn @ rotation[0], turn @ translation[0]
-    straight, angle = straighten(replace(rows, rotation=rotation, translation=translation), seen)
+    straight, angle = correct_extrinsics(replace(rows, rotation=rotation, translation=translation), seen)
     assert float(torch.rad2deg(angle[0])) == pytest.approx(3.0, abs=0.3) and (angle[1:] == 0).all()
     np.testing.assert_allclose(straight.rotation[0], rows.rotation[0], atol=2e-3)
     np.testing.assert_allclose(straight.translation[0], rows.translation[0], atol=1e-2)
@@ -214,7 +208,7 @@ def test_turned_camera_is_turned_back(body, count):
 def test_cameras_that_agree_are_left_as_they_are(body):
     truth = standing(body)
     rows = rows_of(camera_views(4))
-    straight, angle = straighten(rows, landmarks_of(truth, rows, body))
+    straight, angle = correct_extrinsics(rows, landmarks_of(truth, rows, body))
     assert (angle == 0).all() and torch.equal(straight.rotation, rows.rotation)
 
 
@@ -251,7 +245,7 @@ def test_two_views_that_contradict_each_other_count_alike(body):
     rows = rows_of(camera_views(2))
     pixels = landmarks_of(truth, rows, body).pixels.clone()
     pixels[1] = landmarks_of(stranger, rows, body).pixels[1]
-    merge = merge_for(rows, body, Seen(pixels, torch.ones(2, 33, dtype=torch.float64)))
+    merge = merge_for(rows, body, ObservedPoints(pixels, torch.ones(2, 33, dtype=torch.float64)))
     assert merge.weight[0] == pytest.approx(float(merge.weight[1])) and merge.weight[0] < 0.1
 
 
@@ -378,8 +372,8 @@ def test_given_shape_is_kept_exactly(models, untrained_weights, scene, fusion):
 def test_known_height_is_met_by_the_first_person_alone(models, untrained_weights, scene, body, fusion):
     views, boxes, _ = scene
     options = FitOptions(weights=untrained_weights, height=1.58, iterations=2, confidence=False)
-    sightings = [fit.Sighting(person, view, box) for person in (0, 1) for view, box in enumerate(boxes)]
-    people = fit_people(FitJob(models, options, "cpu"), views, sightings, fusion)
+    boxes_of_people = [fit.PersonBox(person, view, box) for person in (0, 1) for view, box in enumerate(boxes)]
+    people = fit_people(FitJob(models, options, "cpu"), views, boxes_of_people, fusion)
     tall = np.array([standing_height(body, betas) for betas in people.betas])
     first, second = np.split(tall, 2)
     np.testing.assert_allclose(first, 1.58, atol=1e-3)
@@ -399,8 +393,8 @@ def test_many_views_go_through_the_backbone_in_bounded_batches(fit_job, scene, m
 
 def test_people_fitted_together_or_alone_are_the_same(fit_job, scene):
     views, boxes, _ = scene
-    sightings = [fit.Sighting(p, v, boxes[v] + p * 5) for p in range(2) for v in range(3) if (p, v) != (1, 2)]
-    together = fit_people(fit_job, views, sightings)
+    boxes_of_people = [fit.PersonBox(p, v, boxes[v] + p * 5) for p in range(2) for v in range(3) if (p, v) != (1, 2)]
+    together = fit_people(fit_job, views, boxes_of_people)
     alone = fit_person(fit_job, views, boxes)
     assert together.seen.tolist() == [[True] * 3, [True, True, False]]
     assert np.isnan(together.reprojection_errors[1, 2])

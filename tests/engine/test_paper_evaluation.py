@@ -18,7 +18,7 @@ from refit_engine.camera import Intrinsics
 from refit_engine.cli import MULTIVIEW, main
 from refit_engine.evaluate import JOINTS, MultiView, multiview_predictions, predictions
 from refit_engine.fitting import FitOptions, Fitter
-from refit_engine.fitting.crops.refinement import Sight
+from refit_engine.fitting.crops.refinement import CropSource
 from refit_engine.fitting.job import FitJob
 from refit_engine.fitting.models import Network
 from refit_engine.fitting.multiview.fit import View, fit_person
@@ -198,7 +198,7 @@ def test_together_is_the_mean_after_every_update(models, options, views, alone):
 def one_update(models, options, view, start):
     """What a view makes of the shared start by itself, with its own camera: rotations in the world, betas."""
     job = FitJob(models, options(), "cpu")
-    _, camera, encoding = job.look([Sight(view.pixels, np.array(BOX, dtype=float), view.intrinsics)], 1)
+    _, camera, encoding = job.observe([CropSource(view.pixels, np.array(BOX, dtype=float), view.intrinsics)], 1)
     shared = start.rotmats[0].copy()
     shared[0] = view.R @ shared[0]
     pose6d = torch.from_numpy(shared[..., :2].reshape(1, -1)).float()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from refit_engine.body import BodyModel, LandmarkBody, load_body
-from refit_engine.fitting.multiview.person_size import LARGEST, SMALLEST, grown_back, growth, loop_scale, shrunk
+from refit_engine.fitting.multiview.person_size import NUMBERS, grown_back, growth, loop_scale, shrunk
 from test_multiview import camera_views, landmarks_of, pelvis_of, rows_of, standing
 
 
@@ -24,7 +24,9 @@ def seen_smaller(body, scale):
     return truth, rows_of([replace(view, t=view.t * scale) for view in views]), seen
 
 
-@pytest.mark.parametrize(("size", "expected"), [(1.0, 1.0), (0.5, 0.5 / SMALLEST), (1.6, 1.6 / LARGEST)])
+@pytest.mark.parametrize(
+    ("size", "expected"), [(1.0, 1.0), (0.5, 0.5 / NUMBERS.smallest), (1.6, 1.6 / NUMBERS.largest)]
+)
 def test_loop_sees_grown_ups_only(body, size, expected):
     _, rows, seen = seen_smaller(body, size)
     assert loop_scale(rows, seen, LandmarkBody(body), torch.zeros(1)).item() == pytest.approx(expected, rel=0.02)

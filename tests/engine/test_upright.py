@@ -8,8 +8,8 @@ import pytest
 from engine_doubles import STANDING
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import Crop, crop_matrix, rotation_2d, transform
-from refit_engine.fitting.crops.upright import LIMB_ENDS, body_circle, stand_up
-from refit_engine.movenet import JOINT_NAMES
+from refit_engine.fitting.crops.upright import NUMBERS, align_upright, body_circle
+from refit_engine.movenet import COCO_JOINT_NAMES
 
 INTRINSICS = choose_intrinsics(640, 480)
 PICTURE = np.zeros((480, 640, 3), np.uint8)
@@ -26,13 +26,13 @@ def test_the_circle_turns_with_the_body(degrees):
     turn = rotation_2d(np.radians(degrees))
     hip, top = body_circle(np.column_stack([STANDING @ turn.T, np.full(17, 0.9)]))
     np.testing.assert_allclose(hip, turn @ (128, 134), atol=1e-9)
-    radius = LIMB_ENDS * np.linalg.norm(STANDING - (128, 134), axis=1).max()
+    radius = NUMBERS.limb_ends * np.linalg.norm(STANDING - (128, 134), axis=1).max()
     np.testing.assert_allclose(top, turn @ (128, 134 - radius), atol=1e-9)
 
 
 def test_joints_that_are_not_seen_are_no_part_of_the_circle():
     joints = standing()
-    joints[JOINT_NAMES.index("left_ankle")] = (1000, 1000, 0.05)
+    joints[COCO_JOINT_NAMES.index("left_ankle")] = (1000, 1000, 0.05)
     assert np.linalg.norm(np.subtract(*body_circle(joints))) < 130
 
 
@@ -55,26 +55,26 @@ class Eye:
 @pytest.mark.parametrize("degrees, looks", [(0, 1), (90, 2), (180, 3), (-90, 4)])
 def test_other_quarter_turns_are_tried_until_somebody_is_seen(degrees, looks):
     eye = Eye(degrees)
-    stood = stand_up(PICTURE, CROP, BOX, INTRINSICS, eye)
+    stood = align_upright(PICTURE, CROP, BOX, INTRINSICS, eye)
     assert eye.looks == looks
     assert np.cos(stood.crop.roll - np.radians(degrees)) > 0.99999
     places = transform(crop_matrix(stood.crop, INTRINSICS), stood.joints[:, :2])
-    hips = places[[JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]].mean(axis=0)
+    hips = places[[COCO_JOINT_NAMES.index("left_hip"), COCO_JOINT_NAMES.index("right_hip")]].mean(axis=0)
     np.testing.assert_allclose(hips, 128, atol=0.2)
-    assert places[JOINT_NAMES.index("nose"), 1] < 128 < places[JOINT_NAMES.index("left_knee"), 1]
+    assert places[COCO_JOINT_NAMES.index("nose"), 1] < 128 < places[COCO_JOINT_NAMES.index("left_knee"), 1]
 
 
 def test_the_surest_of_four_unsure_looks_is_taken():
-    stood = stand_up(PICTURE, CROP, BOX, INTRINSICS, Eye(180, there=0.25, elsewhere=0.2))
+    stood = align_upright(PICTURE, CROP, BOX, INTRINSICS, Eye(180, there=0.25, elsewhere=0.2))
     assert abs(np.degrees(stood.crop.roll)) == pytest.approx(180, abs=0.1)
 
 
 @pytest.mark.parametrize("box", [(500.0, 300, 60, 60), (0, 0, 20, 20)])
 def test_somebody_outside_the_box_is_not_believed(box):
-    stood = stand_up(PICTURE, CROP, np.array(box), INTRINSICS, Eye(0))
+    stood = align_upright(PICTURE, CROP, np.array(box), INTRINSICS, Eye(0))
     assert stood.crop is CROP and stood.joints is None
 
 
 def test_where_nobody_is_seen_the_crop_stays():
-    stood = stand_up(PICTURE, CROP, BOX, INTRINSICS, Eye(0, there=0.0, elsewhere=0.0))
+    stood = align_upright(PICTURE, CROP, BOX, INTRINSICS, Eye(0, there=0.0, elsewhere=0.0))
     assert stood.crop is CROP and stood.joints is None

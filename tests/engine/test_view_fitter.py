@@ -17,7 +17,7 @@ from refit_engine.detect import Detection
 from refit_engine.distortion import Distortion, distort_points
 from refit_engine.errors import Cancelled, ImageError, NoPersonFound, ViewsError
 from refit_engine.fitting import FitOptions, ViewFitter, ViewRequest
-from refit_engine.fitting.multiview.fit import WorldPeople
+from refit_engine.fitting.multiview.fit import FitNumbers, WorldPeople
 from refit_engine.fitting.multiview.view_fitter import _reasons, mixed_up
 from refit_engine.fitting.multiview.views import load_view
 from refit_engine.fitting.output import write_views_output
@@ -69,7 +69,7 @@ def models():
 @pytest.fixture(autouse=True)
 def all_views_agree(monkeypatch):
     """Smooth puppets in small pictures are hard to see: what matters here is not whether views agree."""
-    monkeypatch.setattr("refit_engine.fitting.multiview.fit.LEAST_WEIGHT", 0.0)
+    monkeypatch.setattr("refit_engine.fitting.multiview.fit.NUMBERS", FitNumbers(least_weight=0.0))
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_each_bad_input_is_one_sentence(fitter, scene, change, error, words):
 
 
 def test_views_that_do_not_agree_are_an_error_that_says_why(fitter, scene, monkeypatch):
-    monkeypatch.setattr("refit_engine.fitting.multiview.fit.LEAST_WEIGHT", 1.1)
+    monkeypatch.setattr("refit_engine.fitting.multiview.fit.NUMBERS", FitNumbers(least_weight=1.1))
     with pytest.raises(ViewsError, match="agree on where the person is .camera 0: .* px beside"):
         fitter.reconstruct(scene[0])
 

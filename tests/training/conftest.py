@@ -2,6 +2,6 @@
 """Fixtures that the training's tests share."""
 
 from engine_doubles import body_cache, photo_file, untrained_weights
-from stored_people import folder, photographs, poses, views
+from stored_people import folder, poses, renders, views
 
-__all__ = ["body_cache", "folder", "photo_file", "photographs", "poses", "untrained_weights", "views"]
+__all__ = ["body_cache", "folder", "photo_file", "poses", "renders", "untrained_weights", "views"]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
-from refit_engine.detect import JOINT_NAMES
+from refit_engine.detect import COCO_JOINT_NAMES
 from refit_training.evaluation.triangulation import Rig, project
 
 K = np.array([[840.0, 0, 270], [0, 840, 480], [0, 0, 1]])
@@ -32,8 +32,8 @@ def ring(angles: tuple[float, ...] = (0.3, 1.7, 3.3, 4.9), distance: float = 4.0
 
 def motion(rng: np.random.Generator, frames: int, fps: float, along: np.ndarray | None = None) -> np.ndarray:
     """Joints [T,17,3] of somebody who waves arms and legs at up to 1.5 Hz; along: [T,3] way that the body goes."""
-    joints = np.array([_STANDING[name.split("_")[-1]] for name in JOINT_NAMES])
-    joints[[name.startswith("right_") for name in JOINT_NAMES], 0] *= -1
+    joints = np.array([_STANDING[name.split("_")[-1]] for name in COCO_JOINT_NAMES])
+    joints[[name.startswith("right_") for name in COCO_JOINT_NAMES], 0] *= -1
     time = np.arange(frames)[:, None, None] / fps
     swing = 0.06 * np.sin(2 * np.pi * rng.uniform(0.3, 1.5, (1, 17, 1)) * time + rng.uniform(0, 6, (1, 17, 3)))
     turn = 0.6 * np.sin(time[:, 0, 0])

@@ -59,12 +59,12 @@ def folder(tmp_path, monkeypatch, views):
 
 
 @pytest.fixture
-def photographs(tmp_path, monkeypatch, views):
+def renders(tmp_path, monkeypatch, views):
     """A shard of people of whom the pictures show nothing."""
     from refit_training import shards
 
     monkeypatch.setattr(shards, "SHARD", SHARD)
-    out = tmp_path / "photographs"
+    out = tmp_path / "renders"
     out.mkdir()
     pictures = np.random.default_rng(2).integers(0, 255, (SHARD, 256, 256, 3), np.uint8)
     shards.write_shard(out, "a", pictures, views)

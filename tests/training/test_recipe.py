@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("moderngl", reason="the training extra (moderngl) is not installed")
 
 from refit_engine.network.checkpoint import BUNDLED_WEIGHTS, load_refit
-from refit_training.render import photographs as drawing
+from refit_training.render import synthetic as drawing
 from refit_training.train import recipe
 from refit_training.train.batches import ahead
 from refit_training.train.clock import Budget, Clock
@@ -46,13 +46,13 @@ def test_time_that_was_used_before_a_stop_counts(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def kitchen(photographs, folder, poses, tmp_path, monkeypatch):
+def kitchen(renders, folder, poses, tmp_path, monkeypatch):
     """A recipe of tiny stages whose pictures and features are already made; and how often each was asked for."""
     asked = {"draw": 0, "features": 0}
 
     def draw(what, *_):
         asked["draw"] += 1
-        shutil.copytree(photographs, what.out)
+        shutil.copytree(renders, what.out)
 
     def store_features(_, out, *__):
         asked["features"] += 1
@@ -70,7 +70,7 @@ def kitchen(photographs, folder, poses, tmp_path, monkeypatch):
 def test_stopped_recipe_goes_on_and_ends_in_weights(kitchen, monkeypatch):
     small, asked = kitchen
     with monkeypatch.context() as patch:
-        patch.setattr(recipe, "average", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(recipe, "average_weights", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             small.run(minutes=1)
     stopped = (small.out / "loop" / recipe.WEIGHTS).stat().st_mtime_ns
@@ -111,7 +111,7 @@ def test_drawing_stops_when_told_and_makes_only_what_is_missing(tmp_path, monkey
     made = []
 
     class Sketch(drawing.Drawing):
-        def photographer(self):
+        def sampler(self):
             return None
 
         def shard(self, _, index):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from engine_doubles import sample_views, view_call
 from refit_engine.camera import project
-from refit_engine.detect import JOINT_NAMES
-from refit_engine.fitting.annotation_joints import annotated_joints
+from refit_engine.detect import COCO_JOINT_NAMES
+from refit_engine.fitting.annotation_joints import annotation_convention_joints
 from refit_engine.fitting.models import FitOptions, Models
 from refit_engine.fitting.multiview.view_fitter import ViewFitter
 from refit_engine.fitting.multiview.views import ViewRequest
@@ -63,9 +63,9 @@ def seen_together(tmp_path_factory) -> tuple[Path, Yardstick]:
     fitter = ViewFitter(Models(), FitOptions(iterations=10, confidence=False))
     result, _ = fitter.reconstruct(sample_views())
     body = fitter.subject().result_body.data
-    joints = annotated_joints(body, JOINT_NAMES, result.betas, result.rotmats, result.transl)
-    known = np.ones((1, 1, len(JOINT_NAMES)), bool)
-    known[..., JOINT_NAMES.index("left_wrist")] = False
+    joints = annotation_convention_joints(body, COCO_JOINT_NAMES, result.betas, result.rotmats, result.transl)
+    known = np.ones((1, 1, len(COCO_JOINT_NAMES)), bool)
+    known[..., COCO_JOINT_NAMES.index("left_wrist")] = False
     yardstick = Yardstick(
         folder / "views.json", 1, 30.0, result.boxes_xywh[:1, None], joints[:1, None], np.full(known.shape, 0.01), known,
         result.R_world2cam, result.t_world2cam,

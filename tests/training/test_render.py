@@ -16,7 +16,7 @@ from refit_training.render.appearance import Cloth, Cut, Outfit
 from refit_training.render.background import BackgroundSpec
 from refit_training.render.decimate import decimate
 from refit_training.render.dress import clip_mesh, dress
-from refit_training.render.effects import black_outside, photograph
+from refit_training.render.effects import black_outside, camera_effects
 from refit_training.render.geometry import VertexNormals, bind_to_surface
 from refit_training.render.makehuman import read_garment
 from refit_training.render.pack import Attachment, Surface, encode_image
@@ -153,7 +153,7 @@ def test_panorama_turns_with_the_camera(renderer, roll):
     np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], expected[:2] / expected[2], atol=2.0)
 
 
-def test_same_seed_gives_the_same_photograph(renderer):
+def test_same_seed_gives_the_same_render(renderer):
     def photo(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
         looks = random_appearance(rng, renderer.pack)
@@ -168,10 +168,10 @@ def test_same_seed_gives_the_same_photograph(renderer):
     assert np.abs(first.astype(int) - photo(4)).mean() > 1
 
 
-def test_photographing_is_deterministic_and_keeps_the_shape():
+def test_camera_effects_are_deterministic_and_keep_the_shape():
     image = np.random.default_rng(0).integers(0, 255, (256, 256, 3)).astype(np.uint8)
     for seed in range(12):
-        first, second = (photograph(image, np.random.default_rng(seed)) for _ in range(2))
+        first, second = (camera_effects(image, np.random.default_rng(seed)) for _ in range(2))
         np.testing.assert_array_equal(first, second)
         assert first.shape == image.shape and first.dtype == np.uint8
 

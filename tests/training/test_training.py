@@ -17,8 +17,8 @@ pytest.importorskip("moderngl", reason="the training extra (moderngl) is not ins
 from refit_engine.body import LandmarkBody, load_body
 from refit_engine.crop import rotation_2d
 from refit_engine.fitting.boxes import overlap
-from refit_engine.fitting.crops.upright import Standing
-from refit_engine.movenet import JOINT_NAMES
+from refit_engine.fitting.crops.upright import UprightCrop
+from refit_engine.movenet import COCO_JOINT_NAMES
 from refit_engine.network.backbones import BackboneOutput, blazepose
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose
 from refit_engine.network.checkpoint import BUNDLED_WEIGHTS, load_refit
@@ -29,17 +29,17 @@ from refit_engine.network.refit import COMPACT, Estimate
 from refit_engine.network.vector_head import LANDMARK_VALUES
 from refit_training import shards
 from refit_training.evaluation.measure_synthetic import Judge, change, landmark_errors, measure, summary
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
 from refit_training.train import features, stages
-from refit_training.train.average import average
-from refit_training.train.batches import clearer, feature_batches, lifted_batches, photograph_batches, posed_views
+from refit_training.train.backbone_losses import SPOT, BackboneLosses, BackbonePass, true_circle
+from refit_training.train.batches import clearer, feature_batches, lifted_batches, posed_views, render_batches
 from refit_training.train.features import FeatureStore, observed, write_features
 from refit_training.train.landmarks import LandmarkNoise, locate, simulate_encoding
 from refit_training.train.losses import Labels, estimate_losses
-from refit_training.train.sight import SPOT, Sight, SightLosses, true_circle
-from refit_training.train.soften import soften
 from refit_training.train.sparse_lookup import SparseLookup
 from refit_training.train.trainer import Trainer, last_state
+from refit_training.train.weight_averaging import average_weights
+from refit_training.train.weight_interpolation import interpolate_weights
 
 
 def test_sparse_lookup_has_the_values_and_the_gradient_of_lookup():
@@ -137,15 +137,13 @@ def test_run_that_was_stopped_goes_on(folder, poses, tmp_path):
     assert last_state(tmp_path / "run")["step"] == 3
 
 
-def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_go(photographs, folder, tmp_path):
+def test_backbone_learns_from_renders_and_its_adapters_go_where_the_weights_go(renders, folder, tmp_path):
     learned, later = tmp_path / "learned", tmp_path / "later"
     settings = ["--batch", "2", "--iterations", "1", "--steps", "2", "--learning-rate", "1e-3"]
-    stages.main(
-        ["photographs", "--photographs", str(photographs), "--adapt-from", "27", "--out", str(learned), *settings]
-    )
+    stages.main(["adapters", "--renders", str(renders), "--adapt-from", "27", "--out", str(learned), *settings])
     stages.main(["features", "--features", str(folder), "--start", str(learned), "--out", str(later), *settings])
 
-    crops, _ = next(PhotographStore(photographs).batches(SHARD))
+    crops, _ = next(RenderStore(renders).batches(SHARD))
     network, _ = load_refit(later / "refit_compact.safetensors")
     with torch.no_grad():
         moved = network.backbone(crops).landmarks - load_blazepose()(crops).landmarks
@@ -155,7 +153,7 @@ def test_backbone_learns_from_photographs_and_its_changes_go_where_the_weights_g
     for name, value in states[0]["backbone"].items():
         torch.testing.assert_close(value, states[1]["backbone"][name])
 
-    (errors, classes, _), *_ = measure(network, observed(network.backbone, PhotographStore(photographs), SHARD), [0, 1])
+    (errors, classes, _), *_ = measure(network, observed(network.backbone, RenderStore(renders), SHARD), [0, 1])
     assert errors.shape == (2, SHARD, 4) and errors.isfinite().all()
     assert all(len(members) == SHARD for members in classes.values())
     assert json.dumps(summary(errors[0]))
@@ -181,7 +179,7 @@ def test_training_goes_on_from_the_bundled_weights(folder, tmp_path):
         torch.testing.assert_close(ours.state_dict()[name], tensor, atol=1e-5, rtol=1e-3)
 
 
-def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, poses, tmp_path, monkeypatch):
+def test_training_on_a_graphics_card_takes_the_same_steps(renders, folder, poses, tmp_path, monkeypatch):
     monkeypatch.setattr(
         torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext()
     )  # the pretended card has none
@@ -193,11 +191,11 @@ def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, p
         adapt(backbone, backbone.dense_convolutions(27), rank=2)
         trainer = Trainer(tmp_path, 1e-3, 4, device=device, backbone=backbone)
         trainer.network.train()
-        store, pictures = FeatureStore(folder, device=device), PhotographStore(photographs, device)
+        store, pictures = FeatureStore(folder, device=device), RenderStore(renders, device)
         noise = LandmarkNoise(store)
         views = posed_views(poses, trainer.body, 2, rng)
         batches = [
-            photograph_batches(trainer.look, pictures, 2, rng),
+            render_batches(trainer.look, pictures, 2, rng),
             lifted_batches(views, trainer.landmarks, 67, noise),
             feature_batches(trainer.encode, store, noise, 2, rng, maps=True),
             feature_batches(trainer.encode, store, noise, 2, rng, maps=False),
@@ -214,7 +212,7 @@ def test_training_on_a_graphics_card_takes_the_same_steps(photographs, folder, p
 
 
 @pytest.mark.parametrize("encoder, kept", [(None, (0.25, 0.25)), (0.75, (0.75, 0.25))])
-def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one(tmp_path, encoder, kept):
+def test_interpolated_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one(tmp_path, encoder, kept):
     names = ["encoder.blocks.27.project", "landmark_head"]
     torch.manual_seed(0)
     adapted, given = load_blazepose(), load_blazepose()
@@ -225,13 +223,13 @@ def test_softened_backbone_lies_on_the_way_from_the_given_one_to_the_adapted_one
             convolution.bias += 1
     (tmp_path / "run").mkdir()
     Trainer(tmp_path / "run", 1e-4, 1, backbone=adapted).save()
-    soften(tmp_path / "run", 0.25, tmp_path / "soft", encoder)
-    softened = load_refit(tmp_path / "soft" / "refit_compact.safetensors")[0].backbone
+    interpolate_weights(tmp_path / "run", 0.25, tmp_path / "interpolated", encoder)
+    interpolated = load_refit(tmp_path / "interpolated" / "refit_compact.safetensors")[0].backbone
     for name, share in zip(names, kept, strict=True):
-        found, first, whole = (network.get_submodule(name) for network in (softened, given, adapted))
+        found, first, whole = (network.get_submodule(name) for network in (interpolated, given, adapted))
         torch.testing.assert_close(found.weight, torch.lerp(first.weight, whole.weight, share), atol=1e-3, rtol=1e-2)
         torch.testing.assert_close(found.bias, first.bias + share, atol=1e-2, rtol=1e-3)  # stored in halves
-    assert last_state(tmp_path / "soft")["backbone"].keys() == changes_of(adapted).keys()
+    assert last_state(tmp_path / "interpolated")["backbone"].keys() == changes_of(adapted).keys()
 
 
 def test_mean_of_runs_lies_between_them_and_needs_one_backbone(tmp_path):
@@ -246,28 +244,28 @@ def test_mean_of_runs_lies_between_them_and_needs_one_backbone(tmp_path):
             trainer.network.init_layer.bias.fill_(number)
         run.mkdir()
         trainer.save()
-    average(runs[:2], tmp_path / "mean")
+    average_weights(runs[:2], tmp_path / "mean")
     network, _ = load_refit(tmp_path / "mean" / "refit_compact.safetensors")
     assert (network.init_layer.bias == 0.5).all()
     assert (last_state(tmp_path / "mean")["network"]["init_layer.bias"] == 0.5).all()
     with pytest.raises(ValueError):
-        average(runs[1:], tmp_path / "wrong")
+        average_weights(runs[1:], tmp_path / "wrong")
 
 
-def test_features_are_what_the_backbone_says(photographs, tmp_path):
-    features.main([str(photographs), "--out", str(tmp_path / "features")])
+def test_features_are_what_the_backbone_says(renders, tmp_path):
+    features.main([str(renders), "--out", str(tmp_path / "features")])
     (seen, _), *_ = FeatureStore(tmp_path / "features").batches(SHARD)
-    crops, _ = next(PhotographStore(photographs).batches(SHARD))
+    crops, _ = next(RenderStore(renders).batches(SHARD))
     with torch.no_grad():
         expected = load_blazepose()(crops)
     torch.testing.assert_close(seen.landmarks, expected.landmarks, atol=0.01, rtol=1e-3)
     assert (seen.features - expected.features).abs().max() < 0.01 * expected.features.abs().max()
 
 
-def test_features_of_a_graphics_card_are_those_of_the_processor(photographs, tmp_path, monkeypatch):
-    features.store_features(photographs, tmp_path / "here", BUNDLED_WEIGHTS)
+def test_features_of_a_graphics_card_are_those_of_the_processor(renders, tmp_path, monkeypatch):
+    features.store_features(renders, tmp_path / "here", BUNDLED_WEIGHTS)
     with pretended_card(monkeypatch) as card:
-        features.store_features(photographs, tmp_path / "there", BUNDLED_WEIGHTS, device=card)
+        features.store_features(renders, tmp_path / "there", BUNDLED_WEIGHTS, device=card)
     (ours, views), (theirs, same) = (next(FeatureStore(tmp_path / place).batches(SHARD)) for place in ("there", "here"))
     torch.testing.assert_close(views.betas, same.betas)
     for part, expected in zip(ours, theirs, strict=True):
@@ -278,7 +276,7 @@ def test_features_of_a_graphics_card_are_those_of_the_processor(photographs, tmp
 def test_landmarks_are_fused_with_what_the_second_eye_sees_in_a_level_crop(views, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SHARD", SHARD)
     true = locate(landmarks_of(views), views)[..., :2]
-    shared = [LANDMARK_NAMES.index(name) for name in JOINT_NAMES]
+    shared = [LANDMARK_NAMES.index(name) for name in COCO_JOINT_NAMES]
     given = []
 
     class Backbone(nn.Linear):
@@ -288,12 +286,12 @@ def test_landmarks_are_fused_with_what_the_second_eye_sees_in_a_level_crop(views
                 torch.zeros(SHARD, 1), torch.zeros(SHARD, LANDMARK_VALUES), away, peaks=torch.zeros(SHARD, 33)
             )
 
-    def stand_up(pixels, crop, box, intrinsics, eye):
+    def align_upright(pixels, crop, box, intrinsics, eye):
         given.append((crop, box))
         joints = np.column_stack([true[len(given) - 1, shared], np.full(17, 0.9)])
-        return Standing(crop, None if len(given) == 1 else joints)
+        return UprightCrop(crop, None if len(given) == 1 else joints)
 
-    monkeypatch.setattr(features, "stand_up", stand_up)
+    monkeypatch.setattr(features, "align_upright", align_upright)
     crops = torch.zeros(SHARD, 3, 256, 256)
     seen, joints = features.Observer(Backbone(1, 1), object()).look(crops, views)
     maps = {"features": torch.zeros(SHARD, 1, 2, 2), "local": torch.zeros(SHARD, 33, 1)}
@@ -318,9 +316,9 @@ def test_gradient_through_the_backbone_is_the_plain_one(monkeypatch):
     adapt(network, ["encoder.blocks.8.expand"], rank=2)
     change = network.get_submodule("encoder.blocks.8.expand").parametrizations.weight[0]
 
-    sight = Sight.of(network(crops))
-    ((sight.leaves.features * pull).sum() + sight.leaves.vector.sum()).backward()
-    sight.backward()
+    seen_by = BackbonePass.of(network(crops))
+    ((seen_by.leaves.features * pull).sum() + seen_by.leaves.vector.sum()).backward()
+    seen_by.backward()
     found = change.up.grad
 
     def plain(convolution, x):
@@ -335,10 +333,10 @@ def test_gradient_through_the_backbone_is_the_plain_one(monkeypatch):
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
-def test_losses_of_the_sight_are_least_at_the_truth(views):
+def test_losses_of_the_backbone_are_least_at_the_truth(views):
     landmarks = landmarks_of(views)
     located = locate(landmarks, views)
-    losses = SightLosses(channels=3, markers=2)
+    losses = BackboneLosses(channels=3, markers=2)
     markers = landmarks[:, :2]
     with torch.no_grad():
         losses.spots.weight.zero_()[0, 0] = losses.spots.weight[1, 1] = 1

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names and tree of the 24 SMPL joints."""
+"""Names and tree of the 24 SMPL joints, and which part is which on the other side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 SMPL_JOINT_NAMES: tuple[str, ...] = (
     "pelvis",
@@ -33,10 +37,14 @@ SMPL_PARENTS: tuple[int, ...] = (
 )  # fmt: skip
 
 
+_OTHER_SIDE = {"left": "right", "right": "left"}
+
+
 def mirrored_name(name: str) -> str:
     """Name of the same part on the body's other side; itself on the midline."""
-    if name.startswith("left_"):
-        return "right_" + name.removeprefix("left_")
-    if name.startswith("right_"):
-        return "left_" + name.removeprefix("right_")
-    return name
+    return "_".join(_OTHER_SIDE.get(word, word) for word in name.split("_"))
+
+
+def mirrored_order(names: Sequence[str]) -> list[int]:
+    """For each of some joints or points, which of them it is with left and right exchanged."""
+    return [names.index(mirrored_name(name)) for name in names]

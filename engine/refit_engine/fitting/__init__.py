@@ -4,7 +4,7 @@
 from .models import FitOptions, Models
 from .multiview.view_fitter import ViewFitter
 from .multiview.views import ViewRequest
-from .people import People
+from .people import CameraPeople
 from .single import Fitter, ImageRequest
 
-__all__ = ["FitOptions", "Fitter", "ImageRequest", "Models", "People", "ViewFitter", "ViewRequest"]
+__all__ = ["CameraPeople", "FitOptions", "Fitter", "ImageRequest", "Models", "ViewFitter", "ViewRequest"]

@@ -14,7 +14,7 @@ from ..body import BodyData, LandmarkBody
 from ..body.points import LANDMARK_NAMES
 
 
-def annotated_joints(
+def annotation_convention_joints(
     data: BodyData, names: tuple[str, ...], betas: np.ndarray, rotmats: np.ndarray, transl: np.ndarray
 ) -> np.ndarray:
     """Points [N,len(names),3] of N bodies with betas [N,10], rotmats [N,24,3,3], transl [N,3], in their frame, metres."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..network import CropCamera
-from .people import People
+from .people import CameraPeople
 
 WIDEST_CROP = 1.6
 """Largest side of a crop in focal lengths: 77 degrees of view. Training goes to 1.35."""
@@ -31,7 +31,7 @@ def working_camera(camera: CropCamera) -> CropCamera:
     return camera._replace(focal=torch.maximum(camera.focal, least))
 
 
-def in_true_camera(people: People, shortening: np.ndarray) -> People:
+def in_true_camera(people: CameraPeople, shortening: np.ndarray) -> CameraPeople:
     """Bodies seen by the working camera, in the frame of the true one, wholly in front of it.
 
     shortening: [N] true focal length over the working one, at most 1: at that share of the depth a body has the same
@@ -47,7 +47,7 @@ def in_true_camera(people: People, shortening: np.ndarray) -> People:
     return moved(people, nearer + np.maximum(missing, 0)[:, None] * ray)
 
 
-def moved(people: People, by: np.ndarray) -> People:
+def moved(people: CameraPeople, by: np.ndarray) -> CameraPeople:
     """Bodies moved by [N,3] metres."""
     if not by.any():
         return people

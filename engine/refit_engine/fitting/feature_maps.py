@@ -15,7 +15,7 @@ from ..network import CropCamera, Estimate
 from ..network.geometry import project_to_crop
 from ..network.keypoints import keypoint_names
 from .bounds import working_camera
-from .crops.refinement import Sight
+from .crops.refinement import CropSource
 from .single import Fitter, ImageRequest, follow, largest_box
 from .subject import Subject
 
@@ -48,12 +48,12 @@ class MapFitter(Fitter):
         self.subject()  # a wrong file shows before the work starts
         ready = self.prepare(request)
         box = ready.boxes[largest_box(ready.boxes)]
-        sight = Sight(ready.photo.pixels, box, ready.intrinsics, ready.photo.quarter_turns * np.pi / 2)
+        source = CropSource(ready.photo.pixels, box, ready.intrinsics, ready.photo.quarter_turns * np.pi / 2)
         self.step("fit")
-        return self.on_device(lambda: self._maps_of(sight))
+        return self.on_device(lambda: self._maps_of(source))
 
-    def _maps_of(self, sight: Sight) -> FeatureMaps:
-        (crop,), camera, encoding = self.look([sight], 1)
+    def _maps_of(self, source: CropSource) -> FeatureMaps:
+        (crop,), camera, encoding = self.observe([source], 1)
         camera = working_camera(camera)
         with torch.inference_mode(), self.timed("network"):
             subject, estimates = follow(self.subject(), encoding, camera, self.options.height)
@@ -61,7 +61,7 @@ class MapFitter(Fitter):
         if not np.isfinite([first, last]).all():
             raise RefitError("The network gave no usable body.")
         return FeatureMaps(
-            crop=cut(sight.pixels, crop, sight.intrinsics),
+            crop=cut(source.pixels, crop, source.intrinsics),
             maps=encoding.keypoint_maps[0].float().cpu().numpy(),
             first=first,
             last=last,

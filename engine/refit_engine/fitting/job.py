@@ -23,8 +23,8 @@ from ..movenet import JOINTS
 from ..network import CropCamera, Encoding
 from .boxes import MIN_BOX_SIDE
 from .crops.keypoint_fusion import fuse
-from .crops.refinement import Sight, cut_out, look_closely
-from .crops.upright import Standing, stand_up
+from .crops.refinement import CropSource, cut_out, refine_crops
+from .crops.upright import UprightCrop, align_upright
 from .models import FitOptions, Models
 from .square_pixels import squeezed, stretch_of, stretched
 from .subject import Subject, choose_subject
@@ -37,8 +37,8 @@ Step = Callable[[str], None]
 """Told the name of each step before it begins ("detect", "fit"); raises Cancelled to stop the job."""
 
 
-class Look(NamedTuple):
-    """People as the loop knows them."""
+class EncodedCrops(NamedTuple):
+    """People as the loop takes them: their crops and what the backbone sees there."""
 
     crops: list[Crop]
     camera: CropCamera
@@ -87,47 +87,50 @@ class FitJob:
         found.sort(key=lambda person: -person.bbox_xywh[2] * person.bbox_xywh[3])
         return found
 
-    def look(self, sights: Sequence[Sight], batch: int) -> Look:
+    def observe(self, sources: Sequence[CropSource], batch: int) -> EncodedCrops:
         """Cut people out and encode them, `batch` at a time.
 
-        The compact network gets them upright, looks as closely as it takes (`looks`), and its landmarks are fused with
-        the joints that the second eye sees (`keypoint_fusion`).
+        The compact network gets them upright (`crops.upright`), in crops refined as often as it takes
+        (`crops.refinement`), and its landmarks are fused with the joints that the second eye sees
+        (`crops.keypoint_fusion`).
         """
 
-        def encode(sights: Sequence[Sight], crops: Sequence[Crop]) -> Encoding:
-            return self._encode(sights, crops, batch)
+        def encode(sources: Sequence[CropSource], crops: Sequence[Crop]) -> Encoding:
+            return self._encode(sources, crops, batch)
 
         if not self.subject().network.model.config.compact:
-            crops = [sight.crop() for sight in sights]
-            encoding = encode(sights, crops)
+            crops = [source.crop() for source in sources]
+            encoding = encode(sources, crops)
         else:
             with self.timed("crop"):
-                standing = [self._stand_up(sight) for sight in sights]
-            crops, encoding = look_closely(sights, standing, encode)
-            joints = joints_in_crops(standing, sights, crops).to(encoding.landmarks)
+                aligned = [self._align_upright(source) for source in sources]
+            crops, encoding = refine_crops(sources, aligned, encode)
+            joints = joints_in_crops(aligned, sources, crops).to(encoding.landmarks)
             encoding = encoding._replace(landmarks=fuse(encoding.landmarks, encoding.vector, encoding.peaks, joints))
-        return Look(crops, crop_camera(crops, [sight.intrinsics for sight in sights], self.device), encoding)
+        return EncodedCrops(crops, crop_camera(crops, [source.intrinsics for source in sources], self.device), encoding)
 
-    def look_where(self, sights: Sequence[Sight], standing: Sequence[Standing]) -> tuple[list[Crop], Encoding]:
-        """Encode people where they are thought to stand, without asking the detector; the crops in which they were seen."""
+    def observe_at(self, sources: Sequence[CropSource], aligned: Sequence[UprightCrop]) -> tuple[list[Crop], Encoding]:
+        """The refined crops of people who are known to be upright in the given ones, and what is seen there."""
 
-        def encode(sights: Sequence[Sight], crops: Sequence[Crop]) -> Encoding:
-            return self._encode(sights, crops, MAX_BATCH[self.device.type])
+        def encode(sources: Sequence[CropSource], crops: Sequence[Crop]) -> Encoding:
+            return self._encode(sources, crops, MAX_BATCH[self.device.type])
 
-        return look_closely(sights, standing, encode)
+        return refine_crops(sources, aligned, encode)
 
-    def _stand_up(self, sight: Sight) -> Standing:
-        return stand_up(
-            sight.pixels, sight.crop(), sight.box_xywh, sight.intrinsics, self.models.second_eye(self.device)
+    def _align_upright(self, source: CropSource) -> UprightCrop:
+        return align_upright(
+            source.pixels, source.crop(), source.box_xywh, source.intrinsics, self.models.second_eye(self.device)
         )
 
-    def look_mirrored(self, sights: Sequence[Sight], crops: Sequence[Crop], batch: int) -> Encoding:
+    def observe_mirrored(self, sources: Sequence[CropSource], crops: Sequence[Crop], batch: int) -> Encoding:
         """The same crops mirrored left to right (`flip.mirror_camera`), with the landmarks that the network sees there."""
-        return self._encode(sights, crops, batch, mirrored=True)
+        return self._encode(sources, crops, batch, mirrored=True)
 
-    def _encode(self, sights: Sequence[Sight], crops: Sequence[Crop], batch: int, mirrored: bool = False) -> Encoding:
+    def _encode(
+        self, sources: Sequence[CropSource], crops: Sequence[Crop], batch: int, mirrored: bool = False
+    ) -> Encoding:
         with self.timed("crop"):
-            rgb = cut_out(sights, crops, self.device)
+            rgb = cut_out(sources, crops, self.device)
             rgb = rgb.flip(-1) if mirrored else rgb
         with self.timed("network"), torch.inference_mode():
             parts = [self.subject().network.model.encode(part) for part in rgb.split(batch)]
@@ -193,11 +196,13 @@ def crop_camera(crops: Sequence[Crop], intrinsics: Sequence[Intrinsics], device:
     )
 
 
-def joints_in_crops(standing: Sequence[Standing], sights: Sequence[Sight], crops: Sequence[Crop]) -> torch.Tensor:
+def joints_in_crops(
+    aligned: Sequence[UprightCrop], sources: Sequence[CropSource], crops: Sequence[Crop]
+) -> torch.Tensor:
     """What the second eye saw of people [B], in pixels of their crops: [B,17,3], NaN where it saw nobody."""
-    seen = np.full((len(standing), JOINTS, 3), np.nan)
-    for row, (one, sight, crop) in enumerate(zip(standing, sights, crops, strict=True)):
+    seen = np.full((len(aligned), JOINTS, 3), np.nan)
+    for row, (one, source, crop) in enumerate(zip(aligned, sources, crops, strict=True)):
         if one.joints is not None:
-            places = transform(crop_matrix(crop, sight.intrinsics), one.joints[:, :2])
+            places = transform(crop_matrix(crop, source.intrinsics), one.joints[:, :2])
             seen[row] = np.column_stack([places, one.joints[:, 2]])
     return torch.from_numpy(seen).float()

@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class People:
+class CameraPeople:
     """Bodies in the frame of one camera (X right, Y down, Z forward, metres); N people.
 
     betas: [N,10]; rotmats: [N,24,3,3]; transl: [N,3]; joints: [N,24,3]; vertices: [N,V,3].
@@ -26,5 +26,5 @@ class People:
     joint_std_deg: np.ndarray
     guessed: np.ndarray
 
-    def __getitem__(self, index: np.ndarray) -> People:
-        return People(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+    def __getitem__(self, index: np.ndarray) -> CameraPeople:
+        return CameraPeople(*(getattr(self, name)[index] for name in self.__dataclass_fields__))

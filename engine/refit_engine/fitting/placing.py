@@ -13,14 +13,14 @@ from .bounds import moved
 from .ground import Ground, below_camera, feet_of
 from .height import betas_of_height, standing_height
 from .models import Body
-from .people import People
+from .people import CameraPeople
 
 _ROUNDS = 6
 """Each leaves about a tenth of what the one before was off."""
 _FITTING_ROUNDS = 5
 
 
-def stand_on_floor(people: People, body: Body, ground: Ground) -> People:
+def stand_on_floor(people: CameraPeople, body: Body, ground: Ground) -> CameraPeople:
     """The people whom `ground` moves, on its floor; the others as they are.
 
     Their betas take up the size, their rotations stay, and their joints are seen in the same directions as before, as
@@ -44,7 +44,7 @@ def stand_on_floor(people: People, body: Body, ground: Ground) -> People:
     return replace(people, **values)
 
 
-def _resized(people: People, betas: np.ndarray, size: np.ndarray, body: Body) -> People:
+def _resized(people: CameraPeople, betas: np.ndarray, size: np.ndarray, body: Body) -> CameraPeople:
     """The people with other betas [N,10], where their joints are seen as those of bodies scaled by `size` [N]."""
     like = body.model.skin.v_template
     with torch.inference_mode():

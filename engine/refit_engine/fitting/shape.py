@@ -10,6 +10,7 @@ import numpy as np
 
 from ..contract import Device
 from ..errors import BodyFileError, Cancelled, DeviceError, RefitError, WeightsFileError
+from ..robust import robust_weight
 from .height import betas_of_height
 from .job import Step
 from .models import FitOptions, Models
@@ -17,12 +18,22 @@ from .single import Fitter, ImageRequest
 
 __all__ = ["Shape", "ShapeFitter", "ShapeFrame", "mean_shape"]
 
-SCALE = 1.0
-"""Distance from the mean, in standard deviations of people per beta, at which a shape counts a quarter, at least."""
-SPREAD = 1.5
-"""That distance in medians of all shapes' distances, where they differ more."""
-LEAST_WEIGHT = 0.1
-ROUNDS = 20
+
+@dataclass(frozen=True)
+class ShapeNumbers:
+    """Numbers of the mean shape, set by hand in units of how people differ; tests/engine/test_shape.py holds them."""
+
+    scale: float = 1.0
+    """Distance from the mean, in standard deviations of people per beta, at which a shape counts a quarter, at
+    least."""
+    spread: float = 1.5
+    """That distance in medians of all shapes' distances, where they differ more."""
+    least_weight: float = 0.1
+    """A shape that counts less is reported as unlike the others."""
+    rounds: int = 20
+
+
+NUMBERS = ShapeNumbers()
 
 
 @dataclass(frozen=True)
@@ -85,10 +96,10 @@ def mean_shape(shapes: Sequence[np.ndarray | None]) -> Shape:
     """The mean of shapes [10], little moved by those that are unlike the others; None stands for one that failed."""
     known = np.array([shape for shape in shapes if shape is not None], dtype=np.float64).reshape(-1, 10)
     mean = np.median(known, axis=0)
-    for _ in range(ROUNDS):
+    for _ in range(NUMBERS.rounds):
         distance = np.sqrt(np.square(known - mean).mean(axis=1))
-        scale = max(SCALE, SPREAD * float(np.median(distance)))
-        weights = (scale**2 / (scale**2 + distance**2)) ** 2
+        scale = max(NUMBERS.scale, NUMBERS.spread * float(np.median(distance)))
+        weights = robust_weight(distance, scale)
         mean = weights @ known / weights.sum()
     left = iter(zip(known, weights, strict=True))
     frames = []
@@ -97,7 +108,7 @@ def mean_shape(shapes: Sequence[np.ndarray | None]) -> Shape:
             frames.append(ShapeFrame(None, False, 0.0, "no shape"))
             continue
         betas, weight = next(left)
-        used = bool(weight >= LEAST_WEIGHT)
+        used = bool(weight >= NUMBERS.least_weight)
         reason = "" if used else "this shape is unlike the others: another person, or a picture that misleads"
         frames.append(ShapeFrame(betas, used, float(weight), reason))
     return Shape(mean, tuple(frames))

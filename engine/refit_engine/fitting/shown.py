@@ -25,7 +25,7 @@ from ..network import CropCamera, Encoding, Estimate
 from ..network.geometry import project_to_crop
 from ..network.refit import PosePoints
 from ..network.vector_head import flat_landmarks
-from .crops.refinement import Sight
+from .crops.refinement import CropSource
 from .subject import Subject
 
 __all__ = ["LIMB_ENDS", "SHOWN", "Evidence", "ShownModel", "evidence", "guessed_feet", "guessed_joints", "limb_evidence",
@@ -109,15 +109,15 @@ def evidence(
     estimate: Estimate,
     camera: CropCamera,
     crops: Sequence[Crop],
-    sights: Sequence[Sight],
+    sources: Sequence[CropSource],
     model: ShownModel = SHOWN,
 ) -> Evidence:
-    """What pictures tell of bodies. crops: which the encoding was made from; sights: of which pictures."""
+    """What pictures tell of bodies. crops: which the encoding was made from; sources: of which pictures."""
     joints = subject.loop_body.model.joints(estimate.betas, estimate.rotmats())
     places = exact(project_to_crop(joints, estimate.cam, camera)).numpy()
     towards = places[:, _PARENTS] + model.along * (places - places[:, _PARENTS])
     inside, along = (
-        np.stack([_in_picture(*one, model.border) for one in zip(points, crops, sights, strict=True)])
+        np.stack([_in_picture(*one, model.border) for one in zip(points, crops, sources, strict=True)])
         for points in (places, towards)
     )
     told = None
@@ -128,10 +128,10 @@ def evidence(
     return Evidence(inside, along, told)
 
 
-def _in_picture(points: np.ndarray, crop: Crop, sight: Sight, border: float) -> np.ndarray:
+def _in_picture(points: np.ndarray, crop: Crop, source: CropSource, border: float) -> np.ndarray:
     """How far crop pixels [K,2] are inside the picture: [K], 0 outside to 1 inside, within `border` crop pixels."""
-    pixels = transform(invert(crop_matrix(crop, sight.intrinsics)), points)
-    margin = np.minimum(pixels, np.array(sight.pixels.shape[1::-1]) - pixels).min(axis=1) * (CROP_SIZE / crop.side)
+    pixels = transform(invert(crop_matrix(crop, source.intrinsics)), points)
+    margin = np.minimum(pixels, np.array(source.pixels.shape[1::-1]) - pixels).min(axis=1) * (CROP_SIZE / crop.side)
     return expit(margin / border)
 
 

@@ -25,12 +25,12 @@ from ..results import ConfidenceKind, ImageResult
 from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
-from .crops.refinement import Sight
+from .crops.refinement import CropSource
 from .ground import Ground, feet_of, find_ground
 from .height import standing_height
 from .job import MAX_BATCH, FitJob
 from .likely_pose import complete
-from .people import People
+from .people import CameraPeople
 from .placing import stand_on_floor
 from .shown import evidence, guessed_feet, guessed_joints, shown_from
 from .subject import Subject
@@ -97,46 +97,15 @@ class Fitter(FitJob):
         NoPersonFound, BodyFileError, WeightsFileError, DeviceError, Cancelled.
         """
         self.subject()  # a wrong file shows before the work starts
-        photo, size, intrinsics, boxes, scores, known_up, lines = self.prepare(request)
-        people = self._fit_photo(photo, boxes, intrinsics)
+        ready = self.prepare(request)
+        people = self._fit_photo(ready.photo, ready.boxes, ready.intrinsics)
         kept = self._usable(people, request.image.name)
-        known = self._known_sizes(boxes)[kept]
-        people, boxes, scores = people[kept], boxes[kept], scores[kept]
-        subject = self.subject()
-        up = known_up or find_up(lines, people.rotmats, people.joints)
+        known = self._known_sizes(ready.boxes)[kept]
+        people, ready = people[kept], ready._replace(boxes=ready.boxes[kept], scores=ready.scores[kept])
+        up = ready.known_up or find_up(ready.lines, people.rotmats, people.joints)
         with self.timed("body"):
             people, ground = self.on_device(lambda: self._on_one_floor(people, known, up, request.camera_height))
-        result = ImageResult(
-            image=str(request.image),
-            image_size=np.array(size),
-            K=intrinsics.K,
-            focal_source=intrinsics.source,
-            boxes_xywh=boxes,
-            scores=scores,
-            betas=people.betas,
-            rotmats=people.rotmats,
-            transl=people.transl,
-            joints_cam=people.joints,
-            joints2d=project(people.joints, intrinsics.K),
-            vertices_cam=people.vertices,
-            joint_std_mm=people.joint_std_mm,
-            joint_std_deg=people.joint_std_deg,
-            guessed=people.guessed,
-            confidence=self.confidence_kind(),
-            up_cam=ground.up_cam,
-            up_source=up.source,
-            up_std_deg=up.std_deg,
-            up_sure=up.sure,
-            camera_height=ground.camera_height,
-            on_floor=ground.on_floor,
-            joint_names=tuple(SMPL_JOINT_NAMES),
-            body_name=subject.result_body.data.name,
-            body_kind=subject.result_body.data.shape_space,
-            body_file=subject.result_body.file,
-            weights_name=subject.network.name,
-            iterations=self.options.iterations,
-        )
-        return result, photo
+        return self._result(request, ready, people, ground, up), ready.photo
 
     def prepare(self, request: ImageRequest) -> Prepared:
         """Read a picture and find its camera and its people. Raises ImageError, NoPersonFound, DeviceError, Cancelled."""
@@ -167,7 +136,7 @@ class Fitter(FitJob):
             lines = find_lines(pixels, boxes_xywh, intrinsics, quarter_turns)
             return with_found_focal(intrinsics, lines, pixels.shape[1::-1]), lines
 
-    def _fit_photo(self, photo: Photo, boxes: np.ndarray, intrinsics: Intrinsics) -> People:
+    def _fit_photo(self, photo: Photo, boxes: np.ndarray, intrinsics: Intrinsics) -> CameraPeople:
         """Bodies of the people in the boxes [N,4]; a known height is that of the largest."""
         roll = photo.quarter_turns * np.pi / 2
         if self.options.height is None:
@@ -185,20 +154,20 @@ class Fitter(FitJob):
         intrinsics: Intrinsics,
         roll: float = 0.0,
         height: float | None = None,
-    ) -> People:
+    ) -> CameraPeople:
         """Bodies of the people in given boxes.
 
         pixels: [H,W,3] uint8 RGB; boxes_xywh: [N,4] pixels; roll: the turn in radians that makes the picture upright;
         height: metres that they all measure standing, None to estimate it.
         Values of people that the network could not follow are not finite.
         """
-        parts: list[People] = []
+        parts: list[CameraPeople] = []
         batch, start = MAX_BATCH[self.device.type], 0
         while start < len(boxes_xywh):
             self.step("fit")
             try:
-                sights = [Sight(pixels, box, intrinsics, roll) for box in boxes_xywh[start : start + batch]]
-                parts.append(self._fit_batch(sights, batch, height))
+                sources = [CropSource(pixels, box, intrinsics, roll) for box in boxes_xywh[start : start + batch]]
+                parts.append(self._fit_batch(sources, batch, height))
                 start += batch
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -213,8 +182,8 @@ class Fitter(FitJob):
         return known
 
     def _on_one_floor(
-        self, people: People, known: np.ndarray, up: Up, camera_height: float | None
-    ) -> tuple[People, Ground]:
+        self, people: CameraPeople, known: np.ndarray, up: Up, camera_height: float | None
+    ) -> tuple[CameraPeople, Ground]:
         """The people on the floor that they share, or on the known one; as they are, where only the camera's up is given.
 
         known: [N] whose size is known.
@@ -242,7 +211,7 @@ class Fitter(FitJob):
         boxes = np.array([person.bbox_xywh for person in found], dtype=np.float64)
         return turn_boxes(boxes, photo.quarter_turns, photo.size), np.array([person.score for person in found])
 
-    def _usable(self, people: People, name: str) -> np.ndarray:
+    def _usable(self, people: CameraPeople, name: str) -> np.ndarray:
         """Which people [N] have finite bodies; says how many have not. Raises RefitError if nobody has."""
         sound = np.isfinite(people.vertices).all(axis=(1, 2)) & np.isfinite(people.transl).all(axis=1)
         if not sound.any():
@@ -251,15 +220,50 @@ class Fitter(FitJob):
             self.say(f"{(~sound).sum()} of {len(sound)} people in {name} could not be fitted.")
         return sound
 
-    def _fit_batch(self, sights: list[Sight], batch: int, height: float | None) -> People:
+    def _result(
+        self, request: ImageRequest, ready: Prepared, people: CameraPeople, ground: Ground, up: Up
+    ) -> ImageResult:
         subject = self.subject()
-        crops, true_camera, encoding = self.look(sights, batch)
+        return ImageResult(
+            image=str(request.image),
+            image_size=np.array(ready.size),
+            K=ready.intrinsics.K,
+            focal_source=ready.intrinsics.source,
+            boxes_xywh=ready.boxes,
+            scores=ready.scores,
+            betas=people.betas,
+            rotmats=people.rotmats,
+            transl=people.transl,
+            joints_cam=people.joints,
+            joints2d=project(people.joints, ready.intrinsics.K),
+            vertices_cam=people.vertices,
+            joint_std_mm=people.joint_std_mm,
+            joint_std_deg=people.joint_std_deg,
+            guessed=people.guessed,
+            confidence=self.confidence_kind(),
+            up_cam=ground.up_cam,
+            up_source=up.source,
+            up_std_deg=up.std_deg,
+            up_sure=up.sure,
+            camera_height=ground.camera_height,
+            on_floor=ground.on_floor,
+            joint_names=tuple(SMPL_JOINT_NAMES),
+            body_name=subject.result_body.data.name,
+            body_kind=subject.result_body.data.shape_space,
+            body_file=subject.result_body.file,
+            weights_name=subject.network.name,
+            iterations=self.options.iterations,
+        )
+
+    def _fit_batch(self, sources: list[CropSource], batch: int, height: float | None) -> CameraPeople:
+        subject = self.subject()
+        crops, true_camera, encoding = self.observe(sources, batch)
         camera = working_camera(true_camera)
         with torch.inference_mode():
             with self.timed("network"):
                 subject, estimates = follow(subject, encoding, camera, height)
                 if self.options.flip:
-                    mirrored = subject.follow(self.look_mirrored(sights, crops, batch), mirror_camera(camera))
+                    mirrored = subject.follow(self.observe_mirrored(sources, crops, batch), mirror_camera(camera))
                     estimates[-1] = flip_average(estimates[-1], mirrored[-1])
                 self.wait()
             with self.timed("confidence"):
@@ -267,7 +271,7 @@ class Fitter(FitJob):
                 self.wait()
             with self.timed("body"):
                 last = estimates[-1]
-                shown = shown_from(evidence(subject, encoding, last, camera, crops, sights))
+                shown = shown_from(evidence(subject, encoding, last, camera, crops, sources))
                 whole = complete(subject, last.betas, last.rotmats(), shown, confidence)
                 posed = subject.place(last.betas, whole.rotmats, last.translation(camera))
                 people = _to_people(*posed, *whole.confidence, guessed_joints(shown))
@@ -300,19 +304,19 @@ def largest_box(boxes: np.ndarray) -> int:
     return int(np.argmax(boxes[:, 2] * boxes[:, 3]))
 
 
-def _joined(parts: list[People]) -> People:
-    return People(*(np.concatenate(values) for values in zip(*map(_fields, parts), strict=True)))
+def _joined(parts: list[CameraPeople]) -> CameraPeople:
+    return CameraPeople(*(np.concatenate(values) for values in zip(*map(_fields, parts), strict=True)))
 
 
-def _fields(people: People) -> tuple[np.ndarray, ...]:
+def _fields(people: CameraPeople) -> tuple[np.ndarray, ...]:
     return tuple(getattr(people, field.name) for field in fields(people))
 
 
-def _to_people(*values: torch.Tensor | np.ndarray) -> People:
-    return People(*(one.float().cpu().numpy() if isinstance(one, torch.Tensor) else one for one in values))
+def _to_people(*values: torch.Tensor | np.ndarray) -> CameraPeople:
+    return CameraPeople(*(one.float().cpu().numpy() if isinstance(one, torch.Tensor) else one for one in values))
 
 
-def unroll(people: People, rolls: np.ndarray) -> People:
+def unroll(people: CameraPeople, rolls: np.ndarray) -> CameraPeople:
     """Bodies seen by cameras that were rolled by `rolls` [N] radians, in the frame of the camera that was not.
 
     The root turns about the pelvis, whose place in the rest pose follows from joints and transl.

@@ -7,13 +7,12 @@ import roma
 import torch
 from torch import Tensor
 
+from ..body.joints import SMPL_JOINT_NAMES, mirrored_order
 from ..device import exact
 from .estimate import Estimate
 from .geometry import CropCamera, rotmats_to_6d
 
-# fmt: off
-_MIRRORED_JOINTS = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22]
-# fmt: on
+_MIRRORED_JOINTS = mirrored_order(SMPL_JOINT_NAMES)
 
 
 def mirror_camera(camera: CropCamera) -> CropCamera:

@@ -8,7 +8,7 @@ keep their form and are shifted along trunk and limbs until half of the weight g
 from dataclasses import dataclass
 
 import numpy as np
-from refit_engine.body.joints import SMPL_JOINT_NAMES, SMPL_PARENTS
+from refit_engine.body.joints import SMPL_JOINT_NAMES, SMPL_PARENTS, mirrored_name
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
@@ -134,7 +134,7 @@ def _belongs(weights: np.ndarray, limb: str | None) -> np.ndarray:
     """How much of a chain's shift each vertex takes, ``[V]`` from 0 to 1."""
 
     def share(joint: str) -> np.ndarray:
-        right = joint.replace("left", "right")
+        right = mirrored_name(joint)
         return weights[:, subtree(joint) | subtree(right)].sum(axis=1)
 
     if limb is None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Differences between joints where not every true place is known, and the two sides may define a joint otherwise.
 
-N bodies, 17 joints in the order of `JOINT_NAMES`, D dimensions (3 in space, 2 in a picture). Lengths keep their unit; NaN is unknown.
+N bodies, 17 joints in the order of `COCO_JOINT_NAMES`, D dimensions (3 in space, 2 in a picture). Lengths keep their
+unit; NaN is unknown.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from refit_engine.detect import JOINT_NAMES
+from refit_engine.body.joints import mirrored_order
+from refit_engine.detect import COCO_JOINT_NAMES
 
 __all__ = ["mean_offsets", "root_aligned", "similarity_aligned", "trunk_frames", "trunk_lengths", "without_offsets"]
 
-HIPS = [JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]
-SHOULDERS = [JOINT_NAMES.index("left_shoulder"), JOINT_NAMES.index("right_shoulder")]
-_OTHER_SIDE = [
-    JOINT_NAMES.index(name.replace("left", "?").replace("right", "left").replace("?", "right")) for name in JOINT_NAMES
-]
+HIPS = [COCO_JOINT_NAMES.index("left_hip"), COCO_JOINT_NAMES.index("right_hip")]
+SHOULDERS = [COCO_JOINT_NAMES.index("left_shoulder"), COCO_JOINT_NAMES.index("right_shoulder")]
+_OTHER_SIDE = mirrored_order(COCO_JOINT_NAMES)
 LEAST_JOINTS = 6
 """Joints that have to be known for a similarity to be told."""
 

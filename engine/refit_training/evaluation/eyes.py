@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import Crop, crop_matrix, cut, invert, transform
-from refit_engine.detect import JOINT_NAMES
+from refit_engine.detect import COCO_JOINT_NAMES
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose
 from refit_engine.thunder import SecondEye
 
@@ -16,7 +16,7 @@ from .measure_landmarks import find_landmarks
 
 THUNDER_PADDING = 1.25
 """Sides of the person's box that Thunder sees: what it is most exact with on photos (hand-marked sports photos)."""
-_COCO = [LANDMARK_NAMES.index(name) for name in JOINT_NAMES]
+_COCO = [LANDMARK_NAMES.index(name) for name in COCO_JOINT_NAMES]
 
 
 class Eye(Protocol):
@@ -26,7 +26,7 @@ class Eye(Protocol):
 
     def joints(self, image: np.ndarray, box_xywh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of the person in a box [4] of an RGB picture [H,W,3] uint8: pixels [17,2] (corner origin, NaN where nobody is seen)
-        and scores [17], 0 to 1, in the order of `JOINT_NAMES`."""
+        and scores [17], 0 to 1, in the order of `COCO_JOINT_NAMES`."""
         ...
 
 

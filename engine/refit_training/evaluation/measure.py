@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from refit_engine.body import load_body
 from refit_engine.camera import project
-from refit_engine.fitting.annotation_joints import annotated_joints
+from refit_engine.fitting.annotation_joints import annotation_convention_joints
 from refit_engine.fitting.models import FitOptions, Models
 from refit_engine.fitting.single import Fitter, ImageRequest
 from refit_engine.overlay import draw_overlay
@@ -58,7 +58,7 @@ def measure(folder: Path, samples: list[dict], weights: Path | None, iterations:
         box = np.concatenate([low, high - low])
         result, _ = fitter.reconstruct(ImageRequest(folder / sample["image"], boxes_xywh=box[None]))
         marked = np.array([sample["keypoints"].get(name, (np.nan, np.nan)) for name in MARKED])
-        joints = annotated_joints(body, MARKED, result.betas, result.rotmats, result.transl)[0]
+        joints = annotation_convention_joints(body, MARKED, result.betas, result.rotmats, result.transl)[0]
         done.append(Measured(sample, result, project(joints, result.K), marked, torso_length(sample["keypoints"])))
     return done
 

@@ -3,9 +3,9 @@
 
     python -m refit_training.evaluation.measure_focal HELD_OUT [--weights FILE] [--limit N]
 
-HELD_OUT is a folder made by `refit_training.render.photographs`. First the network is told focal lengths that are wrong by known
-factors. Then the focal length is guessed: for every person one that is wrong by a random factor is assumed, and of a
-grid around it the one is taken under which the fitted body's landmarks lie nearest to the backbone's.
+HELD_OUT is a folder made by `refit_training.render.synthetic`. First the network is told focal lengths that are wrong
+by known factors. Then the focal length is guessed: for every person one that is wrong by a random factor is assumed,
+and of a grid around it the one is taken under which the fitted body's landmarks lie nearest to the backbone's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from tqdm import tqdm
 
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
 from refit_training.train.features import observed
 
 from .metrics import angle_degrees, mpjpe, pa_mpjpe
@@ -67,7 +67,7 @@ class Study:
         self.body = BodyModel(data)
         self.points = keypoint_points(self.body, data, self.model.config.keypoints)
         self.landmarks = LandmarkBody(data)
-        self.store, self.iterations = PhotographStore(held_out), iterations
+        self.store, self.iterations = RenderStore(held_out), iterations
         self.total = min(limit or len(self.store), len(self.store))
 
     def run(self, rng: np.random.Generator) -> tuple[dict[float, Outcome], list[Outcome], Tensor, Tensor]:
@@ -154,7 +154,7 @@ def guess(grid: list[Outcome], wrong: Tensor) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("held_out", type=Path, help="folder of photographs")
+    parser.add_argument("held_out", type=Path, help="folder of synthetic renders")
     parser.add_argument("--weights", type=Path, default=BUNDLED_WEIGHTS, help="default: the bundled ones")
     parser.add_argument("--iterations", type=int, default=5)
     parser.add_argument("--limit", type=int, help="only the first people")

@@ -20,8 +20,8 @@ import torch
 from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import Crop, crop_matrix, invert, transform
 from refit_engine.fitting.crops.keypoint_fusion import fuse
-from refit_engine.fitting.crops.refinement import Sight, cut_out, look_closely
-from refit_engine.fitting.crops.upright import Standing, stand_up
+from refit_engine.fitting.crops.refinement import CropSource, cut_out, refine_crops
+from refit_engine.fitting.crops.upright import UprightCrop, align_upright
 from refit_engine.fitting.job import joints_in_crops
 from refit_engine.images import read_photo
 from refit_engine.network.backbones import BackboneOutput
@@ -68,27 +68,28 @@ def find_landmarks(
     """Landmarks [33,2] (source pixels, corner origin) and visibility [33] of the person in a box.
 
     eye: finds the upright crop; None to read the landmarks in the plain box.
-    again: whether to look as often as it takes (`fitting.crops.refinement`); fused: with the joints that the eye sees, as in a fit.
+    again: whether to look as often as it takes (`fitting.crops.refinement`); fused: with the joints that the eye sees,
+    as in a fit.
     """
     height, width = image.shape[:2]
-    sight = Sight(image, box_xywh, choose_intrinsics(width, height))
-    standing = Standing(sight.crop(), None)
+    source = CropSource(image, box_xywh, choose_intrinsics(width, height))
+    aligned = UprightCrop(source.crop(), None)
     if eye:
-        standing = stand_up(image, standing.crop, box_xywh, sight.intrinsics, eye)
+        aligned = align_upright(image, aligned.crop, box_xywh, source.intrinsics, eye)
 
-    def encode(sights: Sequence[Sight], crops: Sequence[Crop]) -> BackboneOutput:
+    def encode(sources: Sequence[CropSource], crops: Sequence[Crop]) -> BackboneOutput:
         with torch.inference_mode():
-            return network(cut_out(sights, crops))
+            return network(cut_out(sources, crops))
 
     if again:
-        (crop,), seen = look_closely([sight], [standing], encode)
+        (crop,), seen = refine_crops([source], [aligned], encode)
     else:
-        crop, seen = standing.crop, encode([sight], [standing.crop])
+        crop, seen = aligned.crop, encode([source], [aligned.crop])
     found = seen.landmarks
     if fused:
-        found = fuse(found, seen.vector, seen.peaks, joints_in_crops([standing], [sight], [crop]))
+        found = fuse(found, seen.vector, seen.peaks, joints_in_crops([aligned], [source], [crop]))
     landmarks = found[0].double().numpy()
-    return transform(invert(crop_matrix(crop, sight.intrinsics)), landmarks[:, :2]), landmarks[:, 2]
+    return transform(invert(crop_matrix(crop, source.intrinsics)), landmarks[:, :2]), landmarks[:, 2]
 
 
 def measure(

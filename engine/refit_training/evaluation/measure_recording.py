@@ -4,11 +4,12 @@
     python -m refit_training.evaluation.measure_recording yardstick.npz [--weights FILE …] [--iterations 5 …] [--every 8]
         [--seconds all even odd] [--known-height]
 
-`yardstick.npz` is what `yardstick.py` made. Everybody in every camera of every so many frames is fitted from that picture alone; a
-body's joints are taken where people mark them (`fitting/annotation_joints.py`), since the yardstick's are such joints. Of recordings with
-several cameras it prints, in millimetres, MPJPE (the middles of the hips aligned), PA-MPJPE (similarity aligned), and the error of the
-distance of the hips from the camera; of single videos the distance in the picture in percent of the trunk. Each is given raw, and less
-every joint's mean offset in the trunk's axes (bodies and eyes may put a joint in different places), then joint by joint.
+`yardstick.npz` is what `yardstick.py` made. Everybody in every camera of every so many frames is fitted from that
+picture alone; a body's joints are taken where people mark them (`fitting/annotation_joints.py`), since the yardstick's
+are such joints. Of recordings with several cameras it prints, in millimetres, MPJPE (the middles of the hips aligned),
+PA-MPJPE (similarity aligned), and the error of the distance of the hips from the camera; of single videos the distance
+in the picture in percent of the trunk. Each is given raw, and less every joint's mean offset in the trunk's axes
+(bodies and eyes may put a joint in different places), then joint by joint.
 
 Numbers are [mean, standard error]; half seconds of a person count as independent. With several weights (`bundled` are those of the
 product) or numbers of updates, every further line has the difference from the first, body by body: its error is much smaller.
@@ -26,9 +27,10 @@ from typing import Literal
 
 import numpy as np
 from refit_engine.body import load_body
+from refit_engine.body.joints import mirrored_name
 from refit_engine.camera import project
-from refit_engine.detect import JOINT_NAMES
-from refit_engine.fitting.annotation_joints import annotated_joints
+from refit_engine.detect import COCO_JOINT_NAMES
+from refit_engine.fitting.annotation_joints import annotation_convention_joints
 from refit_engine.fitting.height import standing_height
 from refit_engine.fitting.job import FitJob
 from refit_engine.fitting.models import FitOptions, Models
@@ -44,7 +46,7 @@ from .yardstick import Yardstick, load_yardsticks
 
 BLOCK_SECONDS = 0.5
 BUNDLED = "bundled"
-_COMPARED = np.isin(JOINT_NAMES, MARKED)
+_COMPARED = np.isin(COCO_JOINT_NAMES, MARKED)
 Seconds = Literal["all", "even", "odd"]
 
 
@@ -100,7 +102,7 @@ class Trial:
             fit_person(job, [view], box[None], "never") for view, box in zip(subject.views, subject.boxes, strict=True)
         ]
         values = (np.concatenate([getattr(one, name) for one in alone]) for name in ("betas", "rotmats", "transl"))
-        return annotated_joints(job.subject().result_body.data, JOINT_NAMES, *values)
+        return annotation_convention_joints(job.subject().result_body.data, COCO_JOINT_NAMES, *values)
 
 
 def height_of(models: Models, subject: Subject) -> float:
@@ -192,7 +194,7 @@ def _by_joint(errors: np.ndarray, block: np.ndarray) -> dict[str, list[float | N
     figures = {}
     for name in MARKED:
         if name.startswith("left_"):
-            sides = [JOINT_NAMES.index(name), JOINT_NAMES.index(name.replace("left", "right"))]
+            sides = [COCO_JOINT_NAMES.index(name), COCO_JOINT_NAMES.index(mirrored_name(name))]
             figures[name.removeprefix("left_")] = _rounded(errors[:, sides].ravel(), np.repeat(block, 2))
     return figures
 

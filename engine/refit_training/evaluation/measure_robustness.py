@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from refit_engine.body import SMPL_JOINT_NAMES
 from refit_engine.camera import Intrinsics, camera_matrix, default_focal, project
-from refit_engine.fitting import FitOptions, Fitter, Models, People
+from refit_engine.fitting import CameraPeople, FitOptions, Fitter, Models
 from refit_engine.fitting.boxes import checked_boxes
 from refit_engine.images import Photo, read_photo
 from tqdm import tqdm
@@ -46,7 +46,7 @@ class Trial(NamedTuple):
     trunk: np.ndarray | None = None
 
 
-def faults(people: People) -> list[str]:
+def faults(people: CameraPeople) -> list[str]:
     """What is wrong with the first body, whoever it shall be."""
     values = [getattr(people, name)[0] for name in ("betas", "rotmats", "transl", "joints", "vertices")]
     if not all(np.isfinite(value).all() for value in values):
@@ -70,7 +70,7 @@ def trunk_of(points: dict[str, np.ndarray]) -> np.ndarray:
     return (left_shoulder + right_shoulder - left_hip - right_hip) / 2
 
 
-def turn_of_trunk(people: People, trial: Trial) -> float | None:
+def turn_of_trunk(people: CameraPeople, trial: Trial) -> float | None:
     """Angle in degrees between the body's trunk and the marked one in the picture; None where one is foreshortened."""
     if trial.trunk is None:
         return None

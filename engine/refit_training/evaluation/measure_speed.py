@@ -4,7 +4,7 @@
     python -m refit_training.evaluation.measure_speed --device cuda --out speed.json [--pack pack.npz --poses poses.npz --workers 16]
 
 Fitting is crop to posed mesh with the bundled weights, five updates, in float32, at batches of 1, 16 and 64. Drawing is
-what `render.photographs` does, with as many processes; it is left out without a pack.
+what `render.synthetic` does, with as many processes; it is left out without a pack.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from refit_engine.network.geometry import CROP_SIZE, CropCamera
 from refit_engine.network.inference import prepare_for_inference
 from refit_engine.network.keypoints import keypoint_points
 
-from refit_training.render.photographs import Drawing, draw
+from refit_training.render.synthetic import Drawing, draw
 from refit_training.shards import SHARD
 
 BATCHES = (1, 16, 64)

@@ -3,11 +3,11 @@
 
     python -m refit_training.evaluation.measure_synthetic HELD_OUT [--weights FILE] [--iterations 0 3 5 10]
 
-HELD_OUT is a folder made by `refit_training.render.photographs --held-out`. Prints, per number of updates, the means over everybody of
-MPJPE and PVE (pelvis aligned), PA-MPJPE (similarity aligned), in millimetres, and of how far the joints are off in the
-picture, in pixels of the crop; then the mean change, person by person, from the first number of updates to each other one, with
-its standard error; for the last number also means over classes of people. The last line tells how far off the backbone's own
-landmarks are.
+HELD_OUT is a folder made by `refit_training.render.synthetic --held-out`. Prints, per number of updates, the means over
+everybody of MPJPE and PVE (pelvis aligned), PA-MPJPE (similarity aligned), in millimetres, and of how far the joints
+are off in the picture, in pixels of the crop; then the mean change, person by person, from the first number of updates
+to each other one, with its standard error; for the last number also means over classes of people. The last line tells
+how far off the backbone's own landmarks are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from refit_training.evaluation.metrics import mpjpe, pa_mpjpe
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
 from refit_training.train.features import observed
 from refit_training.train.landmarks import locate, located
 from refit_training.train.views import Views
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", default=[0, 3, 5, 10])
     options = parser.parse_args()
     network, _ = load_refit(options.weights, torch.device("cpu"))
-    store = PhotographStore(options.held_out)
+    store = RenderStore(options.held_out)
     batches = list(
         tqdm(
             measure(network, observed(network.backbone, store, BATCH), options.iterations),

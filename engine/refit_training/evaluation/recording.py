@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from refit_engine.camera import choose_intrinsics
-from refit_engine.detect import JOINT_NAMES, SEEN_JOINT, Detection, PersonDetector
-from refit_engine.fitting.multiview.matching import ViewDetections, match_people
+from refit_engine.detect import COCO_JOINT_NAMES, SEEN_JOINT, Detection, PersonDetector
+from refit_engine.fitting.multiview.detection_rays import ViewDetections
+from refit_engine.fitting.multiview.matching import match_people
 from refit_engine.fitting.multiview.views import View, ViewRequest, load_view
 from refit_engine.job_params import read_views
 from scipy.optimize import linear_sum_assignment
@@ -138,7 +139,10 @@ def find_people(recording: Path, every: int, detector: PersonDetector) -> Sighti
 def look(sightings: Sightings, eye: Eye) -> Sightings:
     """The sightings with those of one eye more. Raises OSError, ImageError, ViewsError."""
     shape = sightings.boxes.shape[:-1]
-    points, scores = np.full((*shape, 1, len(JOINT_NAMES), 2), np.nan), np.zeros((*shape, 1, len(JOINT_NAMES)))
+    points, scores = (
+        np.full((*shape, 1, len(COCO_JOINT_NAMES), 2), np.nan),
+        np.zeros((*shape, 1, len(COCO_JOINT_NAMES))),
+    )
     for frame, views in enumerate(_pictures(sightings.recording, sightings.every, eye.name)):
         for person, camera in np.argwhere(np.isfinite(sightings.boxes[:, frame, :, 0])):
             at = person, frame, camera
@@ -162,7 +166,7 @@ def _people(
 ) -> list[tuple[tuple[int | None, ...], np.ndarray]]:
     """Everybody: who that is in each view, and joints [17,3] in the world or, of one view, [17,2] in the picture."""
     joints = [
-        np.array([one.joints for one in people], dtype=float).reshape(-1, len(JOINT_NAMES), 3) for people in found
+        np.array([one.joints for one in people], dtype=float).reshape(-1, len(COCO_JOINT_NAMES), 3) for people in found
     ]
     if len(views) == 1:
         places = np.where(joints[0][..., 2:] > SEEN_JOINT, joints[0][..., :2], np.nan)

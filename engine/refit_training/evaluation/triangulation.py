@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from refit_engine.fitting.multiview.triangulation import crossing
 
 from .smoothing import SMOOTHING, SmoothingSettings, Trajectories, fit_trajectories
 
@@ -21,6 +22,7 @@ SECOND_EYE = 0.1
 """What the second observation of a camera adds to the first: that two eyes agree on one picture proves little."""
 NARROW = np.radians(3.0)
 NEAREST = 0.2  # metres
+LEAST_SQUARED_SINE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,9 @@ def _meeting(
     origin: np.ndarray, rays: np.ndarray, other: np.ndarray, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The middle [T,J,3] of where unit rays [T,J,3] pass each other, and the sine [T,J] of the angle between them."""
-    cosine = (rays * others).sum(axis=-1)
-    squared = np.maximum(1 - cosine**2, 1e-6)
-    along, along_other = rays @ (origin - other), others @ (origin - other)
-    first = origin + ((cosine * along_other - along) / squared)[..., None] * rays
-    second = other + ((along_other - cosine * along) / squared)[..., None] * others
-    return (first + second) / 2, np.sqrt(squared)
+    at, at_other, squared = crossing(origin, rays, other, others, LEAST_SQUARED_SINE)
+    middle = (origin + at[..., None] * rays + other + at_other[..., None] * others) / 2
+    return middle, np.sqrt(np.maximum(squared, LEAST_SQUARED_SINE))
 
 
 def filled(places: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from refit_engine.detect import JOINT_NAMES
+from refit_engine.detect import COCO_JOINT_NAMES
 
 from .alignment import trunk_lengths
 from .smoothing import Trajectories
@@ -39,7 +39,7 @@ def world_checks(fitted: Fitted, given: Rig, fps: float) -> tuple[dict[str, Any]
         "eyes_apart_mm": _eyes_apart(fitted, fps),
         "eyes_differ_mm": {
             name.removeprefix("left_"): round(1000 * float(np.linalg.norm(np.diff(fitted.offsets[:2, joint], axis=0))))
-            for joint, name in enumerate(JOINT_NAMES)
+            for joint, name in enumerate(COCO_JOINT_NAMES)
             if not name.startswith("right_")
         },
     }

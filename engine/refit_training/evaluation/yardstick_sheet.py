@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from refit_engine.camera import project
-from refit_engine.detect import JOINT_NAMES
+from refit_engine.detect import COCO_JOINT_NAMES
 from refit_engine.fitting.multiview.views import View, load_view
 
 from .recording import instants, read_recording
@@ -26,7 +26,7 @@ __all__ = ["drawn"]
 
 TILE = 420
 _BONES = [
-    tuple(JOINT_NAMES.index(name) for name in bone)
+    tuple(COCO_JOINT_NAMES.index(name) for name in bone)
     for side in ("left", "right")
     for bone in (
         (f"{side}_shoulder", f"{side}_elbow"),
@@ -54,7 +54,7 @@ def drawn(yardstick: Yardstick, row: int, camera: int, view: View) -> np.ndarray
         everything.append(points[known])
         for start, end in _BONES:
             if known[start] and known[end]:
-                colour = _COLOURS["left" if JOINT_NAMES[start].startswith("left") else "right"]
+                colour = _COLOURS["left" if COCO_JOINT_NAMES[start].startswith("left") else "right"]
                 cv2.line(
                     picture,
                     *(tuple(map(round, map(float, points[one]))) for one in (start, end)),

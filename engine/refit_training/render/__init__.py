@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Synthetic photographs of people: posed bodies, dressed and lit at random, before random backdrops."""
+"""Synthetic renders of people: posed bodies, dressed and lit at random, before random backdrops."""
 
 from .appearance import Appearance, random_appearance
 from .background import BackgroundSpec, random_background

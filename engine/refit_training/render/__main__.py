@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A contact sheet of synthetic photographs; projected markers are drawn over every other one.
+"""A contact sheet of synthetic renders; projected markers are drawn over every other one.
 
 python -m refit_training.render --pack pack.npz --poses poses.npz --out sheet.png
 """
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from refit_training.poses import PoseLibrary
-from refit_training.render.photographs import Photographer
+from refit_training.render.synthetic import RenderSampler
 
 from .pack import AssetPack
 
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 COLUMNS = 8
 
 
-def contact_sheet(photographer: Photographer, rng: np.random.Generator, count: int) -> np.ndarray:
-    """`count` photographs in rows of eight, RGB uint8; those in odd columns with the body's markers over them."""
-    views = photographer.views(rng, count)
-    images = list(photographer.photographs(rng, views))
-    body = photographer.body
-    markers = photographer.model.subset(body.marker_ids)(views.betas, views.rotmats) + views.transl[:, None]
+def contact_sheet(sampler: RenderSampler, rng: np.random.Generator, count: int) -> np.ndarray:
+    """`count` renders in rows of eight, RGB uint8; those in odd columns with the body's markers over them."""
+    views = sampler.views(rng, count)
+    images = list(sampler.renders(rng, views))
+    body = sampler.body
+    markers = sampler.model.subset(body.marker_ids)(views.betas, views.rotmats) + views.transl[:, None]
     pixels = (markers @ views.intrinsics().mT).numpy()
     for index in range(1, count, 2):
         image = np.ascontiguousarray(images[index])
@@ -51,10 +51,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    photographer = Photographer(AssetPack.load(options.pack), PoseLibrary.load(options.poses))
-    sheet = contact_sheet(photographer, np.random.default_rng(options.seed), options.count)
+    sampler = RenderSampler(AssetPack.load(options.pack), PoseLibrary.load(options.poses))
+    sheet = contact_sheet(sampler, np.random.default_rng(options.seed), options.count)
     cv2.imwrite(str(options.out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    log.info("%s: %d photographs", options.out, options.count)
+    log.info("%s: %d renders", options.out, options.count)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 
 from .pack import AssetPack, decode_image
 
-__all__ = ["add_occluders", "black_outside", "photograph", "random_photo_corners"]
+__all__ = ["add_occluders", "black_outside", "camera_effects", "random_photo_corners"]
 
 
 def random_photo_corners(
@@ -106,7 +106,7 @@ def _point(value: np.ndarray) -> tuple[int, int]:
     return int(round(value[0])), int(round(value[1]))
 
 
-def photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def camera_effects(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blur, colour, noise and compression of an ordinary photo, in the order in which they arise."""
     image = _lens(image, rng)
     image = _color(image, rng)

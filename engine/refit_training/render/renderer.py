@@ -15,7 +15,7 @@ from .appearance import Appearance, Cloth, Outfit
 from .background import BackgroundSpec
 from .cuts import BodyPlaces
 from .dress import place_attachment, skin_mean
-from .effects import add_occluders, black_outside, photograph, random_photo_corners
+from .effects import add_occluders, black_outside, camera_effects, random_photo_corners
 from .geometry import VertexNormals
 from .opengl import Mesh, assign, define, noise_texture, open_context, texture_array
 from .pack import AssetPack, Attachment, decode_image
@@ -159,7 +159,7 @@ class PeopleRenderer:
         rng: np.random.Generator,
         photo_corners: np.ndarray | None = None,
     ) -> np.ndarray:
-        """A photograph [size,size,3] uint8 RGB: `draw` plus occluders, the photo's border and camera effects.
+        """A synthetic render [size,size,3] uint8 RGB: `draw` plus occluders, the photo's border and camera effects.
 
         people[0] is the subject: occluders are placed on it. photo_corners [4,2]: the photo within the crop,
         pixels, black outside; None draws one at random, often covering the whole crop.
@@ -170,7 +170,7 @@ class PeopleRenderer:
         if people and rng.random() < 0.25:
             low, high = subject.min(0).clip(0, self.size), subject.max(0).clip(0, self.size)
             image = add_occluders(image, rng, self.pack, (low + high) / 2, float((high - low).max()) / 2)
-        image = photograph(image, rng)
+        image = camera_effects(image, rng)
         if photo_corners is None:
             up = background.world_from_camera.T @ np.array([0.0, 1.0, 0.0])
             photo_corners = random_photo_corners(rng, intrinsics, self.size, up, subject)

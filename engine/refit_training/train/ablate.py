@@ -24,7 +24,7 @@ from refit_engine.network.backbones.blazepose import BlazePose
 from refit_engine.network.refit import COMPACT
 
 from refit_training.evaluation.measure_synthetic import BATCH, measure, summary
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
 from refit_training.train.batches import feature_batches
 from refit_training.train.features import FeatureStore, observed
 from refit_training.train.landmarks import LandmarkNoise
@@ -74,7 +74,7 @@ class Common(NamedTuple):
     def load(cls, options: argparse.Namespace) -> Common:
         start = last_state(options.start)
         backbone, store = backbone_of(start).requires_grad_(False), FeatureStore(options.features, torch.bfloat16)
-        people = list(observed(backbone, PhotographStore(options.held_out), BATCH))
+        people = list(observed(backbone, RenderStore(options.held_out), BATCH))
         return cls(start, backbone, store, LandmarkNoise(store), people)
 
 
@@ -106,7 +106,7 @@ def run(variant: Variant, common: Common, options: argparse.Namespace) -> dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=Path, required=True, help="what START's backbone sees (training.features)")
-    parser.add_argument("--held-out", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--held-out", type=Path, required=True, help="folder of synthetic renders")
     parser.add_argument("--start", type=Path, required=True, help="run whose initial estimate all variants share")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=2000)

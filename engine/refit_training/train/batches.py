@@ -23,10 +23,10 @@ from refit_engine.network.refit import Encoding
 from torch import Tensor
 
 from refit_training.poses import PoseLibrary
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
+from refit_training.train.backbone_losses import BackbonePass
 from refit_training.train.features import FeatureStore
 from refit_training.train.landmarks import UNDERSTOOD, LandmarkNoise, locate, simulate_encoding
-from refit_training.train.sight import Sight
 from refit_training.train.views import Views, sample_views
 
 T = TypeVar("T")
@@ -38,11 +38,11 @@ MISTAKEN = 12.0
 
 
 class Batch(NamedTuple):
-    """What the network sees of `views`; with the sight of a backbone that learns, too."""
+    """What the network sees of `views`; with the outputs of a backbone that learns, too."""
 
     encoding: Encoding
     views: Views
-    sight: Sight | None = None
+    backbone: BackbonePass | None = None
 
 
 def lifted_batches(
@@ -54,10 +54,10 @@ def lifted_batches(
         yield Batch(simulate_encoding(placed.placed(points), placed, keypoints, noise), placed)
 
 
-def photograph_batches(
-    look: Callable[[Tensor, Views], Batch], store: PhotographStore, size: int, rng: np.random.Generator
+def render_batches(
+    look: Callable[[Tensor, Views], Batch], store: RenderStore, size: int, rng: np.random.Generator
 ) -> Iterator[Batch]:
-    """Endless random batches of photographs, seen by the backbone as it is at that moment (`look`)."""
+    """Endless random batches of renders, seen by the backbone as it is at that moment (`look`)."""
 
     def drawn() -> Iterator[tuple[Tensor, Views]]:
         while True:

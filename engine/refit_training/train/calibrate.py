@@ -3,8 +3,8 @@
 
     python -m refit_training.train.calibrate HELD_OUT [--weights FILE] [--out FILE] [--plot reliability.png]
 
-HELD_OUT is a folder made by `refit_training.render.photographs` whose people the network was not trained on. One half of them fits
-`fitting.confidence_model`, the other half tells what it is worth: how the standard deviations rank the joints
+HELD_OUT is a folder made by `refit_training.render.synthetic` whose people the network was not trained on. One half of
+them fits `fitting.confidence_model`, the other half tells what it is worth: how the standard deviations rank the joints
 (Spearman), and how large the errors are where a standard deviation is given (reliability curve).
 """
 
@@ -34,7 +34,7 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from refit_training.evaluation.metrics import angle_degrees
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
 
 from .features import observed
 
@@ -56,14 +56,14 @@ class Samples(NamedTuple):
 
 
 def observe(held_out: Path, weights: Path, iterations: int, limit: int | None) -> tuple[Samples, Samples]:
-    """Errors of position and of rotation, with their predictors, for the people of a folder of photographs."""
+    """Errors of position and of rotation, with their predictors, for the people of a folder of renders."""
     model, _ = load_refit(weights)
     data = load_body()
     body = BodyModel(data)
     points = keypoint_points(body, data, model.config.keypoints)
     landmarks = LandmarkBody(data)
     estimator = ConfidenceEstimator(model, body, points, landmarks)
-    store = PhotographStore(held_out)
+    store = RenderStore(held_out)
     total = min(limit or len(store), len(store))
     rows: list[tuple[torch.Tensor, ...]] = []
     with torch.inference_mode():
@@ -189,7 +189,7 @@ def plot(path: Path, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("held_out", type=Path, help="folder of photographs")
+    parser.add_argument("held_out", type=Path, help="folder of synthetic renders")
     parser.add_argument("--weights", type=Path, default=BUNDLED_WEIGHTS, help="default: the bundled ones")
     parser.add_argument("--iterations", type=int, default=5)
     parser.add_argument("--limit", type=int, help="only the first people")

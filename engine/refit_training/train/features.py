@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Photographs as a network's backbone sees them, with the second eye's joints, kept on disk.
+"""Synthetic renders as a network's backbone sees them, with the second eye's joints, kept on disk.
 
-    python -m refit_training.train.features PHOTOGRAPHS --out FEATURES [--weights FILE] [--samples 10000]
+    python -m refit_training.train.features RENDERS --out FEATURES [--weights FILE] [--samples 10000]
 
-The backbone costs ten times what the rest of a training step does: where it does not change, it sees every photograph
-once. Without --weights it is BlazePose as it was given. Shards are those of PHOTOGRAPHS; those that exist are not made
+The backbone costs ten times what the rest of a training step does: where it does not change, it sees every render
+once. Without --weights it is BlazePose as it was given. Shards are those of RENDERS; those that exist are not made
 again, so the command can be stopped, repeated and, on several parts, run side by side.
 """
 
@@ -23,8 +23,8 @@ from refit_engine.body import LandmarkBody, load_body
 from refit_engine.camera import Intrinsics
 from refit_engine.fitting.boxes import MIN_BOX_SIDE
 from refit_engine.fitting.crops.keypoint_fusion import fuse
-from refit_engine.fitting.crops.refinement import Sight
-from refit_engine.fitting.crops.upright import stand_up
+from refit_engine.fitting.crops.refinement import CropSource
+from refit_engine.fitting.crops.upright import align_upright
 from refit_engine.movenet import JOINTS
 from refit_engine.network.backbones import Backbone, BackboneOutput
 from refit_engine.network.backbones.blazepose import load_blazepose
@@ -32,7 +32,7 @@ from refit_engine.network.checkpoint import load_refit
 from refit_engine.thunder import SecondEye
 from torch import Tensor
 
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
 from refit_training.shards import SHARD, Place, Shards, write_shard
 from refit_training.train.views import CROP, Views
 
@@ -146,8 +146,8 @@ class Observer:
             size = np.ptp(points, axis=0)
             middle = points.min(axis=0) + size / 2 + BOX_MOVED * size.max() * self._rng.normal(size=2)
             size = np.maximum(size * (1 + BOX_WIDER + BOX_SIZES * self._rng.normal(size=2)), MIN_BOX_SIDE)
-            sight = Sight(image, np.concatenate([middle - size / 2, size]), Intrinsics(K, "scene"), roll)
-            found = stand_up(image, sight.crop(), sight.box_xywh, sight.intrinsics, self._eye).joints
+            source = CropSource(image, np.concatenate([middle - size / 2, size]), Intrinsics(K, "scene"), roll)
+            found = align_upright(image, source.crop(), source.box_xywh, source.intrinsics, self._eye).joints
             if found is not None:
                 seen[row] = found
         return torch.from_numpy(seen)
@@ -157,16 +157,16 @@ class Observer:
         return views.placed(self._landmarks)
 
 
-def observed(backbone: Backbone, photographs: PhotographStore, size: int) -> Iterator[tuple[BackboneOutput, Views]]:
-    """All photographs in order, `size` at a time, as a backbone and the second eye see them."""
+def observed(backbone: Backbone, renders: RenderStore, size: int) -> Iterator[tuple[BackboneOutput, Views]]:
+    """All renders in order, `size` at a time, as a backbone and the second eye see them."""
     observer = Observer(backbone)
-    for crops, views in photographs.batches(size):
+    for crops, views in renders.batches(size):
         seen, joints = observer.look(crops, views)
         yield seen._replace(landmarks=fuse(seen.landmarks, seen.vector, seen.peaks, joints)), views
 
 
 def store_features(
-    photographs: Path,
+    renders: Path,
     out: Path,
     weights: Path | None = None,
     samples: int | None = None,
@@ -175,12 +175,12 @@ def store_features(
 ) -> None:
     """Write the shards that are missing in `out`, one after the other as long as `more` says so after each.
 
-    weights: whose backbone looks; None for BlazePose as it was given. samples: only of so many photographs.
+    weights: whose backbone looks; None for BlazePose as it was given. samples: only of so many renders.
     """
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device(device)
     backbone = load_refit(weights, device)[0].backbone if weights else load_blazepose(device)
-    store, observer = PhotographStore(photographs, device), Observer(backbone, SecondEye(device))
+    store, observer = RenderStore(renders, device), Observer(backbone, SecondEye(device))
     for name, places in itertools.islice(store.by_shard(), samples and -(-samples // SHARD)):
         if (out / f"{name}.npz").exists():
             continue
@@ -194,7 +194,7 @@ def store_features(
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photographs", type=Path)
+    parser.add_argument("renders", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--weights", type=Path, help="whose backbone looks")
     parser.add_argument("--samples", type=int, help="only so many")
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    store_features(options.photographs, options.out, options.weights, options.samples, options.device)
+    store_features(options.renders, options.out, options.weights, options.samples, options.device)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Train how BlazePose's landmarks and the second eye's joints are fused (`fitting/crops/keypoint_fusion.py`), on rendered people.
+"""Train keypoint fusion (`fitting/crops/keypoint_fusion.py`) on rendered people.
 
-    python -m refit_training.train.keypoint_fusion PHOTOGRAPHS --seen SEEN [--weights FILE] [--samples 2048]
+    python -m refit_training.train.keypoint_fusion RENDERS --seen SEEN [--weights FILE] [--samples 2048]
 
-What both eyes see of the photographs is kept in SEEN, a file for each of their shards, so that the command can be
+What both eyes see of the renders is kept in SEEN, a file for each of their shards, so that the command can be
 stopped, repeated and, on several parts, run side by side. The last quarter of the people is held out; the line at the end
 says how far off both eyes and their fusion are there, in crop pixels, and the share of joints within a tenth and a fifth
 of the trunk.
@@ -20,14 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from refit_engine.fitting.crops.keypoint_fusion import SHARED, WEIGHTS, KeypointFusion, directions, other_sides
+from refit_engine.body.joints import mirrored_order
+from refit_engine.body.points import LANDMARK_NAMES
+from refit_engine.fitting.crops.keypoint_fusion import SHARED, WEIGHTS, KeypointFusion, directions
+from refit_engine.movenet import COCO_JOINT_NAMES
 from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.checkpoint import load_refit
 from refit_engine.network.vector_head import LANDMARK_VALUES, flat_landmarks
 from safetensors.torch import save_file
 from torch import Tensor
 
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
 from refit_training.shards import SHARD
 from refit_training.train.features import Observer, observe
 
@@ -68,14 +71,14 @@ class Seen:
         return torch.stack([(self.true[:, a] - self.true[:, b]).norm(dim=-1) for a, b in _TRUNK]).amax(0)
 
 
-def look(photographs: PhotographStore, observer: Observer, folder: Path, samples: int) -> Seen:
-    """What both eyes see of the first so many photographs, from the folder where it is known."""
+def look(renders: RenderStore, observer: Observer, folder: Path, samples: int) -> Seen:
+    """What both eyes see of the first so many renders, from the folder where it is known."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
-    for name, places in itertools.islice(photographs.by_shard(), -(-samples // SHARD)):
+    for name, places in itertools.islice(renders.by_shard(), -(-samples // SHARD)):
         path = folder / f"{name}.npz"
         if not path.exists():
-            crops, views = photographs.gather(places)
+            crops, views = renders.gather(places)
             seen = observe(observer.backbone, crops)
             part = Seen(
                 seen.landmarks,
@@ -93,7 +96,7 @@ def look(photographs: PhotographStore, observer: Observer, folder: Path, samples
 
 def mirrored(seen: Seen, width: float = 256.0) -> Seen:
     """The same people in mirrored crops."""
-    sides, joint_sides = other_sides()
+    sides, joint_sides = mirrored_order(LANDMARK_NAMES), mirrored_order(COCO_JOINT_NAMES)
     across = torch.tensor([-1.0, 1.0])
     origin = torch.tensor([width, 0.0])
 
@@ -178,7 +181,7 @@ def summary(network: KeypointFusion, seen: Seen) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photographs", type=Path)
+    parser.add_argument("renders", type=Path)
     parser.add_argument("--seen", type=Path, required=True, help="folder for what both eyes see")
     parser.add_argument("--weights", type=Path, help="whose backbone looks; default: BlazePose as it was given")
     parser.add_argument("--samples", type=int, default=2048)
@@ -186,7 +189,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     backbone = load_refit(options.weights)[0].backbone if options.weights else load_blazepose()
-    seen = look(PhotographStore(options.photographs), Observer(backbone), options.seen, options.samples)
+    seen = look(RenderStore(options.renders), Observer(backbone), options.seen, options.samples)
     known = seen[: 3 * len(seen) // 4]
     known = known[known.joints.isfinite().all(2).all(1)]
     held_out = seen[3 * len(seen) // 4 :]

@@ -29,13 +29,13 @@ from pathlib import Path
 import torch
 from refit_engine.network.checkpoint import BUNDLED_WEIGHTS
 
-from refit_training.render.photographs import Drawing, draw
-from refit_training.train.average import average
+from refit_training.render.synthetic import Drawing, draw
 from refit_training.train.clock import Budget, Clock
 from refit_training.train.features import store_features
 from refit_training.train.losses import LossOptions
-from refit_training.train.soften import soften
 from refit_training.train.stages import Run, add_common_options, ready_options
+from refit_training.train.weight_averaging import average_weights
+from refit_training.train.weight_interpolation import interpolate_weights
 
 log = logging.getLogger(__name__)
 
@@ -152,31 +152,31 @@ class Recipe:
         (self.results / LOG).write_text("".join(f"{line}\n" for line in logs), encoding="utf-8")
 
     def _render(self, clock: Clock) -> None:
-        drawing = Drawing(self.pack, self.poses, self._photographs, self.seed, card=self.on_card)
+        drawing = Drawing(self.pack, self.poses, self._renders, self.seed, card=self.on_card)
         draw(drawing, self.samples, self.workers, clock.tick)
 
     def _adapters(self, clock: Clock) -> None:
         whole = self.out / "whole"
         if not (whole / "last.pt").exists():
             undone = (1.0, 1.0) if self.whole else (1 / KEPT, 1 / KEPT_IN_ENCODER)
-            soften(self.start, undone[0], whole, undone[1])
+            interpolate_weights(self.start, undone[0], whole, undone[1])
         batch, rate = self.sizes.adapters
-        self._run(clock, "photographs", "adapters", whole, 3, batch, rate)
+        self._run(clock, "adapters", "adapters", whole, 3, batch, rate)
 
     def _interpolation(self, clock: Clock) -> None:
         if self.adapters:
-            soften(self.out / "adapters", KEPT, self.out / "soft", KEPT_IN_ENCODER)
+            interpolate_weights(self.out / "adapters", KEPT, self.out / "interpolated", KEPT_IN_ENCODER)
         else:
             kept = (KEPT, KEPT_IN_ENCODER) if self.whole else (1.0, 1.0)
-            soften(self.start, kept[0], self.out / "soft", kept[1])
+            interpolate_weights(self.start, kept[0], self.out / "interpolated", kept[1])
 
     def _features(self, clock: Clock) -> None:
-        weights = self.out / "soft" / WEIGHTS
-        store_features(self._photographs, self._seen, weights, self.samples, self.device, clock.tick)
+        weights = self.out / "interpolated" / WEIGHTS
+        store_features(self._renders, self._seen, weights, self.samples, self.device, clock.tick)
 
     def _initial(self, clock: Clock) -> None:
         batch, rate = self.sizes.initial
-        self._run(clock, "features", "initial", self.out / "soft", 0, batch, rate, math.inf)
+        self._run(clock, "features", "initial", self.out / "interpolated", 0, batch, rate, math.inf)
 
     def _loop(self, clock: Clock) -> None:
         batch, rate = self.sizes.loop
@@ -187,7 +187,7 @@ class Recipe:
         self._run(clock, "features", "second-loop", self.out / "initial", 8, batch, rate, math.inf, CLEARER, 1)
 
     def _average(self, clock: Clock) -> None:
-        average([self.out / "loop", self.out / "second-loop"], self.out / "mean")
+        average_weights([self.out / "loop", self.out / "second-loop"], self.out / "mean")
         shutil.copy(self.out / "mean" / WEIGHTS, self.out / WEIGHTS)
 
     def _run(
@@ -209,7 +209,7 @@ class Recipe:
             start=start,
             poses=self.poses if stage == "features" else None,
             features=self._seen,
-            photographs=self._photographs,
+            renders=self._renders,
             within=within,
             clearer=clearer,
             steps=self.steps,
@@ -224,8 +224,8 @@ class Recipe:
         ).go(clock.tick)
 
     @property
-    def _photographs(self) -> Path:
-        return self.out / "photographs"
+    def _renders(self) -> Path:
+        return self.out / "renders"
 
     @property
     def _seen(self) -> Path:

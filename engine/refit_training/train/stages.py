@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Train the compact ReFit: first to lift landmarks, then on photographs of synthetic people.
+"""Train the compact ReFit: first to lift landmarks, then on synthetic renders.
 
     python -m refit_training.train lift --poses poses.npz --features FEATURES --out RUNS/lift --iterations 0
-    python -m refit_training.train photographs --photographs PHOTOGRAPHS --start RUNS/lift --out RUNS/sight
-    python -m refit_training.train features --features ADAPTED --start RUNS/sight --out RUNS/loop
+    python -m refit_training.train adapters --renders RENDERS --start RUNS/lift --out RUNS/adapters
+    python -m refit_training.train features --features ADAPTED --start RUNS/adapters --out RUNS/loop
 
-`photographs` changes the backbone, too; `features` trains the rest on what a backbone saw (`refit_training.train.features`).
---start also takes a weights file: data/refit_compact.safetensors is where the last training ended.
+`adapters` changes the backbone, too; `features` trains the rest on what a backbone saw
+(`refit_training.train.features`). --start also takes a weights file: data/refit_compact.safetensors is where the last
+training ended.
 
 A run continues its last.pt where there is one, so it can be stopped and started at any time.  Its log.jsonl gets a
 line of losses every hundred steps, refit_compact.safetensors the weights.
@@ -29,14 +30,14 @@ from refit_engine.network.keypoints import KEYPOINT_COUNTS
 from refit_engine.network.low_rank import adapt, changes_of
 
 from refit_training.poses import PoseLibrary
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
 from refit_training.train.batches import (
     Batch,
     alternate,
     feature_batches,
     lifted_batches,
-    photograph_batches,
     posed_views,
+    render_batches,
 )
 from refit_training.train.features import FeatureStore
 from refit_training.train.landmarks import UNDERSTOOD, LandmarkNoise
@@ -48,18 +49,18 @@ from refit_training.train.trainer import RANK, Trainer, backbone_of, last_state,
 class Run:
     """What a run learns from and how.
 
-    stage: "lift" (landmarks without pictures), "photographs" (the backbone learns, too) or "features" (what a backbone
+    stage: "lift" (landmarks without pictures), "adapters" (the backbone learns, too) or "features" (what a backbone
     saw; with `poses`, lifted landmarks in every second step). start: a run or a weights file that it begins with.
     within: crop pixels that a person's median landmark may be off (features); clearer: least share of the landmarks' errors (`batches.clearer`). adapt_from: first block of the backbone
     that learns. workers: processes that draw poses.
     """
 
-    stage: Literal["lift", "photographs", "features"]
+    stage: Literal["lift", "adapters", "features"]
     out: Path
     start: Path | None = None
     poses: Path | None = None
     features: Path | None = None
-    photographs: Path | None = None
+    renders: Path | None = None
     held_out: Path | None = None
     within: float = UNDERSTOOD
     clearer: float = 1.0
@@ -85,14 +86,14 @@ class Run:
             trainer.restore(state, go_on)
         rng = np.random.default_rng([self.seed, trainer.step])
         torch.manual_seed(self.seed + trainer.step)
-        held_out = PhotographStore(self.held_out) if self.held_out else None
+        held_out = RenderStore(self.held_out) if self.held_out else None
         train(trainer, self._batches(trainer, rng), self.iterations, rng, held_out, tick)
 
     def _trainer(self, state: dict | None) -> Trainer:
         backbone = backbone_of(state) if state else load_blazepose()
-        if self.stage == "photographs" and not changes_of(backbone):
+        if self.stage == "adapters" and not changes_of(backbone):
             adapt(backbone, backbone.dense_convolutions(self.adapt_from), RANK)
-        if self.stage != "photographs":
+        if self.stage != "adapters":
             backbone.requires_grad_(False)
         return Trainer(
             self.out,
@@ -105,9 +106,9 @@ class Run:
         )
 
     def _batches(self, trainer: Trainer, rng: np.random.Generator) -> Iterator[Batch]:
-        if self.stage == "photographs":
-            store = PhotographStore(self.photographs, self.device)
-            return photograph_batches(trainer.look, store, self.batch, rng)
+        if self.stage == "adapters":
+            store = RenderStore(self.renders, self.device)
+            return render_batches(trainer.look, store, self.batch, rng)
         features = FeatureStore(self.features, torch.bfloat16, self.device)
         noise = LandmarkNoise(features)
         maps = self.iterations > 0
@@ -142,21 +143,21 @@ def ready_options(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=["lift", "photographs", "features"])
+    parser.add_argument("stage", choices=["lift", "adapters", "features"])
     parser.add_argument(
         "--poses", type=Path, help="pose library; stage features then lifts landmarks in every second step"
     )
     parser.add_argument("--features", type=Path, help="folder of backbone outputs (stages lift and features)")
-    parser.add_argument("--photographs", type=Path, help="folder of photographs (stage photographs)")
+    parser.add_argument("--renders", type=Path, help="folder of synthetic renders (stage adapters)")
     parser.add_argument(
         "--within",
         type=float,
         default=UNDERSTOOD,
         help="crop pixels that a person's median landmark may be off (stage features)",
     )
-    parser.add_argument("--held-out", type=Path, help="folder of photographs to measure on")
+    parser.add_argument("--held-out", type=Path, help="folder of synthetic renders to measure on")
     parser.add_argument(
-        "--adapt-from", type=int, default=8, help="first block of the backbone that learns from photographs"
+        "--adapt-from", type=int, default=8, help="first block of the backbone that learns from renders"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--start", type=Path, help="folder of a run, or a weights file, that this one begins with")

@@ -28,14 +28,14 @@ from refit_engine.network.refit import COMPACT, Encoding, ReFit, ReFitConfig
 from torch import Tensor
 
 from refit_training.evaluation.measure_synthetic import BATCH, measure, summary
-from refit_training.render.photographs import PhotographStore
+from refit_training.render.synthetic import RenderStore
+from refit_training.train.backbone_losses import WEIGHTS as BACKBONE_WEIGHTS
+from refit_training.train.backbone_losses import BackboneLosses, BackbonePass
 from refit_training.train.batches import (
     Batch,
 )
 from refit_training.train.features import observed
 from refit_training.train.losses import Labels, LossOptions, estimate_losses, total_loss
-from refit_training.train.sight import WEIGHTS as SIGHT_WEIGHTS
-from refit_training.train.sight import Sight, SightLosses
 from refit_training.train.sparse_lookup import SparseLookup
 from refit_training.train.views import Views
 
@@ -110,21 +110,21 @@ class Trainer:
         self.landmarks = LandmarkBody(self.body).to(self.device)
         backbone = backbone or load_blazepose()
         self.network = ReFit(config, backbone).to(self.device)
-        self.sight_losses = SightLosses(backbone.channels, len(self.body.marker_ids)).to(self.device)
+        self.backbone_losses = BackboneLosses(backbone.channels, len(self.body.marker_ids)).to(self.device)
         self.network.init_cam[0, 0] = INITIAL_SCALE
         self.network.lookup = self.lookup = SparseLookup()
         self.trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         changes = [p for name, p in self.trained.items() if name.startswith("backbone.")]
         heads = [p for name, p in self.trained.items() if not name.startswith("backbone.")]
-        groups = ((heads, 1), (changes, CHANGES_SPEED), (list(self.sight_losses.parameters()), SPOTS_SPEED))
+        groups = ((heads, 1), (changes, CHANGES_SPEED), (list(self.backbone_losses.parameters()), SPOTS_SPEED))
         self.optimizer = torch.optim.Adam([{"params": params, "speed": speed} for params, speed in groups if params])
         self.step = 0
 
     def restore(self, state: dict, go_on: bool) -> None:
         """Take over what a run has learned; if it is this one, go on where it stopped."""
         self.network.load_state_dict(state["network"], strict=False)
-        if "sight_losses" in state:
-            self.sight_losses.load_state_dict(state["sight_losses"])
+        if "backbone_losses" in state:
+            self.backbone_losses.load_state_dict(state["backbone_losses"])
         if go_on:
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
@@ -135,7 +135,7 @@ class Trainer:
         state = {
             "network": {k: v for k, v in self.network.state_dict().items() if not k.startswith("backbone.")},
             "backbone": changes_of(self.network.backbone),
-            "sight_losses": self.sight_losses.state_dict(),
+            "backbone_losses": self.backbone_losses.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
@@ -164,15 +164,17 @@ class Trainer:
     def look(self, crops: Tensor, views: Views) -> Batch:
         """Crops [B,3,256,256] as the backbone sees them now. The landmarks have labels of their own: the loop takes them as they are."""
         with torch.autocast(self.device.type, torch.bfloat16):
-            sight = Sight.of(self.network.backbone(crops.to(self.device)))
-            encoding = self.network.encode_features(sight.leaves)
-        return Batch(encoding._replace(landmarks=encoding.landmarks.detach()), views, sight)
+            seen = BackbonePass.of(self.network.backbone(crops.to(self.device)))
+            encoding = self.network.encode_features(seen.leaves)
+        return Batch(encoding._replace(landmarks=encoding.landmarks.detach()), views, seen)
 
-    def sight_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def backbone_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The backbone's own losses, together and by name."""
         views = batch.views.to(self.device)
-        terms = self.sight_losses(batch.sight.leaves, views, views.placed(self.landmarks), views.placed(self.markers))
-        return sum(SIGHT_WEIGHTS[name] * value for name, value in terms.items()), terms
+        terms = self.backbone_losses(
+            batch.backbone.leaves, views, views.placed(self.landmarks), views.placed(self.markers)
+        )
+        return sum(BACKBONE_WEIGHTS[name] * value for name, value in terms.items()), terms
 
     def losses(self, batch: Batch, iterations: int) -> list[dict[str, Tensor]]:
         """Loss terms of each of the T+1 estimates."""
@@ -201,25 +203,25 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         per_estimate = self.losses(batch, iterations)
         loss = total_loss(per_estimate, self.loss)
-        if batch.sight is not None:
-            sight_loss, terms = self.sight_loss(batch)
-            loss = loss + sight_loss
+        if batch.backbone is not None:
+            backbone_loss, terms = self.backbone_loss(batch)
+            loss = loss + backbone_loss
             per_estimate[0] |= terms
         loss.backward()
         self.lookup.finish()
-        if batch.sight is not None:
-            batch.sight.backward()
+        if batch.backbone is not None:
+            batch.backbone.backward()
         torch.nn.utils.clip_grad_norm_(self.trained.values(), GRADIENT_CLIP)
         self.optimizer.step()
         self.step += 1
         return per_estimate
 
 
-def validate(trainer: Trainer, photographs: PhotographStore, iterations: int) -> dict[str, float]:
+def validate(trainer: Trainer, renders: RenderStore, iterations: int) -> dict[str, float]:
     """Mean errors of the first and the last estimate on people that were not trained on."""
     network = copy.deepcopy(trainer.network).cpu()
     network.lookup = lookup
-    people = observed(network.backbone, photographs, BATCH)
+    people = observed(network.backbone, renders, BATCH)
     errors = torch.cat([batch for batch, *_ in measure(network, people, [0, iterations])], dim=1)
     return {
         f"{name} {which}": value
@@ -233,7 +235,7 @@ def train(
     batches: Iterator[Batch],
     iterations: int,
     rng: np.random.Generator,
-    held_out: PhotographStore | None = None,
+    held_out: RenderStore | None = None,
     tick: Callable[[], object] = lambda: None,
 ) -> None:
     """Run until the steps or the minutes are used up; errors on held-out people go into the log now and then.

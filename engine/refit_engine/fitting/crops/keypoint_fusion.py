@@ -8,6 +8,7 @@ grey level. Both name the same joints and mean places some pixels apart, so that
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,44 +18,48 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ...body.joints import mirrored_order
 from ...body.points import LANDMARK_NAMES
-from ...movenet import JOINT_NAMES, JOINTS
+from ...movenet import COCO_JOINT_NAMES, JOINTS
 from ...network.geometry import CROP_SIZE
 from ...network.vector_head import flat_landmarks
 
 WEIGHTS = Path(__file__).parents[2] / "data" / "keypoint_fusion.safetensors"
 KINDS = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-NEAR = 8.0
-"""Crop pixels that count as near: distances are read on a logarithmic scale that begins there."""
-CLEAR = 0.6
-"""Thunder's score that counts as fully visible. Of 125 photos (every fourth one), bodies' joints within a fifth and a tenth of the
-trunk went from 73.1 and 44.4 to 74.5 and 45.9 % with visibilities raised this way."""
-CUES, HIDDEN = 12, 32
+CUES, HIDDEN_UNITS = 12, 32
 
-AGREE = 0.2
-"""Trunk lengths between the two that count as agreement."""
+
+@dataclass(frozen=True)
+class FusionNumbers:
+    """Numbers of keypoint fusion beside the weights of its network."""
+
+    near: float = 8.0
+    """Crop pixels that count as near: distances are read on a logarithmic scale from there. Trained with it."""
+    clear: float = 0.6
+    """Thunder's score that counts as fully visible. Of 125 photos (every fourth one), bodies' joints within a fifth and
+    a tenth of the trunk went from 73.1 and 44.4 to 74.5 and 45.9 % with visibilities raised this way."""
+    agree: float = 0.2
+    """Trunk lengths between the two that count as agreement: those of PCK@0.2, by which landmarks are measured."""
+
+
+NUMBERS = FusionNumbers()
+
 _TRUNKS = [
     tuple(LANDMARK_NAMES.index(name) for name in pair)
     for pair in (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"))
 ]
 
-SHARED = [LANDMARK_NAMES.index(name) for name in JOINT_NAMES]
+SHARED = [LANDMARK_NAMES.index(name) for name in COCO_JOINT_NAMES]
 """Landmarks that the joints are, one after the other."""
-_KIND = [KINDS.index(name.rpartition("_")[2]) for name in JOINT_NAMES]
-
-
-def _other_side(name: str) -> str:
-    return name.replace("left", "*").replace("right", "left").replace("*", "right")
-
-
-_OTHER_SIDE = [JOINT_NAMES.index(_other_side(name)) for name in JOINT_NAMES]
+_KIND = [KINDS.index(name.rpartition("_")[2]) for name in COCO_JOINT_NAMES]
+_OTHER_SIDE = mirrored_order(COCO_JOINT_NAMES)
 _INNER = {"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee", "ear": "eye"}
 """From which joint a limb comes."""
 _LIMB = [
-    JOINT_NAMES.index(name.replace(KINDS[kind], _INNER.get(KINDS[kind], KINDS[kind])))
-    for name, kind in zip(JOINT_NAMES, _KIND, strict=True)
+    COCO_JOINT_NAMES.index(name.replace(KINDS[kind], _INNER.get(KINDS[kind], KINDS[kind])))
+    for name, kind in zip(COCO_JOINT_NAMES, _KIND, strict=True)
 ]
-_OUTWARD = [{"left": 1.0, "right": -1.0}.get(name.partition("_")[0], 0.0) for name in JOINT_NAMES]
+_OUTWARD = [{"left": 1.0, "right": -1.0}.get(name.partition("_")[0], 0.0) for name in COCO_JOINT_NAMES]
 
 
 def _carrier(name: str) -> int:
@@ -69,8 +74,8 @@ def _carrier(name: str) -> int:
         ("heel", f"{side}_ankle"),
     ):
         if "foot" not in name and part in name:
-            return JOINT_NAMES.index(joint)
-    return JOINT_NAMES.index(f"{side}_ankle" if "foot" in name else name)
+            return COCO_JOINT_NAMES.index(joint)
+    return COCO_JOINT_NAMES.index(f"{side}_ankle" if "foot" in name else name)
 
 
 _CARRIER = [_carrier(name) for name in LANDMARK_NAMES]
@@ -87,8 +92,8 @@ class KeypointFusion(nn.Module):
         super().__init__()
         self.register_buffer("moves", torch.zeros(len(KINDS), 3))
         """From Thunder's places to BlazePose's, by kind of joint: shares of `directions`."""
-        self.hidden = nn.Linear(2 * CUES + len(KINDS) + 1, HIDDEN)
-        self.out = nn.Linear(HIDDEN, 1)
+        self.hidden = nn.Linear(2 * CUES + len(KINDS) + 1, HIDDEN_UNITS)
+        self.out = nn.Linear(HIDDEN_UNITS, 1)
         self.register_buffer("kinds", F.one_hot(torch.tensor(_KIND), len(KINDS)).float(), persistent=False)
 
     def moved(self, joints: Tensor) -> Tensor:
@@ -107,17 +112,12 @@ class KeypointFusion(nn.Module):
 def directions(places: Tensor) -> Tensor:
     """For each of the joints [B,17,2]: along the trunk, outwards, and along the limb that ends there [B,17,3,2]."""
     left_shoulder, right_shoulder, left_hip, right_hip = (
-        places[:, JOINT_NAMES.index(name)] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+        places[:, COCO_JOINT_NAMES.index(name)] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
     )
     trunk = (left_shoulder + right_shoulder - left_hip - right_hip) / 2
     across = (left_shoulder - right_shoulder + left_hip - right_hip) / 2
     outward = across[:, None] * torch.tensor(_OUTWARD, dtype=places.dtype, device=places.device)[:, None]
     return torch.stack([trunk[:, None].expand_as(places), outward, places - places[:, _LIMB]], 2)
-
-
-def other_sides() -> tuple[list[int], list[int]]:
-    """Numbers of the landmarks [33] and of the joints [17] with left and right exchanged."""
-    return [LANDMARK_NAMES.index(_other_side(name)) for name in LANDMARK_NAMES], _OTHER_SIDE
 
 
 def cues_of(landmarks: Tensor, vector: Tensor, peaks: Tensor, joints: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def cues_of(landmarks: Tensor, vector: Tensor, peaks: Tensor, joints: Tensor) ->
     ours, theirs = landmarks[:, SHARED, :2], joints[..., :2]
 
     def apart(a: Tensor, b: Tensor) -> Tensor:
-        return torch.log1p((a - b).norm(dim=-1) / NEAR)
+        return torch.log1p((a - b).norm(dim=-1) / NUMBERS.near)
 
     return torch.cat(
         [
@@ -165,7 +165,7 @@ def fuse(landmarks: Tensor, vector: Tensor, peaks: Tensor, joints: Tensor) -> Te
         share = network(landmarks, vector, peaks, joints)[..., None]
     ours = landmarks[:, SHARED]
     shift = torch.where(seen, share * (joints[..., :2] - ours[..., :2]), 0.0)
-    visibility = ours[..., 2:] + share * ((joints[..., 2:] / CLEAR).clamp(max=1) - ours[..., 2:]).clamp(min=0)
+    visibility = ours[..., 2:] + share * ((joints[..., 2:] / NUMBERS.clear).clamp(max=1) - ours[..., 2:]).clamp(min=0)
     fused = torch.cat([landmarks[..., :2] + shift[:, _CARRIER], landmarks[..., 2:]], -1)
     fused[:, SHARED, 2:] = torch.where(seen, visibility, ours[..., 2:])
     return fused
@@ -174,7 +174,7 @@ def fuse(landmarks: Tensor, vector: Tensor, peaks: Tensor, joints: Tensor) -> Te
 def agreeing(landmarks: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """Whether each of the joints [17,2 or more] is where the landmarks [33,2 or more] are: [17], pixels of the same picture."""
     trunk = max(np.linalg.norm(landmarks[a, :2] - landmarks[b, :2]) for a, b in _TRUNKS)
-    return np.linalg.norm(landmarks[SHARED, :2] - joints[:, :2], axis=1) < AGREE * trunk
+    return np.linalg.norm(landmarks[SHARED, :2] - joints[:, :2], axis=1) < NUMBERS.agree * trunk
 
 
 @lru_cache(maxsize=1)

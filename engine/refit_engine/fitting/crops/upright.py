@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,30 +11,46 @@ import numpy as np
 from ...camera import Intrinsics
 from ...crop import Crop, crop_matrix, cut, invert, rounded_crop, transform, upright_crop
 from ...detect import SEEN_JOINT, Detection
-from ...movenet import JOINT_NAMES
+from ...movenet import COCO_JOINT_NAMES
 from ...thunder import SecondEye
 from ..boxes import overlap
 
-WIDER = 1.5
-"""The detector sees this much more than a box's crop where views are matched: it misses people who fill the picture."""
 QUARTER_TURNS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
-SURE = 0.5
-"""Mean score of joints from which the first look is believed; below, the other quarter turns are tried, and the surest is taken.
-Of 150 photos with marked points (every second one of the first 300) joints are mostly elsewhere in 16 with one look, 13 with
-turns below 0.4, 11 below 0.5 (1.35 looks a person), 12 below 0.55 (1.65)."""
-SAME_PERSON = 0.2
-"""Least intersection over union of the given box with the box around the joints that are seen."""
-LIMB_ENDS = 1.08
-"""Hands, feet and the top of the head lie this much further from the hips than the joints do."""
-FAR, SIZES = 0.6, (0.35, 2.5)
-"""An upright crop whose middle is farther off, or whose side is another, in sides of the given crop, is a mistake."""
-MOVED, RESIZED, TURNED = 0.05, 0.1, np.radians(10)
-"""By so many sides, so much of the logarithm of the side, and so many radians a crop may be off,"""
-OFF = 1.5
-"""and by this sum of all three, each in its unit, before a second look pays."""
 
 
-class Standing(NamedTuple):
+@dataclass(frozen=True)
+class UprightNumbers:
+    """Numbers of upright alignment; lengths are in sides of the given crop.
+
+    `sure` was chosen on photos with marked points. The limits of what is a mistake were set by hand: they only keep a
+    wrong joint from moving a crop away.
+    """
+
+    sure: float = 0.5
+    """Mean score of joints from which the first turn is believed; below, the other quarter turns are tried, and the
+    surest is taken. Of 150 photos with marked points (every second one of the first 300) joints are mostly elsewhere in
+    16 with one turn, 13 with turns below 0.4, 11 below 0.5 (1.35 turns a person), 12 below 0.55 (1.65)."""
+    same_person: float = 0.2
+    """Least intersection over union of the given box with the box around the joints that are seen."""
+    limb_ends: float = 1.08
+    """Hands, feet and the top of the head lie this much further from the hips than the joints do."""
+    far: float = 0.6
+    """An upright crop whose middle is farther off is a mistake,"""
+    smallest: float = 0.35
+    largest: float = 2.5
+    """and so is one whose side is less or more than these."""
+    moved: float = 0.05
+    resized: float = 0.1
+    turned: float = float(np.radians(10))
+    """By so many sides, so much of the logarithm of the side, and so many radians a crop may be off,"""
+    off: float = 1.5
+    """and by this sum of all three, each in its unit, before a second crop pays."""
+
+
+NUMBERS = UprightNumbers()
+
+
+class UprightCrop(NamedTuple):
     """A crop in which a person stands upright."""
 
     crop: Crop
@@ -42,12 +58,14 @@ class Standing(NamedTuple):
     """[17,3] source pixels and score of the joints that asked for it; None if they were not seen."""
 
 
-def stand_up(pixels: np.ndarray, crop: Crop, box_xywh: np.ndarray, intrinsics: Intrinsics, eye: SecondEye) -> Standing:
+def align_upright(
+    pixels: np.ndarray, crop: Crop, box_xywh: np.ndarray, intrinsics: Intrinsics, eye: SecondEye
+) -> UprightCrop:
     """The crop that the joints of the person in a box ask for; the given crop where the second eye sees nobody there.
 
     pixels: [H,W,3] uint8 RGB; box_xywh: [4] source pixels, with the crop around it.
     """
-    best, best_score = Standing(crop, None), 0.0
+    best, best_score = UprightCrop(crop, None), 0.0
     for turn in QUARTER_TURNS:
         view = replace(crop, roll=crop.roll + turn)
         joints = eye.look(cut(pixels, view, intrinsics))
@@ -55,10 +73,10 @@ def stand_up(pixels: np.ndarray, crop: Crop, box_xywh: np.ndarray, intrinsics: I
         if score > best_score and _is_in_box(joints, box_xywh, view, intrinsics):
             turned = rounded_crop(upright_crop(view, intrinsics, *body_circle(joints)))
             moved = float(np.hypot(*(turned.center - crop.center))) / crop.side
-            if moved < FAR and SIZES[0] < turned.side / crop.side < SIZES[1]:
+            if moved < NUMBERS.far and NUMBERS.smallest < turned.side / crop.side < NUMBERS.largest:
                 places = transform(invert(crop_matrix(view, intrinsics)), joints[:, :2])
-                best, best_score = Standing(turned, np.column_stack([places, joints[:, 2]])), score
-        if best_score >= SURE:
+                best, best_score = UprightCrop(turned, np.column_stack([places, joints[:, 2]])), score
+        if best_score >= NUMBERS.sure:
             break
     return best
 
@@ -66,27 +84,27 @@ def stand_up(pixels: np.ndarray, crop: Crop, box_xywh: np.ndarray, intrinsics: I
 def body_circle(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Middle of the hips [2], and the point [2] where the circle around the body lies in the trunk's direction.
 
-    joints: [17,3] x, y and score in the order of JOINT_NAMES. What BlazePose's landmarks 33 and 34 tell of an upright
-    crop, for any way in which the body is turned.
+    joints: [17,3] x, y and score in the order of COCO_JOINT_NAMES. What BlazePose's landmarks 33 and 34 tell of an
+    upright crop, for any way in which the body is turned.
     """
     points, seen = joints[:, :2].astype(np.float64), joints[:, 2] > SEEN_JOINT
-    hip = points[[JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]].mean(axis=0)
-    neck = points[[JOINT_NAMES.index("left_shoulder"), JOINT_NAMES.index("right_shoulder")]].mean(axis=0)
+    hip = points[[COCO_JOINT_NAMES.index("left_hip"), COCO_JOINT_NAMES.index("right_hip")]].mean(axis=0)
+    neck = points[[COCO_JOINT_NAMES.index("left_shoulder"), COCO_JOINT_NAMES.index("right_shoulder")]].mean(axis=0)
     reach = np.linalg.norm(points[seen] - hip, axis=1).max(initial=0.0)
     trunk = float(np.linalg.norm(neck - hip))
     up = (neck - hip) / trunk if trunk > 0 else np.array([0.0, -1.0])
-    return hip, hip + LIMB_ENDS * max(reach, trunk) * up
+    return hip, hip + NUMBERS.limb_ends * max(reach, trunk) * up
 
 
-def look_again(crop: Crop, intrinsics: Intrinsics, circle: np.ndarray) -> Crop | None:
+def refined_crop(crop: Crop, intrinsics: Intrinsics, circle: np.ndarray) -> Crop | None:
     """The crop that the backbone's own circle [2,2] (see `BackboneOutput`) asks for, None if the one it saw will do."""
     better = upright_crop(crop, intrinsics, *circle)
     moved = float(np.hypot(*(better.center - crop.center))) / crop.side
     resized = abs(float(np.log(better.side / crop.side)))
     turned = abs((better.roll - crop.roll + np.pi) % (2 * np.pi) - np.pi)
-    if moved > FAR or not SIZES[0] < better.side / crop.side < SIZES[1]:
+    if moved > NUMBERS.far or not NUMBERS.smallest < better.side / crop.side < NUMBERS.largest:
         return None
-    return better if moved / MOVED + resized / RESIZED + turned / TURNED > OFF else None
+    return better if moved / NUMBERS.moved + resized / NUMBERS.resized + turned / NUMBERS.turned > NUMBERS.off else None
 
 
 def person_in_box(
@@ -97,7 +115,7 @@ def person_in_box(
         return None
     overlaps = overlap(_in_view(box_xywh, view, intrinsics), np.array([person.bbox_xywh for person in people]))
     best = int(np.argmax(overlaps))
-    return people[best] if overlaps[best] >= SAME_PERSON else None
+    return people[best] if overlaps[best] >= NUMBERS.same_person else None
 
 
 def _is_in_box(joints: np.ndarray, box_xywh: np.ndarray, view: Crop, intrinsics: Intrinsics) -> bool:
@@ -107,7 +125,7 @@ def _is_in_box(joints: np.ndarray, box_xywh: np.ndarray, view: Crop, intrinsics:
         return False
     low, high = seen.min(axis=0), seen.max(axis=0)
     around = np.concatenate([low, high - low])[None]
-    return bool(overlap(_in_view(box_xywh, view, intrinsics), around)[0] >= SAME_PERSON)
+    return bool(overlap(_in_view(box_xywh, view, intrinsics), around)[0] >= NUMBERS.same_person)
 
 
 def _in_view(box_xywh: np.ndarray, view: Crop, intrinsics: Intrinsics) -> np.ndarray:

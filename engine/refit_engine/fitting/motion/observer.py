@@ -19,8 +19,8 @@ from ...device import exact
 from ...images import Photo
 from ...network import Encoding
 from ..boxes import overlap
-from ..crops.refinement import Sight
-from ..crops.upright import Standing
+from ..crops.refinement import CropSource
+from ..crops.upright import UprightCrop
 from ..job import FitJob
 from .frame_fit import FrameFitter, Seen
 from .tracks import TRACKS, Found, Track, assign, clothes, distance, distinct, shared_joints
@@ -111,8 +111,8 @@ class Observer:
         if not crops:
             return []
         boxes = [box_around(one.track.predicted(time)) for one in alive]
-        sights = [Sight(pixels, box, intrinsics) for box in boxes]
-        crops, encoding = self._job.look_where(sights, [Standing(crop, None) for crop in crops])
+        sources = [CropSource(pixels, box, intrinsics) for box in boxes]
+        crops, encoding = self._job.observe_at(sources, [UprightCrop(crop, None) for crop in crops])
         return each_looked(crops, encoding, intrinsics)
 
     def _look_around(
@@ -124,7 +124,7 @@ class Observer:
         new = [box for box in [*boxes, *detected] if not (len(known) and overlap(box, known).max() > KNOWN)]
         found: list[Looked] = []
         for box in new:
-            seen = self._job.look([Sight(pixels, box, intrinsics)], 1)
+            seen = self._job.observe([CropSource(pixels, box, intrinsics)], 1)
             one = each_looked(seen.crops, seen.encoding, intrinsics)[0]
             joints = shared_joints(one.landmarks)
             if all(distance(joints, shared_joints(other.landmarks)) > TRACKS.same for other in [*looked, *found]):

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ...body.points import LANDMARK_NAMES
-from ...detect import JOINT_NAMES
+from ...detect import COCO_JOINT_NAMES
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TrackNumbers:
 
 TRACKS = TrackNumbers()
 _ALONE, _IMPOSSIBLE = 1e3, 1e6
-_SHARED = [LANDMARK_NAMES.index(name) for name in JOINT_NAMES]
+_SHARED = [LANDMARK_NAMES.index(name) for name in COCO_JOINT_NAMES]
 
 
 class Found(NamedTuple):
@@ -148,7 +148,7 @@ def _cost(track: Track, found: Found, time: float) -> float:
 
 def clothes(pixels: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """Mean Lab colours [6] of trunk and thighs of a person with these joints [17,2] in a picture [H,W,3] RGB; NaN outside."""
-    at = {name: joints[number] for number, name in enumerate(JOINT_NAMES)}
+    at = {name: joints[number] for number, name in enumerate(COCO_JOINT_NAMES)}
     trunk = [(at["left_shoulder"], at["right_hip"]), (at["right_shoulder"], at["left_hip"])]
     thighs = [(at[f"{side}_hip"], at[f"{side}_knee"]) for side in ("left", "right")]
     height, width = pixels.shape[:2]

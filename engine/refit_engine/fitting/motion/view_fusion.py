@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...body import LandmarkBody
 from ...body.landmarks import landmark_spread
-from ..multiview.rays import robust
+from ...robust import robust_weight
 from .banded import factor, solve
 from .contacts import standing
 from .numbers import MotionNumbers
@@ -36,7 +36,7 @@ def trusted(
         part = _some(seen.select(seen.view == view))
         points = _points(part, track, body, betas)
         terms = landmark_terms(part, points, points.new_zeros(*points.shape, 1), numbers)
-        factor[view] = robust((terms.miss.norm(dim=-1) * spread).median(), numbers.view_scale)
+        factor[view] = robust_weight((terms.miss.norm(dim=-1) * spread).median(), numbers.view_scale)
     return seen._replace(confidence=seen.confidence * (factor / factor.max())[seen.view, None])
 
 

@@ -1,23 +1,56 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far each joint of a multi-view body may be off: the covariance of `adjust`'s least squares.
+"""How far each joint of a multi-view body may be off: the covariance of the refinement's least squares.
 
 The normal matrix of the last step knows how firmly sight rays hold each joint: little across the ray of a single view,
 well where several views cross, hardly where all of them are blocked or distrusted. Two factors, measured on rendered
-scenes (`refit_training.evaluation.measure_view_confidence`), turn its deviations into the errors that really occur. Definitions of the
-deviations are those of `confidence`, but the pelvis' rotation is the one in the world. Places are ranked well (rank
-correlation with the true error 0.58 over joints), rotations hardly: points say little of turns about a limb's own axis.
+scenes (`refit_training.evaluation.measure_view_confidence`), turn its deviations into the errors that really occur.
+Definitions of the deviations are those of `confidence`, but the pelvis' rotation is the one in the world. Places are
+ranked well (rank correlation with the true error 0.58 over joints), rotations hardly: points say little of turns about
+a limb's own axis.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from ...network.refit import PosePoints
+from ...robust import robust_weight
 from ..confidence import Confidence
+from .rays import Rays
+from .refinement import NUMBERS as REFINEMENT
+from .refinement import normal_matrix, point_slopes, prior_weights
+from .rows import Rows, SharedBodies
 
-POSITION_FACTOR, ROTATION_FACTOR = 0.41, 0.46
-"""RMS error over the bare deviation: 0.40 and 0.48 for two cameras, 0.42 and 0.45 for four, ten scenes each."""
+
+@dataclass(frozen=True)
+class CovarianceNumbers:
+    """RMS errors over the bare deviations, measured on ten rendered scenes for each number of cameras
+    (`python -m refit_training.evaluation.measure_view_confidence`).
+    """
+
+    position_factor: float = 0.41
+    """0.40 for two cameras, 0.42 for four."""
+    rotation_factor: float = 0.46
+    """0.48 for two cameras, 0.45 for four."""
+
+
+NUMBERS = CovarianceNumbers()
 _JOINTS = 24
+
+
+def unknowns_covariance(
+    bodies: SharedBodies, points: PosePoints, rays: Rays, weight: Tensor, rows: Rows, like: Tensor, fixed_shape: bool
+) -> Tensor:
+    """How uncertain refined bodies are: [P,U,U] of the unknowns, if landmarks and priors are off as `refinement`
+    assumes."""
+    posed, slopes = point_slopes(bodies.betas, bodies.rotmats, points, like)
+    beside = rays.beside((posed + bodies.transl[:, None])[rows.person])
+    trust = weight[:, None] * rays.confidence * robust_weight(beside, REFINEMENT.far)
+    pull = rows.sum(trust[..., None, None] * rays.across())
+    return REFINEMENT.landmark_deviation**2 * torch.linalg.inv(normal_matrix(slopes, pull, prior_weights(fixed_shape)))
 
 
 def joint_deviations(covariance: Tensor, slopes: Tensor) -> Confidence:
@@ -30,6 +63,6 @@ def joint_deviations(covariance: Tensor, slopes: Tensor) -> Confidence:
     variance = torch.einsum("pujc,puv,pvjc->pj", relative, covariance, relative)
     turns = covariance.diagonal(dim1=1, dim2=2)[:, : 3 * _JOINTS].unflatten(1, (_JOINTS, 3)).sum(dim=2)
     return Confidence(
-        1000 * POSITION_FACTOR * variance.clamp(min=0).sqrt(),
-        torch.rad2deg(ROTATION_FACTOR * turns.clamp(min=0).sqrt()),
+        1000 * NUMBERS.position_factor * variance.clamp(min=0).sqrt(),
+        torch.rad2deg(NUMBERS.rotation_factor * turns.clamp(min=0).sqrt()),
     )

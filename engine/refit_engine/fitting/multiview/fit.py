@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...body import LandmarkBody
+from ...body.joints import mirrored_name
 from ...body.landmarks import landmark_precision
 from ...body.points import LANDMARK_NAMES
 from ...crop import Crop, roll_rotation
@@ -21,51 +22,50 @@ from ...network.geometry import crop_to_full
 from ...network.refit import PosePoints
 from ..bounds import working_camera
 from ..confidence import Confidence
-from ..crops.refinement import Sight
+from ..crops.refinement import CropSource
 from ..job import MAX_BATCH, FitJob
 from ..likely_pose import complete
 from ..models import Body
 from ..shown import evidence, guessed_joints, shown_from
 from ..subject import Subject
-from .covariance import joint_deviations
+from .covariance import joint_deviations, unknowns_covariance
+from .extrinsics import correct_extrinsics
 from .person_size import grown_back, growth, loop_scale, shrunk
-from .refinement import adjust, covariance, point_slopes
-from .view_fusion import (
-    RestPelvis,
-    Rows,
-    Seen,
-    SharedBodies,
-    ViewMerge,
-    average_bodies,
-    bodies_in_world,
-    in_views,
-    published_merge,
-    side_order,
-    straighten,
-)
+from .refinement import point_slopes, refine_bodies
+from .rows import ObservedPoints, Rows, SharedBodies
+from .sides import side_order
+from .view_fusion import RestPelvis, ViewFusion, average_bodies, bodies_in_world, in_views, published_fusion
 from .views import View
 
-__all__ = ["Fusion", "Sighting", "View", "WorldPeople", "fit_people", "fit_person"]
+__all__ = ["Fusion", "PersonBox", "View", "WorldPeople", "fit_people", "fit_person"]
 
 Fusion = Literal["every_iteration", "as_published", "at_the_end", "never"]
 """When views are made to agree. The last three are the paper's: plain means after every update, plain means at the end, and
 every view for itself."""
 
-LEAST_WEIGHT = 0.1
-"""A view that counts less than this has no part in a body."""
-# What a landmark network takes left for right in as a whole: landmarks of the left side, and of the right.
+
+@dataclass(frozen=True)
+class FitNumbers:
+    """Numbers of multi-view fitting beside those of its stages."""
+
+    least_weight: float = 0.1
+    """A view that counts less than this has no part in a body."""
+
+
+NUMBERS = FitNumbers()
+# Face, arms and legs: in each a landmark network takes left for right as a whole. The left side's landmarks.
+_LEFT = (
+    ("left_eye_inner", "left_eye", "left_eye_outer", "left_ear", "mouth_left"),
+    tuple(f"left_{name}" for name in ("shoulder", "elbow", "wrist", "pinky", "index", "thumb")),
+    tuple(f"left_{name}" for name in ("hip", "knee", "ankle", "heel", "foot_index")),
+)
 _PARTS = tuple(
-    tuple([LANDMARK_NAMES.index(template.format(side)) for template in templates] for side in ("left", "right"))
-    for templates in (
-        ("{}_eye_inner", "{}_eye", "{}_eye_outer", "{}_ear", "mouth_{}"),
-        tuple(f"{{}}_{name}" for name in ("shoulder", "elbow", "wrist", "pinky", "index", "thumb")),
-        tuple(f"{{}}_{name}" for name in ("hip", "knee", "ankle", "heel", "foot_index")),
-    )
+    tuple([LANDMARK_NAMES.index(side(name)) for name in names] for side in (str, mirrored_name)) for names in _LEFT
 )
 
 
 @dataclass(frozen=True)
-class Sighting:
+class PersonBox:
     """Person number `person` seen in view number `view`, in a box [4] of its pixels (x, y, w, h)."""
 
     person: int
@@ -83,7 +83,7 @@ class WorldPeople:
     reprojection_errors: [N,C] pixels, mean distance of the body's landmarks from those found, NaN where not seen;
     visibility: [N,C] mean visibility of the landmarks, 0 to 1, NaN where not seen or not known;
     turned_degrees: [N,C] by how much the camera was turned to agree with the others, 0 for those that do;
-    joint_std_mm, joint_std_deg: [N,24], see `posterior`; NaN where they were not asked for or cannot be told.
+    joint_std_mm, joint_std_deg: [N,24], see `covariance`; NaN where they were not asked for or cannot be told.
     guessed: [N,24] bool, joints that none of the views shows that have a part in the body.
     """
 
@@ -107,29 +107,29 @@ class WorldPeople:
     @property
     def used(self) -> np.ndarray:
         """[N,C] whether the view has a part in the body."""
-        return self.seen & (self.weights >= LEAST_WEIGHT)
+        return self.seen & (self.weights >= NUMBERS.least_weight)
 
 
 def fit_person(
     job: FitJob, views: Sequence[View], boxes_xywh: np.ndarray, fusion: Fusion = "every_iteration"
 ) -> WorldPeople:
     """The one person in the boxes [C,4], one of each view; without fusion, one body per view. See `fit_people`."""
-    return fit_people(job, views, [Sighting(0, view, box) for view, box in enumerate(boxes_xywh)], fusion)
+    return fit_people(job, views, [PersonBox(0, view, box) for view, box in enumerate(boxes_xywh)], fusion)
 
 
 def fit_people(
-    job: FitJob, views: Sequence[View], sightings: Sequence[Sighting], fusion: Fusion = "every_iteration"
+    job: FitJob, views: Sequence[View], person_boxes: Sequence[PersonBox], fusion: Fusion = "every_iteration"
 ) -> WorldPeople:
     """The bodies of people 0…P-1 from where they were seen; without fusion, a body of each sighting, in order.
 
     A height that the job knows is that of person 0; where the largest is asked for, of all: they are candidates. Values
     of a body that was lost are not finite. Raises WeightsFileError, BodyFileError, DeviceError, Cancelled.
     """
-    persons = range(1 + max(one.person for one in sightings))
+    persons = range(1 + max(one.person for one in person_boxes))
     if fusion == "never":
-        persons = [one.person for one in sightings]
-        sightings = [Sighting(number, one.view, one.box_xywh) for number, one in enumerate(sightings)]
-    groups = [[one for one in sightings if one.person == number] for number in range(len(persons))]
+        persons = [one.person for one in person_boxes]
+        person_boxes = [PersonBox(number, one.view, one.box_xywh) for number, one in enumerate(person_boxes)]
+    groups = [[one for one in person_boxes if one.person == number] for number in range(len(persons))]
     tall = [job.options.people == "largest" or person == 0 for person in persons]
     heights = [job.options.height if one else None for one in tall]
     parts: list[WorldPeople] = []
@@ -164,7 +164,7 @@ class _Fitted(NamedTuple):
 def _fit_groups(
     job: FitJob,
     views: Sequence[View],
-    groups: Sequence[Sequence[Sighting]],
+    groups: Sequence[Sequence[PersonBox]],
     batch: int,
     fusion: Fusion,
     height: float | None,
@@ -173,13 +173,13 @@ def _fit_groups(
 
     height: metres of the one person, None where it is not known.
     """
-    flat = [one for group in groups for one in group]
+    boxes = [one for group in groups for one in group]
     person = torch.tensor([number for number, group in enumerate(groups) for _ in group])
     origin = np.mean([-view.R.T @ view.t for view in views], axis=0)  # scenes may lie far from the world's origin
     subject = job.subject()
-    sights = [_sight(views[one.view], one.box_xywh) for one in flat]
-    crops, camera, encoding = job.look(sights, batch)
-    rows = _rows([views[one.view] for one in flat], crops, camera, person, len(groups), origin)
+    sources = [_crop_source(views[one.view], one.box_xywh) for one in boxes]
+    crops, camera, encoding = job.observe(sources, batch)
+    rows = _rows([views[one.view] for one in boxes], crops, camera, person, len(groups), origin)
     with torch.inference_mode():
         with job.timed("network"):
             if height is not None:
@@ -189,15 +189,31 @@ def _fit_groups(
             job.wait()
         with job.timed("body"):
             betas, rotmats, transl = (value.to(encoding.vector) for value in fitted.bodies)
-            shown = _shown(subject, encoding, fitted, rows, crops, sights)
+            shown = _shown(subject, encoding, fitted, rows, crops, sources)
             whole = complete(subject, betas, rotmats, shown, fitted.deviations)
-            placed = subject.place(betas, whole.rotmats, transl)
-            betas, rotmats, transl, joints, vertices = (value.float().cpu().numpy() for value in placed)
-    visibility = torch.full_like(fitted.weight, torch.nan) if encoding.landmarks is None else _visibility(encoding)
-    at = person.numpy(), np.array([one.view for one in flat])
+            posed = [value.float().cpu().numpy() for value in subject.place(betas, whole.rotmats, transl)]
+    at = person.numpy(), np.array([one.view for one in boxes])
+    return _world_people(posed, origin, whole.confidence, shown, fitted, _visibility(encoding), at, len(views))
+
+
+def _world_people(
+    posed: Sequence[np.ndarray],
+    origin: np.ndarray,
+    deviations: Confidence,
+    shown: np.ndarray,
+    fitted: _Fitted,
+    visibility: Tensor,
+    at: tuple[np.ndarray, np.ndarray],
+    views: int,
+) -> WorldPeople:
+    """Bodies about `origin` [3] in the world, and what each row [B] has to say in tables of people by views.
+
+    at: person and view [B] of the rows.
+    """
+    betas, rotmats, transl, joints, vertices = posed
 
     def table(values: Tensor | float, empty: float) -> np.ndarray:
-        whole = np.full((len(groups), len(views)), empty)
+        whole = np.full((len(betas), views), empty)
         whole[at] = values
         return whole
 
@@ -212,8 +228,8 @@ def _fit_groups(
         reprojection_errors=table(fitted.error, np.nan),
         visibility=table(visibility, np.nan),
         turned_degrees=table(torch.rad2deg(fitted.turned), 0.0),
-        joint_std_mm=whole.confidence.std_mm.numpy(),
-        joint_std_deg=whole.confidence.std_deg.numpy(),
+        joint_std_mm=deviations.std_mm.numpy(),
+        joint_std_deg=deviations.std_deg.numpy(),
         guessed=guessed_joints(shown),
     )
 
@@ -224,21 +240,21 @@ def _shown(
     fitted: _Fitted,
     rows: Rows,
     crops: Sequence[Crop],
-    sights: Sequence[Sight],
+    sources: Sequence[CropSource],
 ) -> np.ndarray:
     """How likely at least one of the views that count shows each joint of the P bodies: [P,24]; see `shown_from`."""
     like = Estimate(*(encoding.vector.new_zeros(0),) * 3)
     bodies = in_views(fitted.bodies, rows, rest_pelvis(subject.loop_body), like)
-    shown = torch.from_numpy(shown_from(evidence(subject, encoding, bodies, rows.camera, crops, sights)))
-    counts = exact(fitted.weight >= LEAST_WEIGHT)[:, None]
+    shown = torch.from_numpy(shown_from(evidence(subject, encoding, bodies, rows.camera, crops, sources)))
+    counts = exact(fitted.weight >= NUMBERS.least_weight)[:, None]
     nowhere = torch.ones(rows.people, shown.shape[1], dtype=torch.float64)
     for person, hidden in zip(rows.person.tolist(), 1 - counts * shown, strict=True):
         nowhere[person] *= hidden
     return 1 - nowhere.numpy()
 
 
-def _sight(view: View, box_xywh: np.ndarray) -> Sight:
-    return Sight(view.pixels, box_xywh, view.intrinsics, view.roll)
+def _crop_source(view: View, box_xywh: np.ndarray) -> CropSource:
+    return CropSource(view.pixels, box_xywh, view.intrinsics, view.roll)
 
 
 def _rows(
@@ -267,34 +283,34 @@ def _follow(subject: Subject, encoding: Encoding, rows: Rows, fusion: Fusion, co
         encoding = _sides_agreed(encoding, rows, seen)
         points, seen = _evidence(subject, encoding, rows)
     if fusion != "every_iteration":
-        last = subject.follow(encoding, rows.camera, published_merge(rows) if fusion == "as_published" else None)[-1]
+        last = subject.follow(encoding, rows.camera, published_fusion(rows) if fusion == "as_published" else None)[-1]
         bodies = bodies_in_world(last, rows, pelvis)
         if fusion != "never":
             bodies = average_bodies(bodies, rows, pelvis)
         # The paper's ways are judged like ours, by what is seen, but weigh all views alike.
-        seen = seen or ViewMerge(rows, points, pelvis).proposal(last)
+        seen = seen or ViewFusion(rows, points, pelvis).proposal(last)
         alike = torch.ones_like(rows.focal)
         errors = _errors(bodies, points, seen, rows, encoding.vector)
         return _Fitted(bodies, alike, errors, 0 * alike, _unknown(bodies))
     given = subject.expanded_betas(rows.people)
-    straight, turned = (rows, torch.zeros_like(rows.focal)) if seen is None else straighten(rows, seen)
+    straight, turned = (rows, torch.zeros_like(rows.focal)) if seen is None else correct_extrinsics(rows, seen)
     scale = torch.ones(rows.people, dtype=torch.float64)
     if seen is not None and given is None:
         scale = loop_scale(straight, seen, points, encoding.vector)
-    merge = ViewMerge(shrunk(straight, scale), points, pelvis, seen, given)
-    subject.follow(encoding, rows.camera, merge)
-    bodies = grown_back(merge.shared, scale, growth(body.data.v_template, body.data.shapedirs), pelvis)
+    view_fusion = ViewFusion(shrunk(straight, scale), points, pelvis, seen, given)
+    subject.follow(encoding, rows.camera, view_fusion)
+    bodies = grown_back(view_fusion.shared, scale, growth(body.data.v_template, body.data.shapedirs), pelvis)
     deviations = _unknown(bodies)
     if seen is not None:
-        rays = straight.rays(seen)._replace(confidence=merge.rays.confidence)
-        evidence = points, rays, merge.weight, straight, encoding.vector, given is not None
-        bodies = adjust(bodies, *evidence)
+        rays = straight.rays(seen)._replace(confidence=view_fusion.rays.confidence)
+        evidence = points, rays, view_fusion.weight, straight, encoding.vector, given is not None
+        bodies = refine_bodies(bodies, *evidence)
         if confidence:
             slopes = point_slopes(bodies.betas, bodies.rotmats, body.model.joints, encoding.vector)[1]
-            deviations = joint_deviations(covariance(bodies, *evidence), slopes)
+            deviations = joint_deviations(unknowns_covariance(bodies, *evidence), slopes)
     # Judged by the cameras as they were given: who turned one shall see by how much it is off.
-    errors = _errors(bodies, points, merge.seen, rows, encoding.vector)
-    return _Fitted(bodies, merge.weight, errors, turned, deviations)
+    errors = _errors(bodies, points, view_fusion.seen, rows, encoding.vector)
+    return _Fitted(bodies, view_fusion.weight, errors, turned, deviations)
 
 
 def _unknown(bodies: SharedBodies) -> Confidence:
@@ -302,7 +318,7 @@ def _unknown(bodies: SharedBodies) -> Confidence:
     return Confidence(unknown, unknown)
 
 
-def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoints, Seen | None]:
+def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoints, ObservedPoints | None]:
     """The points that views are compared by, and where they were seen: landmarks, where the backbone has them."""
     if encoding.landmarks is None:
         return subject.points, None
@@ -311,16 +327,16 @@ def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoi
     # Several views tell by themselves which landmarks are off: the votes differ less than visibility does
     # (docs/multi-view-accuracy.md).
     confidence = exact(visibility[..., 0]).sqrt() * torch.from_numpy(landmark_precision())
-    return LandmarkBody(subject.loop_body.data).to(encoding.vector.device), Seen(pixels, confidence)
+    return LandmarkBody(subject.loop_body.data).to(encoding.vector.device), ObservedPoints(pixels, confidence)
 
 
-def _sides_agreed(encoding: Encoding, rows: Rows, seen: Seen) -> Encoding:
+def _sides_agreed(encoding: Encoding, rows: Rows, seen: ObservedPoints) -> Encoding:
     """The encoding with left and right exchanged where one view takes them for each other."""
     order = side_order(rows, seen, _PARTS).to(encoding.vector.device)[..., None]
     return encoding._replace(landmarks=encoding.landmarks.take_along_dim(order, 1))
 
 
-def _errors(bodies: SharedBodies, points: PosePoints, seen: Seen, rows: Rows, like: Tensor) -> Tensor:
+def _errors(bodies: SharedBodies, points: PosePoints, seen: ObservedPoints, rows: Rows, like: Tensor) -> Tensor:
     """Pixels [B] between bodies and what each row saw, the mean over points as confident as they are."""
     posed = exact(points(bodies.betas.to(like), bodies.rotmats.to(like))) + bodies.transl[:, None]
     distance = (rows.project(posed[rows.person]) - seen.pixels).norm(dim=-1)
@@ -328,6 +344,9 @@ def _errors(bodies: SharedBodies, points: PosePoints, seen: Seen, rows: Rows, li
 
 
 def _visibility(encoding: Encoding) -> Tensor:
+    """The mean visibility [B] of the landmarks, NaN where the backbone has none."""
+    if encoding.landmarks is None:
+        return torch.full((len(encoding.vector),), torch.nan, dtype=torch.float64)
     return exact(encoding.landmarks[..., 2].mean(dim=1))
 
 

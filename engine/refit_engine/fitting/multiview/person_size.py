@@ -8,7 +8,7 @@ in a rig that is scaled about the world's origin, so the loop works there, and t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,10 +18,18 @@ from ...body.points import LANDMARK_NAMES
 from ...device import exact
 from ...network.refit import PosePoints
 from .rays import find_consensus
-from .view_fusion import Rows, Seen, SharedBodies
+from .rows import ObservedPoints, Rows, SharedBodies
 
-SMALLEST, LARGEST = 0.9, 1.15
-"""Sizes that the loop is shown as they are, in the mean body's: those of grown-ups."""
+
+@dataclass(frozen=True)
+class SizeNumbers:
+    """Sizes that the loop is shown as they are, in the mean body's: those of grown-ups."""
+
+    smallest: float = 0.9
+    largest: float = 1.15
+
+
+NUMBERS = SizeNumbers()
 _BONES = tuple(
     (LANDMARK_NAMES.index(f"{side}_{first}"), LANDMARK_NAMES.index(f"{side}_{second}"))
     for first, second in (
@@ -35,7 +43,7 @@ _BONES = tuple(
 )
 
 
-def loop_scale(rows: Rows, seen: Seen, points: PosePoints, like: Tensor) -> Tensor:
+def loop_scale(rows: Rows, seen: ObservedPoints, points: PosePoints, like: Tensor) -> Tensor:
     """By what [P] each person's rig is to be divided for the loop: 1 for grown-ups.
 
     points: poses the body's 33 landmarks, which `seen` has; like: a tensor of the kind that `points` takes.
@@ -45,7 +53,7 @@ def loop_scale(rows: Rows, seen: Seen, points: PosePoints, like: Tensor) -> Tens
     rays = rows.rays(seen)
     sizes = [(_lengths(find_consensus(rays.select(own)).points) / usual).median() for own in rows.of_each_person()]
     size = torch.stack(sizes)
-    return size / size.clamp(SMALLEST, LARGEST)
+    return size / size.clamp(NUMBERS.smallest, NUMBERS.largest)
 
 
 def shrunk(rows: Rows, scale: Tensor) -> Rows:

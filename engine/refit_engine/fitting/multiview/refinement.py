@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last step of a multi-view fit: shared bodies moved to where all views together see their landmarks.
+"""Gauss-Newton refinement, the last step of a multi-view fit: bodies move to where all views see their landmarks.
 
 Averaging rotations mixes what a view sees well (across its rays) with what it guesses (along them). Sight rays of
 several views hold a body in all directions, so a few steps of Gauss and Newton's method on pose, shape and place get
@@ -10,6 +10,8 @@ P people, K landmarks, U = 85 unknowns: a small turn of each joint, betas, trans
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import roma
 import torch
@@ -17,26 +19,38 @@ from torch import Tensor
 
 from ...device import exact
 from ...network.refit import PosePoints
-from .rays import Rays, robust
-from .view_fusion import Rows, SharedBodies
+from ...robust import robust_weight
+from .rays import Rays
+from .rows import Rows, SharedBodies
 
-STEPS = 6
-LANDMARK_DEVIATION = 0.04
-"""Metres beside its ray that a landmark of one view is off."""
-POSE_DEVIATION = np.radians(25)
-"""How far a joint of the network's pose is off."""
-BETA_DEVIATION = 2.0
-"""How far the network's betas are off. People differ by one, but the network's stay near their mean, and several views know better:
-on rendered scenes (docs/multi-view-accuracy.md) one costs 5 %, three gain 1 % more."""
-FAR = 0.10
-"""Metres beside its ray at which a landmark counts a quarter."""
+
+@dataclass(frozen=True)
+class RefinementNumbers:
+    """Numbers of the Gauss-Newton refinement. How exact it makes bodies is measured on the scenes of
+    docs/multi-view-accuracy.md (`python -m refit_training.evaluation.measure_rig RIG`); only `beta_deviation` was
+    chosen on them.
+    """
+
+    steps: int = 6
+    landmark_deviation: float = 0.04
+    """Metres beside its ray that a landmark of one view is off."""
+    pose_deviation: float = float(np.radians(25))
+    """How far a joint of the network's pose is off."""
+    beta_deviation: float = 2.0
+    """How far the network's betas are off. People differ by one, but the network's stay near their mean, and several
+    views know better: on rendered scenes (docs/multi-view-accuracy.md) one costs 5 %, three gain 1 % more."""
+    far: float = 0.10
+    """Metres beside its ray at which a landmark counts a quarter."""
+
+
+NUMBERS = RefinementNumbers()
 _TURN = 1e-3  # radians, of the differences that stand for derivatives
 _JOINTS, _BETAS = 24, 10
 _POSE = 3 * _JOINTS
 _FIXED = 1e9
 
 
-def adjust(
+def refine_bodies(
     shared: SharedBodies, points: PosePoints, rays: Rays, weight: Tensor, rows: Rows, like: Tensor, fixed_shape: bool
 ) -> SharedBodies:
     """Bodies whose landmarks lie near the rows' rays, each row counting `weight` [B], and near the given bodies.
@@ -44,18 +58,18 @@ def adjust(
     points: poses the K landmarks; like: a tensor of the kind and on the device that `points` takes.
     fixed_shape: whether the betas are known and stay as they are.
     """
-    prior = _prior(fixed_shape)
+    prior = prior_weights(fixed_shape)
     across = rays.across()
     betas, rotmats, transl = shared
-    for _ in range(STEPS):
+    for _ in range(NUMBERS.steps):
         posed, slopes = point_slopes(betas, rotmats, points, like)
         posed = (posed + transl[:, None])[rows.person]
-        trust = weight[:, None] * rays.confidence * robust(rays.beside(posed), FAR)
+        trust = weight[:, None] * rays.confidence * robust_weight(rays.beside(posed), NUMBERS.far)
         pull = rows.sum(trust[..., None, None] * across)
         miss = rows.sum(trust[..., None] * (across @ (rays.origin[:, None] - posed)[..., None])[..., 0])
         turned = roma.rotmat_to_rotvec(shared.rotmats.mT @ rotmats).flatten(1)
         strayed = torch.cat([turned, betas - shared.betas, torch.zeros_like(transl)], dim=1)
-        normal = _normal_matrix(slopes, pull, prior)
+        normal = normal_matrix(slopes, pull, prior)
         right = torch.einsum("pukc,pkc->pu", slopes, miss) - prior * strayed
         turns, reshaping, shift = torch.linalg.solve(normal, right).split([_POSE, _BETAS, 3], dim=1)
         rotmats = rotmats @ roma.rotvec_to_rotmat(turns.unflatten(1, (_JOINTS, 3)))
@@ -63,26 +77,17 @@ def adjust(
     return SharedBodies(shared.betas if fixed_shape else betas, rotmats, transl)
 
 
-def covariance(
-    bodies: SharedBodies, points: PosePoints, rays: Rays, weight: Tensor, rows: Rows, like: Tensor, fixed_shape: bool
-) -> Tensor:
-    """How uncertain adjusted bodies are: [P,U,U] of the unknowns, if landmarks and priors are off as assumed above."""
-    posed, slopes = point_slopes(bodies.betas, bodies.rotmats, points, like)
-    beside = rays.beside((posed + bodies.transl[:, None])[rows.person])
-    trust = weight[:, None] * rays.confidence * robust(beside, FAR)
-    pull = rows.sum(trust[..., None, None] * rays.across())
-    return LANDMARK_DEVIATION**2 * torch.linalg.inv(_normal_matrix(slopes, pull, _prior(fixed_shape)))
-
-
-def _prior(fixed_shape: bool) -> Tensor:
+def prior_weights(fixed_shape: bool) -> Tensor:
     """Weights [U] of the unknowns' own deviations against the landmarks'."""
     prior = torch.zeros(_POSE + _BETAS + 3, dtype=torch.float64)
-    prior[:_POSE] = (LANDMARK_DEVIATION / POSE_DEVIATION) ** 2
-    prior[_POSE : _POSE + _BETAS] = _FIXED if fixed_shape else (LANDMARK_DEVIATION / BETA_DEVIATION) ** 2
+    prior[:_POSE] = (NUMBERS.landmark_deviation / NUMBERS.pose_deviation) ** 2
+    prior[_POSE : _POSE + _BETAS] = (
+        _FIXED if fixed_shape else (NUMBERS.landmark_deviation / NUMBERS.beta_deviation) ** 2
+    )
     return prior
 
 
-def _normal_matrix(slopes: Tensor, pull: Tensor, prior: Tensor) -> Tensor:
+def normal_matrix(slopes: Tensor, pull: Tensor, prior: Tensor) -> Tensor:
     return torch.einsum("pukc,pkcd,pvkd->puv", slopes, pull, slopes) + torch.diag(prior)
 
 

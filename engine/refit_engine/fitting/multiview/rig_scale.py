@@ -7,16 +7,27 @@ All sight rays of a rig meet at any size of it, but matching knows how large peo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .matching import TOLERANCE, PersonViews, ViewDetections, match_people, size_ratio
+from .detection_rays import NUMBERS as MATCHING
+from .detection_rays import ViewDetections
+from .matching import PersonViews, match_people, size_ratio
 
 TRIED = np.geomspace(1e-4, 1e4, 65)
 """Scales at which people are looked for, each 1.33 times the one before: matching bears bodies 1.5 times too large."""
-SURE = 1.15
-"""How far, as a ratio, the found people may be from human size at the scale that is given back."""
+
+
+@dataclass(frozen=True)
+class ScaleNumbers:
+    """When a rig's unit is known: set by how much grown-ups differ in size."""
+
+    sure: float = 1.15
+    """How far, as a ratio, the found people may be from human size at the scale that is given back."""
+
+
+NUMBERS = ScaleNumbers()
 UNITS = {0.001: "millimetres", 0.01: "centimetres", 0.0254: "inches", 0.3048: "feet"}
 
 
@@ -29,7 +40,7 @@ def metres_per_unit(views: Sequence[ViewDetections]) -> float | None:
             continue
         fitting = scale / _ratio(people)
         people = match_people(_scaled(views, fitting))
-        if people and 1 / SURE < _ratio(people) < SURE and (worth := _worth(people)) > least:
+        if people and 1 / NUMBERS.sure < _ratio(people) < NUMBERS.sure and (worth := _worth(people)) > least:
             best, least = fitting, worth
     return best
 
@@ -37,7 +48,7 @@ def metres_per_unit(views: Sequence[ViewDetections]) -> float | None:
 def unit_sentence(scale: float) -> str:
     """What to do about a rig whose distances are to be multiplied by `scale`."""
     known = min(UNITS, key=lambda unit: abs(np.log(scale / unit)))
-    name = UNITS[known] if 1 / SURE < scale / known < SURE else "another unit than metres"
+    name = UNITS[known] if 1 / NUMBERS.sure < scale / known < NUMBERS.sure else "another unit than metres"
     return (
         f"The cameras see a person of human size only if all distances between them are multiplied by {scale:.2g}: "
         f"the calibration seems to be in {name}, set its unit or scale."
@@ -58,4 +69,6 @@ def _ratio(people: Sequence[PersonViews]) -> float:
 def _worth(people: Sequence[PersonViews]) -> float:
     """How many detections are explained, in perfectly explained ones."""
     seen = [~np.isnan(person.misses) for person in people]
-    return sum(float((1 - person.misses[one] / TOLERANCE).sum()) - 1 for person, one in zip(people, seen, strict=True))
+    return sum(
+        float((1 - person.misses[one] / MATCHING.tolerance).sum()) - 1 for person, one in zip(people, seen, strict=True)
+    )

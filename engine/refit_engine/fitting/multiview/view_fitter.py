@@ -4,32 +4,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from ...body import SMPL_JOINT_NAMES
 from ...camera import project
 from ...crop import box_crop, crop_matrix, cut, invert, transform
-from ...detect import JOINT_NAMES, Detection
+from ...detect import COCO_JOINT_NAMES, Detection
 from ...errors import NoPersonFound, ViewsError
 from ...images import Photo
 from ...multiview_results import MultiViewResult
-from ..crops.upright import WIDER, person_in_box
+from ..crops.upright import person_in_box
 from ..job import FitJob
-from .fit import Fusion, Sighting, View, WorldPeople, fit_people
-from .matching import PersonViews, ViewDetections, match_people
+from .detection_rays import ViewDetections
+from .fit import Fusion, PersonBox, View, WorldPeople, fit_people
+from .matching import PersonViews, match_people
 from .rig_scale import metres_per_unit, unit_sentence
 from .views import ViewRequest, check_requests, load_view, turn_detection
 
-HIDDEN = 0.35
-"""Mean visibility of the landmarks below which a view's disagreement is put down to its seeing too little."""
-INCONSISTENT, LEAST_INCONSISTENT, HOPELESS = 3.0, 0.04, 0.10
-"""A body that just two cameras see is made of pictures that do not belong together where it lies so many times as far
-beside what they see as the best body of the scene and at least so many metres, or so many metres in any case. Swapped
-pictures of the sample rig give 0.06 to 0.14 m, all sound pairs of its cameras less than 0.02 m."""
-PLAUSIBLE_SCALE = (0.5, 2.0)
-"""Within these a rig's size is not what is wrong with it."""
+
+@dataclass(frozen=True)
+class ReportNumbers:
+    """When a view or a rig is reported to be wrong."""
+
+    hidden: float = 0.35
+    """Mean visibility of the landmarks below which a view's disagreement is put down to its seeing too little."""
+    inconsistent: float = 3.0
+    least_inconsistent: float = 0.04
+    hopeless: float = 0.10
+    """A body that just two cameras see is made of pictures that do not belong together where it lies so many times as
+    far beside what they see as the best body of the scene and at least so many metres, or so many metres in any case.
+    Swapped pictures of the sample rig (docs/samples/multiview) give 0.06 to 0.14 m, all sound pairs of its cameras less
+    than 0.02 m."""
+    smallest_scale: float = 0.5
+    largest_scale: float = 2.0
+    """Within these a rig's size is not what is wrong with it."""
+    wider: float = 1.5
+    """The detector sees this much more than a given box's crop: it misses people who fill the picture."""
+
+
+NUMBERS = ReportNumbers()
+
+
+class PreparedViews(NamedTuple):
+    """Calibrated pictures ready to be fitted, without lens distortion."""
+
+    views: list[View]
+    found: list[list[Detection]]
+    """The people of each view, in its own pixels."""
+    boxes: list[PersonBox]
+    """Who of them is whom."""
 
 
 class ViewFitter(FitJob):
@@ -44,7 +70,20 @@ class ViewFitter(FitJob):
         """
         check_requests(requests)
         self.subject()  # a wrong file shows before the work starts
-        views, found = [], []
+        ready = self.prepare(requests, fusion)
+        people = fit_people(self, ready.views, ready.boxes, fusion)
+        boxes = np.full((*people.seen.shape, 4), np.nan)
+        for number, one in enumerate(ready.boxes):
+            boxes[number if fusion == "never" else one.person, one.view] = one.box_xywh
+        reasons = _reasons(people, [bool(one) for one in ready.found])
+        kept = self._kept(people, reasons, ready, fusion)
+        return self._result(requests, ready, people[kept], reasons[kept], boxes[kept]), ready.views
+
+    def prepare(self, requests: Sequence[ViewRequest], fusion: Fusion = "every_iteration") -> PreparedViews:
+        """Read the pictures and find their people. Raises ImageError, NoPersonFound, ViewsError, DeviceError,
+        Cancelled."""
+        views: list[View] = []
+        found: list[list[Detection]] = []
         for request in requests:
             self.step("detect")
             view, photo, boxes = load_view(request)
@@ -52,28 +91,28 @@ class ViewFitter(FitJob):
                 self.say(photo.remark)
             views.append(view)
             found.append(self._detections(view, photo, boxes))
-        sightings = self._sightings(views, found, fusion)
-        people = fit_people(self, views, sightings, fusion)
-        boxes = np.full((*people.seen.shape, 4), np.nan)
-        for number, one in enumerate(sightings):
-            boxes[number if fusion == "never" else one.person, one.view] = one.box_xywh
-        reasons = _reasons(people, [bool(one) for one in found])
+        return PreparedViews(views, found, self._person_boxes(views, found, fusion))
+
+    def _kept(self, people: WorldPeople, reasons: np.ndarray, ready: PreparedViews, fusion: Fusion) -> np.ndarray:
+        """Which people [N] are in the result. Raises ViewsError if nobody is."""
         try:
-            kept = self._usable(people, reasons, views, fusion)
+            kept = self._usable(people, reasons, ready.views, fusion)
         except ViewsError:
-            self._check_scale(self._for_matching(views, found))
+            self._check_scale(self._for_matching(ready.views, ready.found))
             raise
         if fusion != "never":
-            kept = self._consistent(people, kept, views)
+            kept = self._consistent(people, kept, ready.views)
             if self.options.people == "largest":
                 kept &= np.cumsum(kept) == 1
-        return self._result(requests, views, people[kept], reasons[kept], boxes[kept]), views
+        return kept
 
     def _detections(self, view: View, photo: Photo, boxes: np.ndarray | None) -> list[Detection]:
         """The people of a view in its own pixels; those in the given boxes [N,4], if any, without joints as yet."""
         if boxes is None:
             return [turn_detection(one, photo) for one in self.detect(photo, view.intrinsics)]
-        return [Detection(tuple(map(float, box)), 1.0, np.zeros((len(JOINT_NAMES), 3), np.float32)) for box in boxes]
+        return [
+            Detection(tuple(map(float, box)), 1.0, np.zeros((len(COCO_JOINT_NAMES), 3), np.float32)) for box in boxes
+        ]
 
     def _with_joints(self, view: View, person: Detection) -> Detection:
         """A person known by a box only, with the joints that the detector sees there, if any."""
@@ -81,7 +120,7 @@ class ViewFitter(FitJob):
             return person
         box = np.array(person.bbox_xywh)
         crop = box_crop(box, view.intrinsics, view.roll)
-        wide = replace(crop, side=WIDER * crop.side)
+        wide = replace(crop, side=NUMBERS.wider * crop.side)
         with self.timed("detect"):
             found = self.on_device(lambda: self.detector().detect(cut(view.pixels, wide, view.intrinsics)))
         seen = person_in_box(found, box, wide, view.intrinsics)
@@ -99,10 +138,12 @@ class ViewFitter(FitJob):
     def _check_scale(self, detections: Sequence[ViewDetections]) -> None:
         """Raises ViewsError where nothing is wrong with the cameras but their unit."""
         scale = metres_per_unit(detections)
-        if scale is not None and not PLAUSIBLE_SCALE[0] < scale < PLAUSIBLE_SCALE[1]:
+        if scale is not None and not NUMBERS.smallest_scale < scale < NUMBERS.largest_scale:
             raise ViewsError(unit_sentence(scale))
 
-    def _sightings(self, views: Sequence[View], found: Sequence[Sequence[Detection]], fusion: Fusion) -> list[Sighting]:
+    def _person_boxes(
+        self, views: Sequence[View], found: Sequence[Sequence[Detection]], fusion: Fusion
+    ) -> list[PersonBox]:
         """Who is who. Raises NoPersonFound, ViewsError."""
         showing = [view.name for view, people in zip(views, found, strict=True) if people]
         if not showing:
@@ -110,7 +151,9 @@ class ViewFitter(FitJob):
         if len(showing) < 2:
             raise ViewsError(f"Only the camera {showing[0]} shows a person: two are needed at least.")
         if max(map(len, found)) == 1:
-            return [Sighting(0, number, np.array(people[0].bbox_xywh)) for number, people in enumerate(found) if people]
+            return [
+                PersonBox(0, number, np.array(people[0].bbox_xywh)) for number, people in enumerate(found) if people
+            ]
         detections = self._for_matching(views, found)
         matched = match_people(detections)
         if not matched:
@@ -120,7 +163,7 @@ class ViewFitter(FitJob):
             # Whether two cameras tell the truth that no third one confirms is known after the fit.
             matched = matched[:1] if fusion == "never" else [matched[0], *_rivals(matched)]
         return [
-            Sighting(person, number, np.array(found[number][index].bbox_xywh))
+            PersonBox(person, number, np.array(found[number][index].bbox_xywh))
             for person, one in enumerate(matched)
             for number, index in enumerate(one.indices)
             if index is not None
@@ -156,12 +199,12 @@ class ViewFitter(FitJob):
     def _result(
         self,
         requests: Sequence[ViewRequest],
-        views: Sequence[View],
+        ready: PreparedViews,
         people: WorldPeople,
         reasons: np.ndarray,
         boxes: np.ndarray,
     ) -> MultiViewResult:
-        subject = self.subject()
+        subject, views = self.subject(), ready.views
         return MultiViewResult(
             view_names=tuple(view.name for view in views),
             images=tuple(str(request.image) for request in requests),
@@ -201,7 +244,7 @@ def mixed_up(people: WorldPeople, kept: np.ndarray, views: Sequence[View]) -> np
         miss[:, number] = people.reprojection_errors[:, number] * depth / view.intrinsics.focal[0]
     count = people.used.sum(axis=1)
     mean = np.where(people.used, miss, 0).sum(axis=1) / np.maximum(count, 1)
-    limit = min(max(INCONSISTENT * mean[kept].min(), LEAST_INCONSISTENT), HOPELESS)
+    limit = min(max(NUMBERS.inconsistent * mean[kept].min(), NUMBERS.least_inconsistent), NUMBERS.hopeless)
     return kept & (count == 2) & (mean > limit)
 
 
@@ -214,7 +257,7 @@ def _rivals(matched: Sequence[PersonViews]) -> list[PersonViews]:
 
 
 def _for_matching(view: View, people: Sequence[Detection]) -> ViewDetections:
-    joints = np.array([one.joints for one in people], dtype=np.float64).reshape(-1, len(JOINT_NAMES), 3)
+    joints = np.array([one.joints for one in people], dtype=np.float64).reshape(-1, len(COCO_JOINT_NAMES), 3)
     boxes = np.array([one.bbox_xywh for one in people], dtype=np.float64).reshape(-1, 4)
     return ViewDetections(view.intrinsics.K, view.R, view.t, joints[..., :2], joints[..., 2], boxes)
 
@@ -229,7 +272,7 @@ def _reasons(people: WorldPeople, anybody: Sequence[bool]) -> np.ndarray:
         error = people.reprojection_errors[person, view]
         if not people.seen[person, view]:
             reason = "the person was not found in the picture" if anybody[view] else "nobody was found in the picture"
-        elif people.visibility[person, view] < HIDDEN:
+        elif people.visibility[person, view] < NUMBERS.hidden:
             reason = "too little of the person can be seen"
         elif not np.isfinite(error):
             reason = "the body is behind this camera: it shows somebody else, or stands elsewhere"

@@ -10,110 +10,42 @@ Letters in shapes: B rows (a row is one person in one view), K points of the bod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import roma
 import torch
 from torch import Tensor
 
 from ...device import exact
-from ...network import CropCamera, Estimate
+from ...network import Estimate
 from ...network.geometry import cam_from_translation, project, rotmats_to_6d, translation
 from ...network.refit import Merge, PosePoints
-from .rays import Rays, find_consensus, find_swapped, robust, turn_back
+from ...robust import robust_weight
+from .rays import Rays, find_consensus
+from .rows import ObservedPoints, Rows, SharedBodies
 
-__all__ = [
-    "Rows",
-    "Seen",
-    "SharedBodies",
-    "ViewMerge",
-    "average_bodies",
-    "bodies_in_world",
-    "mean_rotations",
-    "place",
-    "published_merge",
-    "side_order",
-    "straighten",
-]
 
-ROTATION_SCALE = 0.6
-"""Radians from the mean at which a view's rotation of a joint counts a quarter."""
-ROTATION_ROUNDS = 4
-PLACE_SCALE = 0.10
-"""Metres beside its ray at which a point counts a quarter in placing the body."""
-PLACE_ROUNDS = 4
+@dataclass(frozen=True)
+class FusionNumbers:
+    """Numbers of view fusion: how far one view is off, set by hand. What comes out is measured on the scenes of
+    docs/multi-view-accuracy.md (`python -m refit_training.evaluation.measure_rig RIG`).
+    """
+
+    rotation_scale: float = 0.6
+    """Radians from the mean at which a view's rotation of a joint counts a quarter."""
+    rotation_rounds: int = 4
+    place_scale: float = 0.10
+    """Metres beside its ray at which a point counts a quarter in placing the body."""
+    place_rounds: int = 4
+
+
+NUMBERS = FusionNumbers()
 
 RestPelvis = PosePoints
 """The pelvis [P,3] of the body at rest, about which the root turns, from betas [P,10]."""
 
 
-class Seen(NamedTuple):
-    """Where rows see the points of their bodies, float64."""
-
-    pixels: Tensor
-    """[B,K,2] full-image pixels of the rolled cameras."""
-    confidence: Tensor
-    """[B,K] 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Who is seen in each row, from where. The camera is the rolled one that the crop was cut from.
-
-    person: [B] 0…P-1; people: P.
-    rotation: [B,3,3] and translation: [B,3], camera from world, metres, float64.
-    focal: [B] the camera's true focal length in pixels, float64.
-    camera: the crops for the network, on its device; its focal length may be another where the network needs that.
-    """
-
-    person: Tensor
-    people: int
-    rotation: Tensor
-    translation: Tensor
-    focal: Tensor
-    camera: CropCamera
-
-    def sum(self, values: Tensor) -> Tensor:
-        """Sums [P,…] over each person's rows of values [B,…]."""
-        return values.new_zeros(self.people, *values.shape[1:]).index_add_(0, self.person, values)
-
-    def of_each_person(self) -> list[Tensor]:
-        """The numbers of each person's rows."""
-        return [(self.person == person).nonzero()[:, 0] for person in range(self.people)]
-
-    def rays(self, seen: Seen) -> Rays:
-        """Sight rays through what was seen."""
-        ahead = (seen.pixels - exact(self.camera.principal)[:, None]) / self.focal[:, None, None]
-        ahead = torch.cat([ahead, torch.ones_like(ahead[..., :1])], dim=-1)
-        direction = ahead / ahead.norm(dim=-1, keepdim=True) @ self.rotation
-        origin = -(self.rotation.mT @ self.translation[..., None])[..., 0]
-        return Rays(origin, direction, seen.confidence)
-
-    def project(self, points: Tensor) -> Tensor:
-        """World points [B,K,3] in each row's pixels [B,K,2]; NaN behind the camera."""
-        points = points @ self.rotation.mT + self.translation[:, None]
-        depth = torch.where(points[..., 2:] > 0, points[..., 2:], torch.nan)
-        return points[..., :2] / depth * self.focal[:, None, None] + exact(self.camera.principal)[:, None]
-
-    def working_depth(self) -> Tensor:
-        """[B] depth for the network's camera over the true one; see `bounds.working_camera`."""
-        return exact(self.camera.focal) / self.focal
-
-
-class SharedBodies(NamedTuple):
-    """Bodies in the world's frame, float64 on the processor."""
-
-    betas: Tensor
-    """[P,10]."""
-    rotmats: Tensor
-    """[P,24,3,3], the root's in the world's frame."""
-    transl: Tensor
-    """[P,3] metres."""
-
-
-class ViewMerge:
+class ViewFusion:
     """The network's `merge`: turns the rows' estimates into those of the people's shared bodies.
 
     After each call `shared` holds the bodies, `weight` [B] how much each row counts (0 to 1), and `seen` what the rows
@@ -125,7 +57,7 @@ class ViewMerge:
         rows: Rows,
         points: PosePoints,
         rest_pelvis: RestPelvis,
-        seen: Seen | None = None,
+        seen: ObservedPoints | None = None,
         betas: Tensor | None = None,
     ) -> None:
         """
@@ -136,15 +68,15 @@ class ViewMerge:
         self.rows, self._points, self._rest_pelvis, self._betas = rows, points, rest_pelvis, betas
         self._fixed = seen is not None
         self.shared: SharedBodies | None = None
-        self.seen: Seen | None = None
+        self.seen: ObservedPoints | None = None
         self.weight = torch.ones_like(rows.focal)
         if seen is not None:
-            self._look(seen)
+            self._judge_views(seen)
 
     def __call__(self, estimate: Estimate) -> Estimate:
         rows = self.rows
         if not self._fixed:
-            self._look(self.proposal(estimate))
+            self._judge_views(self.proposal(estimate))
         rotmats = exact(estimate.rotmats())
         rotmats[:, 0] = rows.rotation.mT @ rotmats[:, 0]
         rotmats = mean_rotations(rotmats, self.weight, rows)
@@ -157,13 +89,13 @@ class ViewMerge:
         self.shared = SharedBodies(betas, rotmats, transl)
         return in_views(self.shared, rows, self._rest_pelvis, like=estimate)
 
-    def proposal(self, estimate: Estimate) -> Seen:
+    def proposal(self, estimate: Estimate) -> ObservedPoints:
         """Where every row believes its own body's points to be."""
         points = self._points(estimate.betas, estimate.rotmats())
         pixels = exact(project(points, estimate.cam, self.rows.camera))
-        return Seen(pixels, torch.ones_like(pixels[..., 0]))
+        return ObservedPoints(pixels, torch.ones_like(pixels[..., 0]))
 
-    def _look(self, seen: Seen) -> None:
+    def _judge_views(self, seen: ObservedPoints) -> None:
         """Judge views and single rays by what all views of a person agree on."""
         rows, rays = self.rows, self.rows.rays(seen)
         self.weight, trust = torch.empty_like(rows.focal), torch.empty_like(rays.confidence)
@@ -173,39 +105,16 @@ class ViewMerge:
         self.seen, self.rays = seen, rays._replace(confidence=rays.confidence * trust)
 
 
-def straighten(rows: Rows, seen: Seen) -> tuple[Rows, Tensor]:
-    """The rows with cameras turned back that contradict the others by a small turn, and the angles [B], radians."""
-    rotation = rows.rotation.clone()
-    rays = rows.rays(seen)
-    for own in rows.of_each_person():
-        theirs = rays.select(own)
-        rotation[own] = rotation[own] @ turn_back(theirs, find_consensus(theirs)).mT
-    angle = roma.rotmat_geodesic_distance(rotation, rows.rotation)
-    translation = -(rotation @ rays.origin[..., None])[..., 0]
-    return replace(rows, rotation=rotation, translation=translation), angle
-
-
-def side_order(rows: Rows, seen: Seen, parts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Tensor:
-    """Which of the points [B,K] seen by a row is which, left and right exchanged where it contradicts the others."""
-    rays = rows.rays(seen)
-    order = torch.arange(seen.pixels.shape[1]).repeat(len(seen.pixels), 1)
-    for own in rows.of_each_person():
-        for (left, right), swapped in zip(parts, find_swapped(rays.select(own), parts).mT, strict=True):
-            for row in own[swapped].tolist():
-                order[row, [*left, *right]] = torch.tensor([*right, *left])
-    return order
-
-
 def mean_rotations(rotmats: Tensor, weight: Tensor, rows: Rows) -> Tensor:
     """The people's mean rotations [P,J,3,3] of the rows' [B,J,3,3] with weights [B], little moved by outliers.
 
     The chordal mean: the rotation nearest to the weighted sum, by SVD with its determinant kept positive.
     """
     trust = weight[:, None].expand(rotmats.shape[:2])
-    for _ in range(ROTATION_ROUNDS):
+    for _ in range(NUMBERS.rotation_rounds):
         mean = roma.special_procrustes(rows.sum(trust[..., None, None] * rotmats))
         angle = roma.rotmat_geodesic_distance(rotmats, mean[rows.person])
-        trust = weight[:, None] * robust(angle, ROTATION_SCALE)
+        trust = weight[:, None] * robust_weight(angle, NUMBERS.rotation_scale)
     return mean
 
 
@@ -217,12 +126,12 @@ def place(points: Tensor, rays: Rays, weight: Tensor, rows: Rows) -> Tensor:
     across = rays.across()
     points = points[rows.person]
     trust = weight[:, None] * rays.confidence
-    for _ in range(PLACE_ROUNDS):
+    for _ in range(NUMBERS.place_rounds):
         miss = (across @ (rays.origin[:, None] - points)[..., None])[..., 0]
         pull = rows.sum((trust[..., None, None] * across).sum(1))
         transl = _solve(pull, rows.sum((trust[..., None] * miss).sum(1)))
         beside = rays.beside(points + transl[rows.person, None])
-        trust = weight[:, None] * rays.confidence * robust(beside, PLACE_SCALE)
+        trust = weight[:, None] * rays.confidence * robust_weight(beside, NUMBERS.place_scale)
     return transl
 
 
@@ -238,7 +147,7 @@ def in_views(shared: SharedBodies, rows: Rows, rest_pelvis: RestPelvis, like: Es
 
 
 def bodies_in_world(estimate: Estimate, rows: Rows, rest_pelvis: RestPelvis) -> SharedBodies:
-    """Every row's own body [B], unmerged: the inverse of `in_views`."""
+    """Every row's own body [B], unfused: the inverse of `in_views`."""
     rotmats, betas = exact(estimate.rotmats()), exact(estimate.betas)
     rotmats[:, 0] = rows.rotation.mT @ rotmats[:, 0]
     pelvis = exact(rest_pelvis(betas))
@@ -255,7 +164,7 @@ def average_bodies(bodies: SharedBodies, rows: Rows, rest_pelvis: RestPelvis) ->
     return SharedBodies(betas, rotmats, place - exact(rest_pelvis(betas)))
 
 
-def published_merge(rows: Rows) -> Merge:
+def published_fusion(rows: Rows) -> Merge:
     """The network's `merge` as in the paper's multi-view ReFit: plain means of betas and of rotations in the world.
 
     All views count the same, and each keeps its own camera: the views need not agree on where the body is.

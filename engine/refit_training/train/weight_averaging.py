@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The mean of runs that began with the same backbone: often better than each (Wortsman et al., "Model soups", ICML 2022).
+"""Weight averaging of runs that began with the same backbone: often better than each ("Model soups", ICML 2022).
 
-python -m refit_training.train.average RUNS/loop RUNS/last --out RUNS/mean
+python -m refit_training.train.weight_averaging RUNS/loop RUNS/last --out RUNS/mean
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from refit_training.train.trainer import last_state, write_run
 
 
-def average(runs: list[Path], out: Path) -> None:
+def average_weights(runs: list[Path], out: Path) -> None:
     """Write a run with the mean of the runs' parameters. Raises ValueError if their backbones differ."""
     states = [last_state(run) for run in runs]
     first = states[0]
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    average(options.runs, options.out)
+    average_weights(options.runs, options.out)
 
 
 if __name__ == "__main__":

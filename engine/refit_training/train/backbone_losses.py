@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a trainable backbone sees: gradients through it, and labels for what it says by itself.
+"""What a trainable backbone outputs: gradients through it, and labels for what it says by itself.
 
 The loop reads the same maps many times, so its gradients are gathered at the backbone's outputs and go through the
 backbone once, together with those of the backbone's own labels: where the landmarks are, how far off they may be, which
@@ -29,14 +29,14 @@ FAR = 2.0
 
 
 @dataclass(frozen=True)
-class Sight:
+class BackbonePass:
     """A backbone's outputs with the graph behind them, and the same values at which gradients are gathered."""
 
     outputs: BackboneOutput
     leaves: BackboneOutput
 
     @classmethod
-    def of(cls, outputs: BackboneOutput) -> Sight:
+    def of(cls, outputs: BackboneOutput) -> BackbonePass:
         return cls(outputs, BackboneOutput(*(part.detach().requires_grad_() for part in outputs)))
 
     def backward(self) -> None:
@@ -47,7 +47,7 @@ class Sight:
         torch.autograd.backward(*map(list, zip(*pairs, strict=True)))
 
 
-class SightLosses(nn.Module):
+class BackboneLosses(nn.Module):
     """Losses of a BlazePose's own outputs. `spots` reads markers off the feature map; only training needs it."""
 
     def __init__(self, channels: int, markers: int) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Take back a part of what a backbone has learned from synthetic people.
+"""Weight interpolation: take back a part of what a backbone has learned from synthetic people.
 
-    python -m refit_training.train.soften RUNS/sight --share 0.5 --encoder 0.75 --out RUNS/soft
+    python -m refit_training.train.weight_interpolation RUNS/adapters --share 0.5 --encoder 0.75 --out RUNS/interpolated
 
 On the way from the given weights to the adapted ones lie some that are better than both on photographs, which the given
 ones know, and nearly as good as the adapted ones on what those have learned (Wortsman et al., "Robust fine-tuning of
@@ -19,18 +19,18 @@ from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_training.train.trainer import last_state, write_run
 
 
-def soften(run: Path, share: float, out: Path, encoder: float | None = None) -> None:
-    """Write a run that begins with `share` of the changes that `run` has made; of those in the encoder, with the share `encoder`."""
+def interpolate_weights(run: Path, share: float, out: Path, encoder: float | None = None) -> None:
+    """Write a run with `share` of what the adapters of `run` change, in the encoder with the share `encoder`."""
     state, given = last_state(run), dict(load_blazepose().named_parameters())
-    changes = {}
+    adapters = {}
     for name, value in state["backbone"].items():
         kept = encoder if encoder is not None and name.startswith("encoder.") else share
         if name.endswith(".up"):
             value = kept * value
         elif name.endswith(".bias"):
             value = torch.lerp(given[name], value, kept)
-        changes[name] = value.detach()
-    write_run({**state, "backbone": changes}, out)
+        adapters[name] = value.detach()
+    write_run({**state, "backbone": adapters}, out)
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    soften(options.run, options.share, options.out, options.encoder)
+    interpolate_weights(options.run, options.share, options.out, options.encoder)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Photographs of synthetic people, kept on disk with what is true of them.
+"""Synthetic renders of people, kept on disk with what is true of them.
 
-    python -m refit_training.render.photographs --pack pack.npz --poses poses.npz --out PHOTOGRAPHS --samples 50000
+    python -m refit_training.render.synthetic --pack pack.npz --poses poses.npz --out RENDERS --samples 50000
 
 A folder of shards; a shard that exists is not made again, so the command can be stopped, repeated and run side by
 side with another one that has another --seed. With --workers several processes draw.
@@ -34,7 +34,7 @@ from refit_training.train.views import Views, sample_views
 log = logging.getLogger(__name__)
 
 
-class PhotographStore(Shards):
+class RenderStore(Shards):
     """Batches of RGB crops [B,3,256,256] in 0…1, channels last, and their views."""
 
     def sample(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Views]:
@@ -57,8 +57,8 @@ def as_crops(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 
-class Photographer:
-    """Random photographs of random people, with what is true of them."""
+class RenderSampler:
+    """Synthetic renders of random people, with what is true of them."""
 
     def __init__(self, pack: AssetPack, poses: PoseLibrary, card: bool = False) -> None:
         self.pack, self.poses = pack, poses
@@ -69,7 +69,7 @@ class Photographer:
     def views(self, rng: np.random.Generator, count: int) -> Views:
         return sample_views(rng, self.poses.sample(rng, count), self.body)
 
-    def photographs(self, rng: np.random.Generator, views: Views) -> np.ndarray:
+    def renders(self, rng: np.random.Generator, views: Views) -> np.ndarray:
         """[N,256,256,3] uint8 RGB."""
         with torch.no_grad():
             vertices = self.model(views.betas, views.rotmats, views.transl).vertices.numpy()
@@ -113,16 +113,16 @@ class Drawing:
     held_out: bool = False
     card: bool = False
 
-    def photographer(self) -> Photographer:
+    def sampler(self) -> RenderSampler:
         pack, poses = AssetPack.load(self.pack), PoseLibrary.load(self.poses)
-        return Photographer(pack.part(self.held_out), poses.part(self.held_out), self.card)
+        return RenderSampler(pack.part(self.held_out), poses.part(self.held_out), self.card)
 
-    def shard(self, photographer: Photographer, index: int) -> None:
+    def shard(self, sampler: RenderSampler, index: int) -> None:
         """Draw and write shard number `index`."""
         started = time.monotonic()
         rng = np.random.default_rng([self.seed, index])
-        views = photographer.views(rng, SHARD)
-        write_shard(self.out, self._name(index), photographer.photographs(rng, views), views)
+        views = sampler.views(rng, SHARD)
+        write_shard(self.out, self._name(index), sampler.renders(rng, views), views)
         log.info("%s: %.1f samples a second", self._name(index), SHARD / (time.monotonic() - started))
 
     def missing(self, count: int) -> list[int]:
@@ -141,9 +141,9 @@ def draw(drawing: Drawing, samples: int, workers: int = 1, more: Callable[[], bo
     drawing.out.mkdir(parents=True, exist_ok=True)
     missing = iter(drawing.missing(-(-samples // SHARD)))
     if workers == 1:
-        photographer = drawing.photographer()
+        sampler = drawing.sampler()
         for index in missing:
-            drawing.shard(photographer, index)
+            drawing.shard(sampler, index)
             if not more():
                 break
         return
@@ -162,7 +162,7 @@ def draw(drawing: Drawing, samples: int, workers: int = 1, more: Callable[[], bo
                 running |= {pool.submit(_draw_shard, index) for index in islice(missing, workers - len(running))}
 
 
-_worker: tuple[Drawing, Photographer]
+_worker: tuple[Drawing, RenderSampler]
 
 
 def _start_worker(drawing: Drawing, level: int) -> None:
@@ -170,12 +170,12 @@ def _start_worker(drawing: Drawing, level: int) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _worker = drawing, drawing.photographer()
+    _worker = drawing, drawing.sampler()
 
 
 def _draw_shard(index: int) -> None:
-    drawing, photographer = _worker
-    drawing.shard(photographer, index)
+    drawing, sampler = _worker
+    drawing.shard(sampler, index)
 
 
 def main(arguments: list[str] | None = None) -> None:
