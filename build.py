@@ -100,6 +100,12 @@ def digest(*parts: str | bytes) -> str:
     return sha.hexdigest()[:12]
 
 
+def write_anew(path: Path, text: str) -> None:
+    """Write a file of the cache; a copy of the cache made by hard links keeps what it has."""
+    path.unlink(missing_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -181,8 +187,7 @@ class Environment:
         with timed(f"installing {name} into {self.folder.name}"):
             self.unfinished.touch()
             self.pip("install", *arguments)
-            stamp.unlink(missing_ok=True)  # where the cache is a copy by hard links, the other copy keeps its stamp
-            stamp.write_text(key)
+            write_anew(stamp, key)
             self.unfinished.unlink()
 
 
@@ -227,7 +232,7 @@ def checking_environment(engine: Environment) -> Environment:
     env = tools_environment()
     requirements = ["--no-deps", "-r", str(ROOT / "tests" / "checks" / "requirements.txt")]
     env.install("tools that check", *requirements, key=requirements_key(requirements))
-    (env.site_packages() / "engine.pth").write_text(f"{engine.site_packages()}\n", encoding="utf-8")
+    write_anew(env.site_packages() / "engine.pth", f"{engine.site_packages()}\n")
     return env
 
 
