@@ -43,9 +43,9 @@ WEIGHTS, LOG, TIMES = "refit_compact.safetensors", "log.jsonl", "time.json"
 CARRIED = ("adapters", "loop", "second-loop", "mean")
 """Runs whose weights are worth carrying away."""
 KEPT, KEPT_IN_ENCODER = 0.5, 0.75
-"""Of what the adapters have learned; chosen on photographs (docs/weights.md). The bundled weights keep as much."""
+"""Of what the adapters have learned; chosen on photographs (docs/training/results.md). The bundled weights keep as much."""
 CLEARER = 0.25
-"""Least share of the landmarks' errors that the second loop sees: it trusts them more. Alone it would cost depth (docs/weights.md)."""
+"""Least share of the landmarks' errors that the second loop sees: it trusts them more. Alone it would cost depth (docs/training/experiments.md)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Sizes:
     """Batches and learning rates of adapters, initial estimate and loop (first and second run).
 
     The processor's are those that the bundled weights were trained with. A card's batches keep it busy; their learning
-    rates grow with the square root, but for the adapters, which trebled rates made worse (docs/weights.md).
+    rates grow with the square root, but for the adapters, which trebled rates made worse (docs/training/experiments.md).
     """
 
     adapters: tuple[int, float] = (24, 4e-4)
