@@ -371,7 +371,7 @@ def extension_files(manifest: str, wheels: Sequence[Path], engine_wheels: Sequen
     entries = {"blender_manifest.toml": manifest.encode()}
     for path in files_under(ROOT / "refit_blender"):
         entries[path.relative_to(ROOT / "refit_blender").as_posix()] = path.read_bytes()
-    guide = [ROOT / name for name in ("LICENSE", "NOTICE", "README.md", "CHANGELOG.md")]
+    guide = [ROOT / name for name in ("LICENSE", "NOTICE", "README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     for path in (*guide, *files_under(ROOT / "docs")):
         entries[path.relative_to(ROOT).as_posix()] = path.read_bytes()
     for path in engine_wheels:
