@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What documents promise: files and headings behind links, and commands that exist as they are printed."""
+"""What documents promise: files and headings behind links, sources and commands that exist, and lines that can be read."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ PROGRAM = re.compile(
     r"python3? -m (?P<module>[a-z_][\w.]*+)(?!…)|(?P<build>build\.py)|(?P<engine>refit-engine)|(?P<addon>--command refit)\b"
 )
 END = re.compile(r"[`|>;#\n]|$")
+SOURCE = re.compile(r"`([\w./-]+\.py)`")
+LONGEST_LINE, MOST_WORDS = 120, 40
+"""Columns of a line, and words of a table's row."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,25 @@ def broken_links(page: Path) -> list[str]:
         elif anchor and anchor not in headings(path):
             findings.append(f"{page}: {path.name} has no heading #{anchor}")
     return findings
+
+
+def unreadable_lines(page: Path) -> list[str]:
+    """Findings for lines that are too wide, and for rows of tables that have too many words."""
+    findings: list[str] = []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if len(line) > LONGEST_LINE:
+            findings.append(f"{page}:{number}: has {len(line)} columns, more than {LONGEST_LINE}")
+        words = re.findall(r"[^\s|]*\w[^\s|]*", line) if line.startswith("|") else []
+        if len(words) > MOST_WORDS:
+            findings.append(f"{page}:{number}: the row has {len(words)} words, more than {MOST_WORDS}")
+    return findings
+
+
+def missing_sources(page: Path, sources: Iterable[str]) -> list[str]:
+    """Findings for Python files that a page names in `code` and that end none of the repository's paths."""
+    known = [f"/{path}" for path in sources]
+    named = SOURCE.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    return [f"{page}: there is no {name}" for name in named if not any(path.endswith(f"/{name}") for path in known)]
 
 
 def printed_commands(page: Path) -> Iterator[Command]:

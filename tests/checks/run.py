@@ -86,9 +86,14 @@ def _programs(python: Path, root: Path, names: Iterable[str]) -> dict[str, dict[
 
 
 def documented(root: Path, pythons: Pythons) -> list[str]:
-    """Links of README and docs, and the commands that are printed there."""
-    pages = [root / "README.md", *sorted((root / "docs").rglob("*.md")), *sorted((root / "docs").rglob("NOTICE"))]
+    """Lines, links and named sources of all pages, and the commands that are printed there."""
+    notices = sorted((root / "docs").rglob("NOTICE"))
+    pages = [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md")), *notices]
     findings = [finding for page in pages for finding in documents.broken_links(page)]
+    findings += [finding for page in pages for finding in documents.unreadable_lines(page)]
+    folders = ("engine", "refit_blender", "tests")
+    sources = [path.relative_to(root).as_posix() for name in folders for path in (root / name).rglob("*.py")]
+    findings += [finding for page in pages for finding in documents.missing_sources(page, ["build.py", *sources])]
     commands = [command for page in pages for command in documents.printed_commands(page)]
     in_blender = {
         command.program: BLENDER_PROGRAMS.get(command.program, command.program)

@@ -58,6 +58,19 @@ def test_links_lead_to_files_and_headings(tmp_path):
     ]
 
 
+def test_lines_that_are_too_wide_and_rows_of_too_many_words_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"{'x' * 120}\n{'x' * 121}\n| {'a ' * 40}|\n| {'a ' * 41}| – |\n{'a ' * 50}\n")
+    assert [finding.split(":")[1] for finding in documents.unreadable_lines(page)] == ["2", "4"]
+
+
+def test_named_sources_are_in_the_repository(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("`build.py` `fitting/job.py` `job.py` `ob.py` `gone/job.py`\n```\n`elsewhere.py`\n```\n")
+    found = documents.missing_sources(page, ["build.py", "engine/fitting/job.py"])
+    assert [finding.split()[-1] for finding in found] == ["ob.py", "gone/job.py"]
+
+
 def test_printed_commands_are_found_with_what_they_are_given(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
