@@ -57,6 +57,12 @@ class BodyData:
         """Whose betas these are: "smpl", or the name of one of the bundled bodies."""
         return self.name if self.kind == "bundled" else self.kind
 
+    def landmark_vertices(self) -> np.ndarray:
+        """`landmark_ids` of a body that has them. Raises ValueError."""
+        if self.landmark_ids is None:
+            raise ValueError(f"The body {self.name} has no landmarks.")
+        return self.landmark_ids
+
     def joints_linear(self) -> tuple[np.ndarray, np.ndarray]:
         """Rest joints of the mean body ``[24, 3]`` and their directions per beta ``[24, 3, 10]``."""
         if self.joint_template is not None and self.joint_shapedirs is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .data import BodyData
-from .model import PointBody, PosedPoints, _constants
+from .model import PointBody, PosedPoints, register_constants
 from .points import LANDMARK_NAMES
 
 # The left side's distance from `landmark_ids`, in millimetres along the axes of the joint that carries the landmark
@@ -43,22 +43,25 @@ _MEASURED: dict[str, tuple[float, float, float, float]] = {
 class LandmarkBody(PointBody):
     """Poses the 33 points that BlazePose means: betas ``[B, 10]``, rotmats ``[B, 24, 3, 3]`` to ``[B, 33, 3]`` metres."""
 
+    carriers: Tensor
+    offsets: Tensor
+
     def __init__(self, data: BodyData) -> None:
-        super().__init__(data, data.landmark_ids)
+        super().__init__(data, data.landmark_vertices())
         carriers = landmark_carriers(data)
         self.register_buffer("carriers", torch.from_numpy(carriers), persistent=False)
-        _constants(self, offsets=np.array([_offset(name) for name in LANDMARK_NAMES]))
+        register_constants(self, offsets=np.array([_offset(name) for name in LANDMARK_NAMES]))
 
     def pose(self, betas: Tensor, rotmats: Tensor) -> PosedPoints:
         """The landmarks, with the skeleton that carries them."""
         posed = super().pose(betas, rotmats)
-        moved = (posed.rotations[:, self.carriers] @ self.offsets[..., None])[..., 0]
+        moved: Tensor = (posed.rotations[:, self.carriers] @ self.offsets[..., None])[..., 0]
         return posed._replace(points=posed.points + moved)
 
 
 def landmark_carriers(data: BodyData) -> np.ndarray:
     """The joint ``[33]`` that most of each landmark hangs on."""
-    return data.weights[data.landmark_ids].mean(axis=1).argmax(axis=1)
+    return data.weights[data.landmark_vertices()].mean(axis=1).argmax(axis=1)
 
 
 def landmark_spread() -> np.ndarray:

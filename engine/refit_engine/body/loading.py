@@ -8,8 +8,9 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -157,7 +158,7 @@ def _from_smpl(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarr
     if len(arrays["v_template"]) != SMPL_VERTICES:
         raise BodyFileError(f"{source} has {len(arrays['v_template'])} vertices instead of SMPL's {SMPL_VERTICES}.")
     with np.errstate(over="ignore"):
-        body = {
+        body: dict[str, np.ndarray] = {
             name: arrays[name].astype(np.float32)
             for name in ("v_template", "weights", "J_regressor", "shapedirs", "posedirs")
             if name in arrays
@@ -172,11 +173,18 @@ def _from_smpl(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarr
 def _body(arrays: dict[str, np.ndarray], file: Path, source: str) -> BodyData:
     """The npz's arrays in the types to compute with, after a check of every shape; errors name the source."""
     _check(arrays, source)
-    values = {name: arrays.get(name) for name in _ARRAYS}
-    for name, value in values.items():
-        if value is not None:
-            values[name] = value.astype(np.float32 if value.dtype.kind == "f" else np.int64)
-    return BodyData(name=str(arrays["name"]), kind=str(arrays["kind"]), file=file, **values)
+    values = {
+        name: arrays[name].astype(np.float32 if arrays[name].dtype.kind == "f" else np.int64)
+        for name in _ARRAYS
+        if name in arrays
+    }
+    return BodyData(
+        name=str(arrays["name"]),
+        kind="bundled" if str(arrays["kind"]) == "bundled" else "smpl",
+        file=file,
+        posedirs=values.pop("posedirs", None),
+        **values,
+    )
 
 
 def _check(arrays: dict[str, np.ndarray], source: str) -> None:
@@ -243,8 +251,9 @@ def _cache_folder() -> Path:
     return base / "refit" / "bodies"
 
 
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes an npz so that nobody ever sees half of it."""
+    # Any, since NumPy's stub takes each name for that of an option, too.
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     try:

@@ -33,10 +33,15 @@ class PosedPoints(NamedTuple):
 class _Skeleton(nn.Module):
     """Where the joints go."""
 
+    joint_template: Tensor
+    joint_shapedirs: Tensor
+    parents: Tensor
+    within: Tensor
+
     def __init__(self, data: BodyData) -> None:
         super().__init__()
         template, directions = data.joints_linear()
-        _constants(self, joint_template=template, joint_shapedirs=directions)
+        register_constants(self, joint_template=template, joint_shapedirs=directions)
         # One generation of the tree at a time: eight steps instead of twenty-three.
         self.generations, within = _generations(data.parents.tolist())
         self.register_buffer("parents", torch.tensor(data.parents[1:].tolist()), persistent=False)
@@ -63,9 +68,14 @@ class _Skeleton(nn.Module):
 class _Skin(nn.Module):
     """Some or all vertices of a body, and how they follow betas and joints."""
 
+    v_template: Tensor
+    shapedirs: Tensor
+    posedirs: Tensor | None
+    weights: Tensor
+
     def __init__(self, data: BodyData, vertices: np.ndarray | slice) -> None:
         super().__init__()
-        _constants(
+        register_constants(
             self,
             v_template=data.v_template[vertices],
             # Flat, so that a batch is one matrix product.
@@ -81,7 +91,7 @@ class _Skin(nn.Module):
         if self.posedirs is not None:
             bends = rotmats[:, 1:] - torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
             shaped = shaped + (bends.reshape(batch, -1) @ self.posedirs).view(batch, -1, 3)
-        blended = (self.weights @ transforms.flatten(2)).unflatten(-1, (3, 4))
+        blended = torch.unflatten(self.weights @ transforms.flatten(2), -1, (3, 4))
         return (blended[..., :3] @ shaped[..., None])[..., 0] + blended[..., 3]
 
 
@@ -124,13 +134,15 @@ class PointBody(nn.Module):
     `influence` ``[K, 24]``, 0 to 1, says how much a turn of each joint, with all that hangs on it, moves each point.
     """
 
+    influence: Tensor
+
     def __init__(self, data: BodyData, points: np.ndarray) -> None:
         super().__init__()
         points = np.asarray(points)
         self.per_point = 1 if points.ndim == 1 else points.shape[1]
         self.skeleton = _Skeleton(data)
         self.skin = _Skin(data, points.reshape(-1))
-        _constants(self, influence=_influence(data, points))
+        register_constants(self, influence=_influence(data, points))
 
     def forward(self, betas: Tensor, rotmats: Tensor) -> Tensor:
         """Points ``[B, K, 3]`` for betas ``[B, 10]`` and rotmats ``[B, 24, 3, 3]``, metres."""
@@ -151,7 +163,7 @@ def _influence(data: BodyData, points: np.ndarray) -> np.ndarray:
     return share
 
 
-def _constants(module: nn.Module, **arrays: np.ndarray | None) -> None:
+def register_constants(module: nn.Module, **arrays: np.ndarray | None) -> None:
     """Buffers that move with the module but stay out of its state dict: weights files carry no body."""
     for name, array in arrays.items():
         tensor = None if array is None else torch.from_numpy(np.array(array, np.float32))
@@ -168,7 +180,8 @@ def _generations(parents: list[int]) -> tuple[list[tuple[int, int]], list[int]]:
 
     SMPL numbers its joints in that order, so that the ranges are contiguous.
     """
-    ranges, within = [(0, 1)], []
+    ranges: list[tuple[int, int]] = [(0, 1)]
+    within: list[int] = []
     for joint, parent in enumerate(parents[1:], start=1):
         start, _ = ranges[-1]
         if parent >= start:  # the first child of the last generation opens the next

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -99,12 +99,21 @@ def _numbers(value: Any) -> np.ndarray | None:
     return None
 
 
+def _certain_numbers(value: Any) -> np.ndarray:
+    """The array that an object would be. Raises ValueError where it is something else."""
+    numbers = _numbers(value)
+    if numbers is None:
+        raise ValueError("there are no numbers")
+    return numbers
+
+
 def _dense(state: dict[str, Any]) -> np.ndarray:
     """scipy's csc_matrix, written out. By hand, since scipy's own code writes wherever damaged indices point."""
-    rows, columns = state["_shape"]
+    shape: tuple[int, int] = state["_shape"]
+    rows, columns = shape
     if not (rows > 0 and columns > 0 and rows * columns <= MAX_DENSE):
         raise ValueError("no size of a joint regressor")
-    values, indices, ends = (_numbers(state[name]) for name in ("data", "indices", "indptr"))
+    values, indices, ends = (_certain_numbers(state[name]) for name in ("data", "indices", "indptr"))
     counts = np.diff(ends.astype(np.int64))
     complete = len(ends) == columns + 1 and ends[0] == 0 and counts.sum() == len(indices) == len(values)
     if not complete or (counts < 0).any() or not ((indices >= 0) & (indices < rows)).all():
@@ -114,7 +123,7 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
     return dense
 
 
-def _array(content: Any, dtype: Any, shape: Any, order: str) -> np.ndarray | None:
+def _array(content: Any, dtype: Any, shape: Any, order: Literal["C", "F"]) -> np.ndarray | None:
     """An array of content, numpy.dtype (its code comes first, the byte order second in its state), and shape."""
     code = dtype.arguments[0]
     if not isinstance(code, str) or code[:1] not in ("f", "i", "u") or not code[1:].isdigit() or int(code[1:]) > 8:

@@ -76,7 +76,8 @@ def _measurements(body: BodyData) -> tuple[np.ndarray, np.ndarray]:
 def _extents(body: BodyData, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of vertices ``[M, 2]`` and the axes ``[M]`` along which they span the mean body."""
     template = body.v_template
-    pairs, axes = [(template[:, 1].argmin(), template[:, 1].argmax())], [1]
+    pairs = [(int(template[:, 1].argmin()), int(template[:, 1].argmax()))]
+    axes = [1]
     main = body.weights.argmax(axis=1)
     for start, end, fraction, across in _GIRTHS:
         first, last = SMPL_JOINT_NAMES.index(start), SMPL_JOINT_NAMES.index(end)
@@ -88,6 +89,6 @@ def _extents(body: BodyData, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray
         fewest = np.sort(distance[limb])[:_SLICE_VERTICES].max()
         near = limb[distance[limb] <= max(_SLICE_METRES, fewest)]
         for axis in across:
-            pairs.append((near[template[near, axis].argmin()], near[template[near, axis].argmax()]))
+            pairs.append((int(near[template[near, axis].argmin()]), int(near[template[near, axis].argmax()])))
             axes.append(axis)
     return np.array(pairs), np.array(axes)
