@@ -35,7 +35,7 @@ def sequence_predictions(
     records: list[Record], folder: Path, fitter: MotionFitter, multiview: bool
 ) -> Iterator[dict[str, Any]]:
     """One prediction per record, sequence by sequence; views of a sequence together with `multiview`, else each alone."""
-    sequences: dict[object, list[Record]] = {}
+    sequences: dict[tuple[str | int | None, str | int | None], list[Record]] = {}
     for record in records:
         name, view = record.get("sequence"), record.get("view")
         key = (
@@ -62,14 +62,14 @@ class _Sequence:
     def predictions(self) -> Iterator[dict[str, Any]]:
         """One for each record, in order."""
         start = time.perf_counter()
+        solved, reason = None, ""
         try:
             solved = self._solve()
         except Exception as error:  # noqa: BLE001 - whatever one sequence does, the others are predicted
-            solved = None
             reason = sentence(self._records[0], error)
         for place, record in enumerate(self._records):
             if place in self._errors or solved is None:
-                yield {"id": record["id"], "error": self._errors.get(place, "" if solved else reason)}
+                yield {"id": record["id"], "error": self._errors.get(place, reason)}
             else:
                 seconds = (time.perf_counter() - start) / len(self._records)
                 yield {"id": record["id"], **self._predicted(place, *solved), "seconds": seconds}
@@ -88,7 +88,7 @@ class _Sequence:
                 picture = self._pictures[place]
                 lines = find_lines(pixels, np.zeros((0, 4)), picture.intrinsics, picture.quarter_turns)
         fits.flush()
-        if not fits.records:
+        if lines is None or not fits.records:
             raise DatasetError(f"Nobody is seen in the sequence {short(self._records[0]['sequence'])}.")
         person = Person(
             tuple((view, record) for (view, _), record in sorted(fits.records.items(), key=lambda one: one[0]))
@@ -157,11 +157,11 @@ class _Sequence:
         pixels = project(marked @ R.T + t, picture.intrinsics.K)
         pixels = distort_points(pixels, picture.intrinsics.K, picture.lens) if picture.lens else pixels
         world = body.joints[instant, INDICES]
-        values = {
+        values: dict[str, Any] = {
             "joints3d_cam": named(world @ R.T + t),
             "keypoints2d": named(pixels),
             "joint_std_mm": named(1000 * track.joint_std_m[instant, INDICES].numpy()),
-            "contacts": dict(zip(("left_foot", "right_foot"), track.contacts[instant].tolist(), strict=True)),
+            "contacts": dict(zip(("left_foot", "right_foot"), track.contacts[instant].numpy().tolist(), strict=True)),
             "up_cam": (R @ up).tolist(),
         }
         return values if np.abs(R - np.eye(3)).max() == 0 and not t.any() else values | {"world_joints3d": named(world)}

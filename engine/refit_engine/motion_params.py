@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -83,7 +83,8 @@ def read_videos(path: Path) -> tuple[VideoRequest, ...]:
     except ValueError as error:
         raise ViewsError(f"{path.name} is not JSON: {error}.") from error
     try:
-        values = Params(content if isinstance(content, dict) else {"views": content})
+        named = cast("dict[str, Any]", content) if isinstance(content, dict) else {"views": content}
+        values = Params(named)
         videos = tuple(_video(item, path.parent) for item in values.objects("views"))
         values.done()
     except (ProtocolError, ImageError) as error:

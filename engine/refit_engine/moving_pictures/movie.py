@@ -8,7 +8,7 @@ frame that cannot be decoded is known to be missing and the others keep their nu
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ class Movie:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._av = _library(path)
+        self._av = library(path)
         with self._opened() as (container, stream):
             self._check(container, stream)
             self._stamps = self._list_frames(container, stream)
@@ -46,7 +46,7 @@ class Movie:
         aspect = aspect if _ASPECTS[0] < aspect < _ASPECTS[1] else 1.0
         size = (first.width, first.height)
         if turns % 2:
-            size, aspect = size[::-1], 1 / aspect
+            size, aspect = (first.height, first.width), 1 / aspect
         self.footage = Footage(path, size, times, _rate(rate, times), turns, aspect)
 
     def read(self, frames: Sequence[int]) -> Iterator[tuple[int, np.ndarray | None]]:
@@ -94,7 +94,7 @@ class Movie:
         return np.ascontiguousarray(pixels)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[Any, Any]]:
+    def _opened(self) -> Generator[tuple[Any, Any], None, None]:
         try:
             container = self._av.open(
                 str(self._path), options={"protocol_whitelist": "file", "format_whitelist": _FORMATS}
@@ -120,7 +120,7 @@ class Movie:
 
     def _list_frames(self, container: Any, stream: Any) -> np.ndarray:
         """The time stamps [F] of all frames, in units of the stream's time base."""
-        stamps = set()
+        stamps: set[int] = set()
         try:
             for packet in container.demux(stream):
                 stamp = packet.pts if packet.pts is not None else packet.dts
@@ -136,7 +136,8 @@ class Movie:
         raise ImageError(f"{self._path.name} holds no video frames that can be read.")
 
 
-def _library(path: Path) -> Any:
+def library(path: Path) -> Any:
+    """PyAV, which engines of other platforms may lack; `path` is what it is needed for. Raises ImageError."""
     try:
         import av
     except ImportError as error:

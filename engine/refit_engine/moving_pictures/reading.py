@@ -43,10 +43,10 @@ def open_footage(path: Path | str, rate: float | None = None) -> MovingPictures:
 
 def read_ahead(items: Iterator[Item], count: int = AHEAD) -> Iterator[Item]:
     """The same items, made in a thread of their own, at most `count` before they are taken."""
-    ready: queue.Queue[tuple[Item | None, BaseException | None] | None] = queue.Queue(count)
+    ready: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(count)
     stopped = threading.Event()
 
-    def put(entry: tuple[Item | None, BaseException | None] | None) -> bool:
+    def put(entry: tuple[Item] | BaseException | None) -> bool:
         while not stopped.is_set():
             try:
                 ready.put(entry, timeout=0.1)
@@ -58,20 +58,19 @@ def read_ahead(items: Iterator[Item], count: int = AHEAD) -> Iterator[Item]:
     def work() -> None:
         try:
             for item in items:
-                if not put((item, None)):
+                if not put((item,)):
                     return
             put(None)
         except BaseException as error:  # noqa: BLE001 - raised again where the items are taken
-            put((None, error))
+            put(error)
 
     thread = threading.Thread(target=work, name="decoder", daemon=True)
     thread.start()
     try:
         while (entry := ready.get()) is not None:
-            item, error = entry
-            if error is not None:
-                raise error
-            yield item
+            if isinstance(entry, BaseException):
+                raise entry
+            yield entry[0]
     finally:
         stopped.set()
         thread.join()

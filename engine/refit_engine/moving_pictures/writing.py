@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from .movie import _library
+from .movie import library
 
 _TICKS = 90_000
 """Units of time a second: every frame keeps its own time."""
@@ -23,7 +23,7 @@ class MovieWriter:
     def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
         """size: (width, height), made even by leaving out the last column or row. rate: nominal frames a second."""
         self._path, self._part = path, path.with_suffix(".part" + path.suffix)
-        self._av = _library(path)
+        self._av = library(path)
         self._size = size[0] // 2 * 2, size[1] // 2 * 2
         self._container = self._av.open(str(self._part), "w", options={"movflags": "faststart"})
         self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
