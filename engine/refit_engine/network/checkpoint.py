@@ -14,10 +14,10 @@ import json
 import math
 import mmap
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, get_args
+from typing import Any, BinaryIO, Literal, TypeGuard, cast, get_args
 
 import numpy as np
 import safetensors
@@ -30,7 +30,7 @@ from ..errors import WeightsFileError
 from ..pickle_machine import Named, PickleError, PickleMachine, Stored
 from .backbones import BACKBONES
 from .backbones.blazepose import load_blazepose
-from .keypoints import KEYPOINT_COUNTS
+from .keypoints import KEYPOINT_COUNTS, KeypointKind
 from .low_rank import apply_changes, changes_of
 from .refit import ReFit, ReFitConfig
 from .update import UpdateKind
@@ -40,10 +40,10 @@ __all__ = ["BUNDLED_WEIGHTS", "WeightsInfo", "load_refit", "read_parts", "save_r
 BUNDLED_WEIGHTS = Path(__file__).parents[1] / "data" / "refit_compact.safetensors"
 FORMAT, VERSION = "refit-weights", "1"
 _CHANGE = "backbone_change."
-_MULTIARRAY = np._core.multiarray
-_NUMPY_SCALARS = [
-    (_MULTIARRAY.scalar, "numpy.core.multiarray.scalar"),  # files written by numpy 1
-    (_MULTIARRAY.scalar, "numpy._core.multiarray.scalar"),
+_MAKE_SCALAR = cast("Callable[..., Any]", np.float64(0).__reduce__()[0])  # what pickles of single numbers call
+_NUMPY_SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_MAKE_SCALAR, "numpy.core.multiarray.scalar"),  # files written by numpy 1
+    (_MAKE_SCALAR, "numpy._core.multiarray.scalar"),
     np.dtype,
     *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)),
 ]
@@ -161,19 +161,18 @@ def _checked_body(body: str) -> Literal["bundled", "smpl"]:
 def _checked_config(values: dict[str, Any]) -> ReFitConfig:
     """The network that a file says it is for, before any memory is taken for it. Raises TypeError, ValueError."""
     config = ReFitConfig(**values)
+    said = vars(config)  # a file's values, of whatever type
     sound = (
         config.backbone in BACKBONES
         and config.keypoints in KEYPOINT_COUNTS
         and config.update in get_args(UpdateKind)
         and config.feedback_camera in ("full", "crop")
         and config.map_head in ("conv3x3", "conv1x1")
-        and type(config.radius) is int
+        and type(said["radius"]) is int
         and 0 <= config.radius <= MAX_RADIUS
-        and isinstance(config.keypoint_dropout, int | float)
+        and isinstance(said["keypoint_dropout"], int | float)
         and 0 <= config.keypoint_dropout <= 1
-        and isinstance(config.landmark_feedback, bool)
-        and isinstance(config.local_features, bool)
-        and isinstance(config.exact_landmarks, bool)
+        and all(isinstance(said[name], bool) for name in ("landmark_feedback", "local_features", "exact_landmarks"))
     )
     if not sound:
         raise ValueError("the network is unknown")
@@ -194,13 +193,18 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
             if is_out_of_memory(error):
                 raise
             raise WeightsFileError(_why_unreadable(path)) from error
-    state = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    given = content.get("model", content) if _is_dictionary(content) else None
+    if not _is_dictionary(given) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in given.items()
     ):
         raise WeightsFileError(f"{path.name} is a torch file, but not a ReFit checkpoint.")
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(_NOT_OURS)}
+    tensors: dict[str, Tensor] = given
+    state = {name: tensor for name, tensor in tensors.items() if not name.startswith(_NOT_OURS)}
     return state, WeightsInfo(path.stem, _published_config(state, path), "smpl")
+
+
+def _is_dictionary(value: Any) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
 
 
 def _check_memory(file: BinaryIO, size: int) -> None:
@@ -221,7 +225,8 @@ def _check_memory(file: BinaryIO, size: int) -> None:
     else:
         file.seek(0)
         content, count = file.read(MAX_PICKLE), 4
-    stream, stored = io.BytesIO(content), {}
+    stream = io.BytesIO(content)
+    stored: dict[Any, Stored] = {}
     for _ in range(count):
         machine = PickleMachine(lambda named: named)
         machine.run(stream)
@@ -240,7 +245,7 @@ def _stored_bytes(reference: Stored) -> int:
 
 def _published_config(state: dict[str, Tensor], path: Path) -> ReFitConfig:
     """The published network's variant, from the shapes of its tensors."""
-    kinds = {count: kind for kind, count in KEYPOINT_COUNTS.items()}
+    kinds: dict[int, KeypointKind] = {count: kind for kind, count in KEYPOINT_COUNTS.items()}
     try:
         _, vector_size = state["init_layer.weight"].shape
         keypoints, _, window = state["flow_layer.weight"].shape

@@ -7,7 +7,7 @@ of the first one. "Full image" is the square-pixel, rolled image that the crop i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import roma
 import torch
@@ -111,7 +111,7 @@ def ray_rotation(camera: CropCamera) -> Tensor:
     What a crop shows looks as if a camera were aimed at it: an orientation read off the crop is relative to that ray.
     """
     offset = (camera.center - camera.principal) / camera.focal[:, None]
-    length = offset.norm(dim=1, keepdim=True)
+    length = cast("Tensor", offset.norm(dim=1, keepdim=True))  # PyTorch says no type
     angle = torch.atan(length) / length.clamp(min=_DEGENERATE)
     axis = torch.stack([-offset[:, 1], offset[:, 0], torch.zeros_like(offset[:, 0])], dim=1)
     return roma.rotvec_to_rotmat(axis * angle)

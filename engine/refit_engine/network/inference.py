@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .geometry import CROP_SIZE
+from .modules import named_modules
 from .packed import can_pack, pack_convolutions
 from .refit import ReFit
 from .winograd import WinogradConv2d
@@ -28,7 +29,8 @@ def prepare_for_inference(model: ReFit) -> ReFit:
     """
     model.eval().requires_grad_(False)
     _fold_batch_norms(model)
-    model.backbone.to(memory_format=torch.channels_last)
+    # PyTorch's own types know no memory_format of whole modules.
+    model.backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     model.freeze_update()
     if model.init_pose.device.type == "cpu":
         _use_winograd(model)
@@ -54,7 +56,7 @@ def _fold_batch_norms(module: nn.Module) -> None:
 
 
 def _use_winograd(model: ReFit) -> None:
-    for name, module in list(model.named_modules()):
+    for name, module in list(named_modules(model)):
         if not (name.startswith(_LARGE_MAPS) and isinstance(module, nn.Conv2d)):
             continue
         if module.kernel_size == (3, 3) and module.in_channels >= _WIDE:

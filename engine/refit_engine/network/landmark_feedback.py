@@ -55,7 +55,7 @@ class LandmarkFeedback(NamedTuple):
     def _accepted(self, step: Tensor, hidden: Tensor) -> Tensor:
         """What the streams take of the landmark step [B,147], each its own share, as a change of the state [B,157]."""
         share = (torch.einsum("sbh,soh->bs", hidden, self.gate.weight) + self.gate.bias[:, 0]).sigmoid()
-        pose = step[:, :POSE].unflatten(1, (STREAMS - 2, -1)) * share[:, :-2, None]
+        pose = torch.unflatten(step[:, :POSE], 1, (STREAMS - 2, -1)) * share[:, :-2, None]
         return torch.cat([pose.flatten(1), step.new_zeros(len(step), BETAS), step[:, POSE:] * share[:, -1:]], dim=1)
 
 
@@ -66,12 +66,12 @@ def landmark_layers() -> tuple[nn.Linear, StreamLinear]:
 
 def landmark_residual(landmarks: Tensor, projected: Tensor) -> Tensor:
     """How far the backbone's own landmarks [B,33,3] are from the body's [B,33,2], in crop pixels: [B,99]."""
-    target, visibility = landmarks.split([2, 1], dim=2)
+    target, visibility = torch.split(landmarks, [2, 1], dim=2)
     residual = ((target - projected) / _REACH).clamp(-_LIMIT, _LIMIT)
     return torch.cat([residual * visibility, visibility], dim=2).flatten(1)
 
 
 def turned_to_ray(state: Tensor, camera: CropCamera) -> Tensor:
     """The state [B,157] with its root turned as if the camera were aimed at the crop: what a crop shows is relative to that."""
-    root = ray_rotation(camera) @ state[:, :6].unflatten(1, (3, 2))
+    root = ray_rotation(camera) @ torch.unflatten(state[:, :6], 1, (3, 2))
     return torch.cat([root.flatten(1), state[:, 6:]], dim=1)

@@ -10,7 +10,7 @@ B bodies, L = 33 landmarks, U = 75 unknowns: turns of the 24 joints about their 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import roma
 import torch
@@ -47,18 +47,19 @@ def landmark_step(estimate: Estimate, body: LandmarkBody, camera: CropCamera, la
     # Metres sideways, at the landmark's depth.
     pixels = crop_to_full(landmarks[..., :2], camera) - project(posed.points, estimate.cam, camera)
     missing = pixels * (depth / camera.focal[:, None])[..., None]
-    length = missing.norm(dim=2, keepdim=True)
+    length = cast("Tensor", missing.norm(dim=2, keepdim=True))  # PyTorch says no type, here and below
     missing = missing * (length.clamp(max=_LONGEST) / length.clamp(min=1e-6))
 
     moves = _moves(posed, body)
     slope = (posed.points + transl[:, None])[..., :2] / depth[..., None]
     jacobian = (moves[:, :, :2] - slope[..., None] * moves[:, :, 2:]).flatten(1, 2)
     weighted = (jacobian * _weights(landmarks[..., 2]).repeat_interleave(2, dim=1)[..., None]).mT
-    factor, _ = torch.linalg.cholesky_ex(weighted @ jacobian + torch.diag(_damping(jacobian)))
+    normal = weighted @ jacobian + torch.diag(_damping(jacobian))
+    factor = cast("Tensor", torch.linalg.cholesky_ex(normal)[0])
     step = torch.cholesky_solve(weighted @ missing.flatten(1)[..., None], factor)[..., 0]
     step = step.nan_to_num(0, 0, 0).clamp(-_LONGEST, _LONGEST)
 
-    turned = roma.rotvec_to_rotmat(step[:, :-3].unflatten(1, (-1, 3))) @ rotmats
+    turned = roma.rotvec_to_rotmat(torch.unflatten(step[:, :-3], 1, (-1, 3))) @ rotmats
     cam = cam_from_translation(transl + step[:, -3:], camera)
     return torch.cat([rotmats_to_6d(turned) - estimate.pose6d, cam - estimate.cam], dim=1)
 
@@ -68,7 +69,8 @@ def _moves(posed: PosedPoints, body: LandmarkBody) -> Tensor:
     level = torch.eye(3).to(posed.points)
     axes = torch.cat([level.expand(len(posed.points), 1, 3, 3), posed.rotations[:, body.skeleton.parents]], dim=1)
     levers = posed.points[:, :, None] - posed.joints[:, None]
-    turns = torch.linalg.cross(axes.mT[:, None], levers[:, :, :, None], dim=-1) * body.influence[..., None, None]
+    turned = cast("Tensor", torch.linalg.cross(axes.mT[:, None], levers[:, :, :, None], dim=-1))
+    turns = turned * body.influence[..., None, None]
     return torch.cat([turns.flatten(2, 3).mT, level.expand(*levers.shape[:2], 3, 3)], dim=3)
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from .modules import named_modules
+
 __all__ = ["adapt", "apply_changes", "changes_of", "resume_changes"]
 
 
@@ -34,17 +36,21 @@ def adapt(network: nn.Module, names: Iterable[str], rank: int) -> None:
     """Makes the named convolutions of a frozen network trainable, in place."""
     for name in names:
         convolution = network.get_submodule(name)
-        parametrize.register_parametrization(convolution, "weight", LowRankChange(convolution.weight, rank))
-        convolution.bias.requires_grad_(True)
+        weight, bias = convolution.weight, convolution.bias
+        if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
+            raise TypeError(f"{name} is no convolution with a bias")
+        parametrize.register_parametrization(convolution, "weight", LowRankChange(weight, rank))
+        bias.requires_grad_(True)
 
 
 def changes_of(network: nn.Module) -> dict[str, Tensor]:
     """What training changed in an adapted network: `NAME.up` [O,R], `NAME.down` [R,I·h·w], `NAME.bias` [O]."""
-    changes = {}
-    for name, module in network.named_modules():
+    changes: dict[str, Tensor] = {}
+    for name, module in named_modules(network):
         if parametrize.is_parametrized(module, "weight"):
-            change = module.parametrizations.weight[0]
-            changes |= {f"{name}.up": change.up, f"{name}.down": change.down, f"{name}.bias": module.bias}
+            change, bias = module.get_submodule("parametrizations.weight.0"), module.bias
+            if isinstance(change, LowRankChange) and isinstance(bias, Tensor):
+                changes |= {f"{name}.up": change.up, f"{name}.down": change.down, f"{name}.bias": bias}
     return changes
 
 

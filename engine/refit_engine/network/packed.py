@@ -9,7 +9,6 @@ is applied on the way out, with the operators that PyTorch's own compiler uses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -70,8 +69,9 @@ def pack_convolutions(module: nn.Module, run: Callable[[], object]) -> None:
 
 def _replace(module: nn.Module, shapes: dict[nn.Module, list[int]]) -> None:
     children = list(module.named_children())
-    for (name, child), (next_name, follower) in pairwise([*children, ("", None)]):
-        if child not in shapes:
+    for place, (name, child) in enumerate(children):
+        next_name, follower = children[place + 1] if place + 1 < len(children) else ("", None)
+        if not isinstance(child, nn.Conv2d) or child not in shapes:
             _replace(child, shapes)
             continue
         activation = _NONE

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import BACKBONES, BackboneOutput
+from .backbones import BACKBONES, Backbone, BackboneOutput
 from .estimate import Estimate
 from .geometry import (
     CROP_SIZE,
@@ -126,7 +126,12 @@ class FusedUpdate(NamedTuple):
 class ReFit(nn.Module):
     """The network without a body: the caller brings the points to follow."""
 
-    def __init__(self, config: ReFitConfig | None = None, backbone: nn.Module | None = None) -> None:
+    init_pose: Tensor
+    init_shape: Tensor
+    init_cam: Tensor
+    offsets: Tensor
+
+    def __init__(self, config: ReFitConfig | None = None, backbone: Backbone | None = None) -> None:
         super().__init__()
         self.config = config = config or ReFitConfig()
         self.backbone = backbone if backbone is not None else BACKBONES[config.backbone]()
@@ -246,6 +251,8 @@ class ReFit(nn.Module):
     ) -> LandmarkFeedback | None:
         if not self.config.landmark_feedback:
             return None
+        if body is None or encoding.landmarks is None:
+            raise ValueError("This network follows landmarks: it needs a body's and the backbone's.")
         return LandmarkFeedback(self.landmark_layer, self.step_gate, body, camera, encoding.landmarks)
 
     def freeze_update(self) -> None:

@@ -61,7 +61,8 @@ class FusedGRU(NamedTuple):
         """One GRU step: `hidden` [S,B,H] and `x` [B,X] to the next hidden state [S,B,H]."""
         streams, size, _ = self.candidate_weight.shape
         from_x = F.linear(x, self.input_weight, self.input_bias)
-        gates_x, candidate_x = from_x.view(-1, streams, 3 * size).transpose(0, 1).split([2 * size, size], dim=2)
+        per_stream = from_x.view(-1, streams, 3 * size).transpose(0, 1)
+        gates_x, candidate_x = torch.split(per_stream, [2 * size, size], dim=2)
         z, r = torch.baddbmm(gates_x, hidden, self.gate_weight).sigmoid().chunk(2, dim=2)
         q = torch.baddbmm(candidate_x, r * hidden, self.candidate_weight).tanh()
         return torch.lerp(hidden, q, z)
@@ -131,7 +132,8 @@ class Regressor(nn.Module):
             nn.init.uniform_(decoder.weight, -0.01, 0.01)  # an untrained update must not throw the state away
 
     def fuse(self) -> FusedRegressor:
-        weight, bias = _stack([self.p[0], self.s[0], self.c[0]])
+        layers = [layer for layer in (*self.p, *self.s, *self.c) if isinstance(layer, StreamLinear)]
+        weight, bias = _stack(layers)
         decoders = [*self.decpose.weight, self.decshape.weight, self.deccam.weight]
         biases = [self.decpose.bias.flatten(), self.decshape.bias, self.deccam.bias]
         return FusedRegressor(

@@ -68,9 +68,9 @@ def _to_nothing(layer: nn.Linear) -> None:
 
 def flat_landmarks(vector: Tensor) -> Tensor:
     """The landmarks [B,33,5] in a BlazePose vector [B,D]: x and y in half crops from the crop's middle, z in half crops, visibility, presence."""
-    return vector[:, -LANDMARK_VALUES : -1 - 3 * LANDMARK_COUNT].unflatten(1, (LANDMARK_COUNT, 5))
+    return torch.unflatten(vector[:, -LANDMARK_VALUES : -1 - 3 * LANDMARK_COUNT], 1, (LANDMARK_COUNT, 5))
 
 
 def world_landmarks(vector: Tensor) -> Tensor:
     """The landmarks [B,33,3] in a BlazePose vector [B,D]: metres from the middle of the hips, along the ray to them."""
-    return vector[:, -1 - 3 * LANDMARK_COUNT : -1].unflatten(1, (LANDMARK_COUNT, 3))
+    return torch.unflatten(vector[:, -1 - 3 * LANDMARK_COUNT : -1], 1, (LANDMARK_COUNT, 3))

@@ -16,11 +16,11 @@ TILE = 4
 # The transformed space is 2.25 times as large as the maps: more of it at once falls out of the cache.
 _CHANNELS_AT_ONCE = 256
 # fmt: off
-_INPUT = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
+_INPUT: list[list[float]] = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
           [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
-_FILTER = [[1/4, 0, 0], [-1/6, -1/6, -1/6], [-1/6, 1/6, -1/6],
+_FILTER: list[list[float]] = [[1/4, 0, 0], [-1/6, -1/6, -1/6], [-1/6, 1/6, -1/6],
            [1/24, 1/12, 1/6], [1/24, -1/12, 1/6], [0, 0, 1]]
-_OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+_OUTPUT: list[list[float]] = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
 # fmt: on
 
 
@@ -30,12 +30,15 @@ class WinogradConv2d(nn.Module):
     Differs from it by about 1e-5 of the largest value.
     """
 
+    to_products: Tensor
+    from_products: Tensor
+
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.bias = conv.bias
         filters = _both_axes(_FILTER) @ conv.weight.detach().double().flatten(2)[..., None]
         filters = filters[..., 0].permute(2, 0, 1).to(conv.weight.dtype)
-        self.filters = nn.ParameterList(part.contiguous() for part in filters.split(_CHANNELS_AT_ONCE, dim=2))
+        self.filters = nn.ParameterList(part.contiguous() for part in torch.split(filters, _CHANNELS_AT_ONCE, dim=2))
         self.filters.requires_grad_(False)
         self.register_buffer("to_products", _both_axes(_INPUT).float().view(36, 1, 6, 6))
         self.register_buffer("from_products", _both_axes(_OUTPUT).float())
@@ -53,12 +56,17 @@ class WinogradConv2d(nn.Module):
 
     def _products(self, image: Tensor) -> Tensor:
         """[C,H,W] to the output's tiles in the transformed space, [36,O,H·W/16]."""
-        total = None
-        for filters, channels in zip(self.filters, image.split(_CHANNELS_AT_ONCE), strict=True):
-            tiles = F.conv2d(channels[:, None], self.to_products, stride=TILE, padding=1)
-            tiles = tiles.flatten(2).transpose(0, 1)
-            total = torch.bmm(filters, tiles) if total is None else total.baddbmm_(filters, tiles)
+        first, *others = zip(self.filters, torch.split(image, _CHANNELS_AT_ONCE), strict=True)
+        filters, channels = first
+        total = torch.bmm(filters, self._tiles(channels))
+        for filters, channels in others:
+            total = total.baddbmm_(filters, self._tiles(channels))
         return total
+
+    def _tiles(self, channels: Tensor) -> Tensor:
+        """[C,H,W] to the input's tiles in the transformed space, [36,C,H·W/16]."""
+        tiles = F.conv2d(channels[:, None], self.to_products, stride=TILE, padding=1)
+        return tiles.flatten(2).transpose(0, 1)
 
 
 def _both_axes(matrix: list[list[float]]) -> Tensor:

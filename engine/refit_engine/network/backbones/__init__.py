@@ -5,15 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
-
 from .output import Backbone, BackboneOutput
 
 __all__ = ["BACKBONES", "Backbone", "BackboneOutput"]
 
 
-def _hrnet(width: int) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
+def _hrnet(width: int) -> Callable[[], Backbone]:
+    def build() -> Backbone:
         from .hrnet import HRNet
 
         return HRNet(width)
@@ -21,13 +19,13 @@ def _hrnet(width: int) -> Callable[[], nn.Module]:
     return build
 
 
-def _blazepose() -> nn.Module:
+def _blazepose() -> Backbone:
     from .blazepose import BlazePose
 
     return BlazePose()
 
 
-BACKBONES: dict[str, Callable[[], nn.Module]] = {
+BACKBONES: dict[str, Callable[[], Backbone]] = {
     "hrnet_w48": _hrnet(48),
     "hrnet_w32": _hrnet(32),
     "blazepose_heavy": _blazepose,

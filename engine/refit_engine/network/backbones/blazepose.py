@@ -12,7 +12,7 @@ read from the decoder's map; landmarks are refined by it. This is the heavy one 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ...errors import WeightsFileError
+from ..modules import named_modules
 from .blazepose_plan import HEAVY, INPUT_SIZE, LANDMARK_NAMES, LANDMARKS, POINTS, BlazePoseConfig, Stage
 from .heatmap_refinement import peaks_at, refine
-from .output import BackboneOutput
+from .output import Backbone, BackboneOutput
 
 __all__ = [
     "LANDMARK_NAMES",
@@ -59,21 +60,21 @@ class BlazePoseOutput(NamedTuple):
 
 def relu6_(x: Tensor) -> Tensor:
     """In place: what it gets is read by nobody else."""
-    return _Relu6.apply(x) if x.requires_grad else _clamp_(x)
+    return cast("Tensor", _Relu6.apply(x)) if x.requires_grad else _clamp_(x)
 
 
 class _Relu6(torch.autograd.Function):
     """`hardtanh_` with the quick clamp: where the result is 0 or 6, nothing flows back."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.mark_dirty(x)
         ctx.save_for_backward(_clamp_(x))
         return x
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        (result,) = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
+        (gradient,), (result,) = grad_outputs, ctx.saved_tensors
         return torch.ops.aten.hardtanh_backward(gradient, result, 0, 6)
 
 
@@ -95,7 +96,8 @@ class Conv(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups)
         self.linear = linear
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch.nn.Conv2d calls it so
+        x = input
         if x.requires_grad and self.groups > 1 and self.stride == (2, 2):
             # The gradient of every pixel, half of them zero, is twenty times quicker than the one of a stride.
             x = F.conv2d(x, self.weight, self.bias, 1, self.padding, groups=self.groups)[..., ::2, ::2]
@@ -179,7 +181,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         # The image has 2×128 rows, and the graph pads all sides of it: symmetric padding is exact here and below.
         x = self.stem(x)
-        maps = []
+        maps: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             if index in self.taps:
                 maps.append(x)
@@ -229,7 +231,7 @@ class Descending(nn.Module):
         return x
 
 
-class BlazePose(nn.Module):
+class BlazePose(Backbone):
     """Pose network, frozen until `low_rank.adapt` thaws it; as a backbone its forward takes RGB in 0..1, [B, 3, 256, 256].
 
     `vector` of the backbone output, [B, vector_size], is the concatenation of: the last 2×2 map, flattened; per
@@ -261,7 +263,7 @@ class BlazePose(nn.Module):
         with torch.autocast(last.device.type, enabled=False):
             exact = last.float()
             landmarks, world, presence = (
-                F.conv2d(exact, head.weight.float(), head.bias.float()).flatten(1)
+                F.conv2d(exact, head.weight.float(), None if head.bias is None else head.bias.float()).flatten(1)
                 for head in (self.landmark_head, self.world_head, self.presence_head)
             )
             heatmaps = F.conv2d(features.float(), self.heatmap_head.weight, self.heatmap_head.bias)
@@ -280,8 +282,8 @@ class BlazePose(nn.Module):
 
     def dense_convolutions(self, first_block: int) -> list[str]:
         """Names of the convolutions across channels: the encoder's from a block on (28: none), all that follow, and the heads."""
-        names = []
-        for name, module in self.named_modules():
+        names: list[str] = []
+        for name, module in named_modules(self):
             if isinstance(module, nn.Conv2d) and module.groups == 1 and name not in ("presence_head", "heatmap_head"):
                 part, *rest = name.split(".")
                 if part != "encoder" or rest[0] == "top" or (rest[0] == "blocks" and int(rest[1]) >= first_block):
@@ -311,7 +313,7 @@ class BlazePose(nn.Module):
 def _read_at(maps: list[Tensor], pixels: Tensor) -> Tensor:
     """Maps [B,C,h,h] of the crop, read between their cells at pixels [B,P,2] of it: [B,P,all channels]. Outside they go on as at the border."""
     places = (pixels * (2 / INPUT_SIZE) - 1)[:, None].float()
-    seen = []
+    seen: list[Tensor] = []
     for one in maps:
         # No further than to the middle of the outermost cells: not every device knows padding by the border.
         edge = 1 - 1 / one.shape[-1]
@@ -339,4 +341,5 @@ def load_blazepose(device: torch.device | str = "cpu", path: Path = WEIGHTS) -> 
         model.to(device).load_state_dict(state)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsFileError(f"{path.name} does not hold the weights of BlazePose heavy.") from error
-    return model.eval().to(memory_format=torch.channels_last)
+    # PyTorch's own types know no memory_format of whole modules.
+    return model.eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue, reportUnknownVariableType]

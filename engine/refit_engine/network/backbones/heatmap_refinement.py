@@ -29,7 +29,7 @@ def refine(pixels: Tensor, logits: Tensor, size: float) -> Tensor:
     columns, rows = (own[..., axis, None] + reach for axis in (0, 1))
     inside = [(index >= 0) & (index < cells) for index in (columns, rows)]
     places = rows.clamp(0, cells - 1)[..., :, None] * cells + columns.clamp(0, cells - 1)[..., None, :]
-    near = logits.flatten(2).gather(2, places.flatten(2)).float().sigmoid().unflatten(2, places.shape[2:])
+    near = torch.unflatten(logits.flatten(2).gather(2, places.flatten(2)).float().sigmoid(), 2, places.shape[2:])
     near = near * (inside[1][..., :, None] & inside[0][..., None, :])
     total = near.sum((2, 3)).clamp(min=1e-9)
     mean = torch.stack([(near.sum(2) * columns).sum(-1), (near.sum(3) * rows).sum(-1)], dim=-1) / total[..., None]

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .output import BackboneOutput
+from .output import Backbone, BackboneOutput
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,7 +21,7 @@ _BLOCKS = 4
 
 
 def _conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, relu: bool = True) -> list[nn.Module]:
-    layers = [
+    layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
     ]
@@ -87,17 +87,21 @@ class ExchangeModule(nn.Module):
 
     def forward(self, inputs: list[Tensor]) -> list[Tensor]:
         branches = [branch(x) for branch, x in zip(self.branches, inputs, strict=True)]
-        outputs = []
+        outputs: list[Tensor] = []
         for layers in self.fuse_layers:
-            total = layers[0](branches[0])
-            for layer, branch in zip(layers[1:], branches[1:], strict=True):
+            first, *others = layers.children()
+            total: Tensor = first(branches[0])
+            for layer, branch in zip(others, branches[1:], strict=True):
                 total = total + layer(branch)
             outputs.append(total.relu())
         return outputs
 
 
-class HRNet(nn.Module):
+class HRNet(Backbone):
     """HRNet-W`width`: `channels` 720 and vector 384 for W48, 480 and 256 for W32."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()

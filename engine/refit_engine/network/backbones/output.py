@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class BackboneOutput(NamedTuple):
@@ -25,10 +25,10 @@ class BackboneOutput(NamedTuple):
     """[B,33] 0…1: how likely the landmarks' own heatmaps call their places."""
 
 
-class Backbone(Protocol):
+class Backbone(nn.Module):
     """A module that turns RGB crops [B,3,256,256] in 0…1 into a `BackboneOutput`, normalising by itself."""
 
     channels: int
     vector_size: int
-
-    def __call__(self, crop: Tensor) -> BackboneOutput: ...
+    local_size: int = 0
+    """Features at each landmark; 0 for backbones without landmarks."""
