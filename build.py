@@ -551,11 +551,55 @@ def interpreter_files(python: Path) -> list[Path]:
     return [prefix] if prefix != Path("/usr") else [python.resolve(), library]
 
 
+def chosen_suites(only: str | None, keyword: str | None, results: Path, tally: suites.Tally) -> list[suites.Suite]:
+    """Set up what the chosen part of the test suite needs; what cannot run here is skipped in the tally."""
+    runs: list[suites.Suite] = []
+    window = WindowSetup() if only in (None, "gui") else None
+    apt_install(BPY_LIBRARIES, "The test suite")
+    engine = engine_environment(for_tests=True)
+    settings = {
+        "REFIT_ENGINE_PYTHON": str(engine.python),
+        "REFIT_EXTENSION_ZIP": str(build_zip(folder=results)),
+        "REFIT_GUI_PICTURES": str(results),
+        # The machine's cores are few, and small arrays gain nothing from more threads.
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def add(
+        name: str,
+        python: Path | str,
+        folders: Sequence[str],
+        wrap: Callable[[list[str]], list[str]] = list,
+        further: Mapping[str, str] | None = None,
+    ) -> None:
+        report = results / f"{name}.xml"
+        command = suites.pytest_command(python, [ROOT / "tests" / folder for folder in folders], report, keyword)
+        runs.append(suites.Suite(name, wrap(command), settings | dict(further or {}), report))
+
+    if only in (None, "engine"):
+        add("engine", engine.python, ["engine", "packaging"])
+    if only in (None, "training"):
+        # Training is not installed: it is used from the checkout.
+        add("training", engine.python, ["training"], further={"PYTHONPATH": str(ENGINE)})
+    for version in TEST_BLENDERS if only in (None, "addon") else ():
+        add(f"add-on in Blender {version}", bpy_environment(version).python, ["addon"])
+    if window:
+        window.finish()
+    if window and window.obstacle:
+        tally.skip(f"the add-on in a window, since {window.obstacle}")
+    elif window:
+        visible = [ROOT, engine.folder, *interpreter_files(Path(python_for_blender()))]
+        inside = functools.partial(
+            debian.command_inside, CHROOT, settings=settings, readable=visible, writable=[results]
+        )
+        add("add-on in a window of Blender 5.2", "python3", ["gui"], wrap=inside)
+    return runs
+
+
 def test(only: str | None, keyword: str | None) -> int:
     """Set up and run every suite, print one overall line, and return the exit code."""
     start = time.monotonic()
     results = CACHE / "test-results"
-    runs: list[suites.Suite] = []
     tally = suites.Tally()
     if not only and check():
         tally.failed += 1
@@ -563,45 +607,7 @@ def test(only: str | None, keyword: str | None) -> int:
     with cache_lock():
         shutil.rmtree(results, ignore_errors=True)
         results.mkdir(parents=True)
-        window = WindowSetup() if only in (None, "gui") else None
-        apt_install(BPY_LIBRARIES, "The test suite")
-        engine = engine_environment(for_tests=True)
-        settings = {
-            "REFIT_ENGINE_PYTHON": str(engine.python),
-            "REFIT_EXTENSION_ZIP": str(build_zip(folder=results)),
-            "REFIT_GUI_PICTURES": str(results),
-            # The machine's cores are few, and small arrays gain nothing from more threads.
-            "OMP_NUM_THREADS": "1",
-        }
-
-        def add(
-            name: str,
-            python: Path | str,
-            folders: Sequence[str],
-            wrap: Callable[[list[str]], list[str]],
-            further: Mapping[str, str] | None = None,
-        ) -> None:
-            report = results / f"{name}.xml"
-            command = suites.pytest_command(python, [ROOT / "tests" / folder for folder in folders], report, keyword)
-            runs.append(suites.Suite(name, wrap(command), settings | dict(further or {}), report))
-
-        if only in (None, "engine"):
-            add("engine", engine.python, ["engine", "packaging"], wrap=list)
-        if only in (None, "training"):
-            # Training is not installed: it is used from the checkout.
-            add("training", engine.python, ["training"], wrap=list, further={"PYTHONPATH": str(ENGINE)})
-        for version in TEST_BLENDERS if only in (None, "addon") else ():
-            add(f"add-on in Blender {version}", bpy_environment(version).python, ["addon"], wrap=list)
-        if window:
-            window.finish()
-        if window and window.obstacle:
-            tally.skip(f"the add-on in a window, since {window.obstacle}")
-        elif window:
-            visible = [ROOT, engine.folder, *interpreter_files(Path(python_for_blender()))]
-            inside = functools.partial(
-                debian.command_inside, CHROOT, settings=settings, readable=visible, writable=[results]
-            )
-            add("add-on in a window of Blender 5.2", "python3", ["gui"], wrap=inside)
+        runs = chosen_suites(only, keyword, results, tally)
     for suite in runs:
         with timed(suite.name):
             tally.add(suite, suite.run(ROOT))
@@ -626,7 +632,7 @@ def soak(counts: dict[str, int]) -> int:
 # ---------------------------------------------------------------------------------------------- command line
 
 
-def main() -> int:
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="{run,check,test,soak,zip,wheels,bench}")
     at_work = commands.add_parser("run", help="set up and reconstruct a photo in Blender, without a window")
@@ -656,7 +662,11 @@ def main() -> int:
     for name in ("extension", "source", "out"):
         inner.add_argument(name, type=Path)
     inner.add_argument("--multiview", action="store_true")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    options = command_line().parse_args()
     try:
         match options.command:
             case "run":

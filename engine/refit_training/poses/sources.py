@@ -8,6 +8,7 @@ import lzma
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -218,9 +219,21 @@ _BVH_BONES = (
 ).split()
 
 
-def read_bvh(path: Path) -> Motion:
-    """Pose file of MakeHuman's default rig: Z up, facing -Y, metres/10, rest = arms 45 degrees down."""
-    words = path.read_text().split()
+class _Bvh(NamedTuple):
+    """A BVH file of J joints, ends of chains included, C channels and F frames."""
+
+    names: list[str]
+    offsets: np.ndarray
+    """[J,3] from the parent."""
+    parents: np.ndarray
+    """[J], -1 for the root."""
+    channels: list[tuple[int, str]]
+    """[C] the joint, and the channel's name."""
+    values: np.ndarray
+    """[F,C]."""
+
+
+def _parse_bvh(words: list[str]) -> _Bvh:
     names: list[str] = []
     offsets: list[list[float]] = []
     parents: list[int] = []
@@ -243,42 +256,43 @@ def read_bvh(path: Path) -> Motion:
         at += 1
     start = words.index("Time:") + 2
     values = np.array(words[start:], float).reshape(-1, len(channels))
+    return _Bvh(names, np.array(offsets), np.array(parents), channels, values)
 
-    local = np.tile(np.eye(3), (len(values), len(names), 1, 1))
-    for column, (joint, kind) in enumerate(channels):
+
+def read_bvh(path: Path) -> Motion:
+    """Pose file of MakeHuman's default rig: Z up, facing -Y, metres/10, rest = arms 45 degrees down."""
+    bvh = _parse_bvh(path.read_text().split())
+    local = np.tile(np.eye(3), (len(bvh.values), len(bvh.names), 1, 1))
+    for column, (bone, kind) in enumerate(bvh.channels):
         if kind.endswith("rotation"):
-            local[:, joint] = (
-                local[:, joint] @ Rotation.from_euler(kind[0], values[:, column], degrees=True).as_matrix()
-            )
+            turns = Rotation.from_euler(kind[0], bvh.values[:, column], degrees=True).as_matrix()
+            local[:, bone] = local[:, bone] @ turns
     upright = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
-    linked = np.array(parents)
-    rest = _accumulate(np.array(offsets), linked) @ upright.T
-    bones = upright @ _compose(local, linked) @ upright.T
+    rest = _accumulate(bvh.offsets, bvh.parents) @ upright.T
+    bones = upright @ _compose(local, bvh.parents) @ upright.T
+    frames = _makehuman_frames(dict(zip(reversed(bvh.names), reversed(rest), strict=True)))
+    picked = [bvh.names.index(name) for name in _BVH_BONES]
+    return Motion(path.stem, 24.0, bones[:, picked], frames, rest, bones, bvh.parents)
 
-    def joint(name: str) -> np.ndarray:
-        return rest[names.index(name)]
 
+def _makehuman_frames(joint: dict[str, np.ndarray]) -> np.ndarray:
+    """Axes [24,3,3] of the limbs of MakeHuman's rig at rest, from its joints' places by name."""
     frames = np.tile(np.eye(3), (JOINT_COUNT, 1, 1))
     for side, leg, knee, foot, arm, elbow, hand in (
         ("L", 1, 4, 7, 16, 18, 20),
         ("R", 2, 5, 8, 17, 19, 21),
     ):
-        hip_at, knee_at, ankle_at = joint(f"upperleg01.{side}"), joint(f"lowerleg01.{side}"), joint(f"foot.{side}")
-        shoulder_at, elbow_at, wrist_at = (
-            joint(f"upperarm01.{side}"),
-            joint(f"lowerarm01.{side}"),
-            joint(f"wrist.{side}"),
-        )
+        hip_at, knee_at, ankle_at = (joint[f"{name}.{side}"] for name in ("upperleg01", "lowerleg01", "foot"))
+        shoulder_at, elbow_at, wrist_at = (joint[f"{name}.{side}"] for name in ("upperarm01", "lowerarm01", "wrist"))
         frames[leg] = frame_from_axes(knee_at - hip_at, np.array([1.0, 0, 0]))
         frames[knee] = frame_from_axes(ankle_at - knee_at, np.array([1.0, 0, 0]))
-        frames[foot] = frame_from_axes(np.array([0.0, 1, 0]), joint(f"toe3-1.{side}") - ankle_at)
+        frames[foot] = frame_from_axes(np.array([0.0, 1, 0]), joint[f"toe3-1.{side}"] - ankle_at)
         hinge = np.cross(elbow_at - shoulder_at, wrist_at - elbow_at)
         frames[arm] = frame_from_axes(elbow_at - shoulder_at, hinge)
         frames[elbow] = frame_from_axes(wrist_at - elbow_at, hinge)
-        thumb = joint(f"finger2-1.{side}") - joint(f"finger5-1.{side}")
-        frames[hand] = frame_from_axes(joint(f"finger3-1.{side}") - wrist_at, thumb)
-    picked = [names.index(name) for name in _BVH_BONES]
-    return Motion(path.stem, 24.0, bones[:, picked], frames, rest, bones, linked)
+        thumb = joint[f"finger2-1.{side}"] - joint[f"finger5-1.{side}"]
+        frames[hand] = frame_from_axes(joint[f"finger3-1.{side}"] - wrist_at, thumb)
+    return frames
 
 
 # Clips of several sources, on SMPL's joints

@@ -124,6 +124,11 @@ NEUTRALS = np.array(
 )
 
 
+def _as_color(values: np.ndarray) -> Color:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
 def _color(rng: np.random.Generator, neutral: float = 0.5) -> Color:
     """A garment colour: neutral with the given probability, else any hue, saturated or muted."""
     if rng.random() < neutral:
@@ -223,35 +228,48 @@ def _footwear(rng: np.random.Generator) -> list[Outfit]:
     return layers
 
 
+def _tone(rng: np.random.Generator, position: float) -> Color:
+    """A skin's colour between two of SKIN_TONES."""
+    low = int(position)
+    tone = SKIN_TONES[low] + (position - low) * (SKIN_TONES[low + 1] - SKIN_TONES[low])
+    return _as_color(tone * rng.uniform(0.9, 1.1) * rng.uniform(0.96, 1.04, 3))
+
+
+def _hair_color(rng: np.random.Generator, position: float) -> Color:
+    """Fair hair is rare where the skin's tone, its position among SKIN_TONES, is dark."""
+    share = HAIR_SHARE.copy()
+    if position > 2:
+        share[3:6] *= 0.15
+    return _as_color(HAIR_COLORS[rng.choice(len(HAIR_COLORS), p=share / share.sum())] * rng.uniform(0.7, 1.4))
+
+
+def _on_the_head(
+    rng: np.random.Generator, pack: AssetPack, hair: Color
+) -> tuple[list[tuple[int, Cloth, float]], list[Outfit]]:
+    """Hair or a hat, as an attachment, or a painted cap, as a garment."""
+    headwear = rng.random()
+    if headwear > 0.12:
+        styles = pack.of_kind("hair")
+        if styles and rng.random() < 0.75:
+            return [(int(rng.choice(styles)), Cloth(hair, folds=0.0, weave=0.5, shine=0.25), 0.0)], []
+        return [], []
+    if headwear < 0.03 and pack.of_kind("hat"):
+        return [(int(rng.choice(pack.of_kind("hat"))), random_cloth(rng, 0.6, 0.0), 0.0)], []
+    cap = Cut(9.0, float(rng.uniform(4.6, 4.75)), 9.0, tilt=float(rng.uniform(0.0, 1.2)))
+    return [], [Outfit(cap, random_cloth(rng, 0.4, 0.3), float(rng.uniform(0.008, 0.02)))]
+
+
 def random_appearance(rng: np.random.Generator, pack: AssetPack) -> Appearance:
     """Draw a person's looks: skin tones evenly, clothes mostly plain, hair for nearly everybody."""
     position = rng.uniform(0, len(SKIN_TONES) - 1.001)
-    low = int(position)
-    tone = SKIN_TONES[low] + (position - low) * (SKIN_TONES[low + 1] - SKIN_TONES[low])
-    tone = tone * rng.uniform(0.9, 1.1) * rng.uniform(0.96, 1.04, 3)
+    tone = _tone(rng, position)
     skins = [key for key in pack.keys("skin/") if "suit" not in key]
     suited_skins = [key for key in pack.keys("skin/") if "suit" in key]
     skin = skins[rng.integers(len(skins))]
     wearer = "female" if "female" in skin else "male"
 
-    share = HAIR_SHARE.copy()
-    if position > 2:
-        share[3:6] *= 0.15
-    hair = HAIR_COLORS[rng.choice(len(HAIR_COLORS), p=share / share.sum())] * rng.uniform(0.7, 1.4)
-    hair_cloth = Cloth(tuple(float(v) for v in hair), folds=0.0, weave=0.5, shine=0.25)
-    attachments: list[tuple[int, Cloth, float]] = []
-    headwear = rng.random()
-    garments: list[Outfit] = []
-    if headwear > 0.12:
-        styles = pack.of_kind("hair")
-        if styles and rng.random() < 0.75:
-            attachments.append((int(rng.choice(styles)), hair_cloth, 0.0))
-    elif headwear < 0.03 and pack.of_kind("hat"):
-        attachments.append((int(rng.choice(pack.of_kind("hat"))), random_cloth(rng, 0.6, 0.0), 0.0))
-    else:
-        cap = Cut(9.0, float(rng.uniform(4.6, 4.75)), 9.0, tilt=float(rng.uniform(0.0, 1.2)))
-        garments.append(Outfit(cap, random_cloth(rng, 0.4, 0.3), float(rng.uniform(0.008, 0.02))))
-
+    hair = _hair_color(rng, position)
+    attachments, garments = _on_the_head(rng, pack, hair)
     suits = pack.of_kind("suit", wearer)
     if suits and rng.random() < 0.3:
         keep = 1.0 if rng.random() < 0.4 else 0.0
@@ -268,8 +286,8 @@ def random_appearance(rng: np.random.Generator, pack: AssetPack) -> Appearance:
         garments = _footwear(rng) + garments
     return Appearance(
         skin=skin,
-        tone=tuple(float(v) for v in tone),
-        scalp=tuple(float(v) for v in hair) if rng.random() < 0.93 else None,
+        tone=tone,
+        scalp=hair if rng.random() < 0.93 else None,
         scalp_line=float(rng.beta(2, 1.5)),
         beard=float(rng.uniform(0.3, 0.9)) if wearer == "male" and rng.random() < 0.35 else 0.0,
         garments=tuple(garments),

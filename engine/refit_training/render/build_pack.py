@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ import numpy as np
 from refit_engine.body import BodyData, load_body
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+
+from refit_training.known import known
 
 from .decimate import decimate
 from .geometry import (
@@ -32,7 +35,7 @@ from .geometry import (
 )
 from .makehuman import Garment, read_garment
 from .pack import AssetPack, Attachment, Surface, encode_image
-from .panorama import encode_radiance, light_of
+from .panorama import Light, encode_radiance, light_of
 
 __all__ = ["build_pack", "main"]
 
@@ -69,20 +72,16 @@ def build_pack(assets: Path, body: BodyData, panoramas: Path | None = None, phot
     outer = seen[faces].all(1)
     eyes = _eyes(part, template)
     flagged = shade + 2 * np.isin(part, eyes)
-    skin = _surface(faces[outer], body.uv_faces[outer], body.uv, template, flagged, SKIN_FACES)
+    skin = _surface(faces[outer], known(body.uv_faces)[outer], known(body.uv), template, flagged, SKIN_FACES)
     cloth, smoothing = _cloth(body, part, template, shade)
     main_faces = faces[(part[faces] == part[0]).all(1)]
     proxy_vertex, proxy_faces = cluster_mesh(template, main_faces, normals, 1200)
     head = _skull(body)
     images = _skins(base / "skins" / "textures")
     attachments = _attachments(base, body, part, shade, images)
-    lights = {}
     extra = panoramas.glob("*.hdr") if panoramas else ()
-    for path in [*sorted((assets / "hdri").glob("*.hdr")), *sorted(extra)]:
-        key = f"panorama/{path.stem}"
-        radiance = _normalised_radiance(path)
-        images[key] = encode_image(encode_radiance(radiance), 85)
-        lights[key] = light_of(radiance)
+    surroundings, lights = _surroundings([*sorted((assets / "hdri").glob("*.hdr")), *sorted(extra)])
+    images |= surroundings
     for path in sorted(photos.glob("*.jpg")) if photos else ():
         images[f"photo/{path.stem}"] = encode_image(_photo(path), 80)
     return AssetPack(
@@ -102,6 +101,18 @@ def build_pack(assets: Path, body: BodyData, panoramas: Path | None = None, phot
         lights=lights,
         sources=(*SOURCES, *_sources(panoramas), *_sources(photos)),
     )
+
+
+def _surroundings(paths: Sequence[Path]) -> tuple[dict[str, bytes], dict[str, Light]]:
+    """Encoded panoramas, and the light of each."""
+    images: dict[str, bytes] = {}
+    lights: dict[str, Light] = {}
+    for path in paths:
+        key = f"panorama/{path.stem}"
+        radiance = _normalised_radiance(path)
+        images[key] = encode_image(encode_radiance(radiance), 85)
+        lights[key] = light_of(radiance)
+    return images, lights
 
 
 def _components(faces: np.ndarray, vertex_count: int) -> np.ndarray:
@@ -191,7 +202,7 @@ def _skull(body: BodyData) -> np.ndarray:
 
 
 def _read_rgb(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    image = known(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
     if image.ndim == 2:
         return np.repeat(image[..., None], 3, 2)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
@@ -199,7 +210,7 @@ def _read_rgb(path: Path) -> np.ndarray:
 
 def _normalised_radiance(path: Path) -> np.ndarray:
     """Linear RGB of a radiance file, 512 rows, scaled to a median brightness of one fifth."""
-    radiance = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGR2RGB)
+    radiance = cv2.cvtColor(known(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)), cv2.COLOR_BGR2RGB)
     # Suns may overflow the file's half floats.
     radiance = np.nan_to_num(radiance, posinf=6e4).clip(0, 6e4)
     shrinks = radiance.shape[1] > PANORAMA_SIZE[0]
@@ -326,7 +337,7 @@ def _y_up(z_up: np.ndarray) -> np.ndarray:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--assets", type=Path, required=True)
     parser.add_argument("--panoramas", type=Path, help="further .hdr panoramas")
     parser.add_argument("--photos", type=Path, help="backdrop photos without people")

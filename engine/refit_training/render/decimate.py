@@ -10,9 +10,7 @@ import numpy as np
 __all__ = ["decimate"]
 
 
-def decimate(  # noqa: C901 - one loop over one heap, whose helpers share the mesh's state
-    points: np.ndarray, faces: np.ndarray, target_faces: int, longest_edge: float = 0.045
-) -> np.ndarray:
+def decimate(points: np.ndarray, faces: np.ndarray, target_faces: int, longest_edge: float = 0.045) -> np.ndarray:
     """Faces [F',3] into the same `points` [N,3], F' near `target_faces` where that is possible.
 
     Half-edge collapses in order of quadric error (Garland and Heckbert 1997). Vertices on open borders, UV seams
@@ -20,71 +18,86 @@ def decimate(  # noqa: C901 - one loop over one heap, whose helpers share the me
     """
     if len(faces) <= target_faces:
         return np.asarray(faces)
-    triangles = [tuple(int(v) for v in face) for face in faces]
-    around: list[set[int]] = [set() for _ in points]
-    for index, triangle in enumerate(triangles):
-        for vertex in triangle:
-            around[vertex].add(index)
-    quadrics = _quadrics(points, faces)
-    locked = _border(faces, len(points))
-    p = points.astype(np.float64)
-    stamp = [0] * len(points)
-
-    def neighbours(u: int) -> set[int]:
-        return {v for index in around[u] for v in triangles[index]} - {u}
-
-    def cost(u: int, v: int) -> float:
-        edge = p[u] - p[v]
-        length = float(edge @ edge)
-        if length > longest_edge**2:
-            return np.inf
-        place = np.append(p[v], 1.0)
-        return float(place @ (quadrics[u] + quadrics[v]) @ place) + 1e-4 * length
-
-    heap: list[tuple[float, int, int, int, int]] = []
-
-    def push(u: int) -> None:
-        if locked[u]:
-            return
-        best = min(((cost(u, v), v) for v in neighbours(u)), default=(np.inf, -1))
-        if np.isfinite(best[0]):
-            heapq.heappush(heap, (best[0], u, best[1], stamp[u], stamp[best[1]]))
-
+    mesh = _Mesh(points, faces, longest_edge)
     for u in range(len(points)):
-        if around[u]:
-            push(u)
+        if mesh.around[u]:
+            mesh.push(u)
     count = len(faces)
-    alive = [True] * len(triangles)
-    while heap and count > target_faces:
-        _, u, v, stamp_u, stamp_v = heapq.heappop(heap)
-        if stamp_u != stamp[u] or not around[u]:
+    while mesh.heap and count > target_faces:
+        _, u, v, stamp_u, stamp_v = heapq.heappop(mesh.heap)
+        if stamp_u != mesh.stamp[u] or not mesh.around[u]:
             continue
-        if stamp_v != stamp[v]:
-            push(u)
+        if stamp_v != mesh.stamp[v]:
+            mesh.push(u)
             continue
-        shared = around[u] & around[v]
+        count -= mesh.collapse(u, v)
+    return np.array([triangle for triangle, kept in zip(mesh.triangles, mesh.alive, strict=True) if kept], np.int32)
+
+
+class _Mesh:
+    """A mesh that is being thinned out, and the collapses that could come next, cheapest first."""
+
+    def __init__(self, points: np.ndarray, faces: np.ndarray, longest_edge: float) -> None:
+        self.triangles: list[tuple[int, ...]] = [tuple(int(v) for v in face) for face in faces]
+        self.alive = [True] * len(self.triangles)
+        self.around: list[set[int]] = [set() for _ in points]
+        """The triangles at each vertex."""
+        for index, triangle in enumerate(self.triangles):
+            for vertex in triangle:
+                self.around[vertex].add(index)
+        self.heap: list[tuple[float, int, int, int, int]] = []
+        """Error, the vertex that goes, the one that it falls on, and the stamps of both at that time."""
+        self.stamp = [0] * len(points)
+        """Counts the changes around each vertex: a collapse with an older stamp is out of date."""
+        self._quadrics = _quadrics(points, faces)
+        self._locked = _border(faces, len(points))
+        self._points = points.astype(np.float64)
+        self._longest_edge = longest_edge
+
+    def push(self, u: int) -> None:
+        """Put the best collapse of a vertex into the heap."""
+        if self._locked[u]:
+            return
+        best = min(((self._cost(u, v), v) for v in self._neighbours(u)), default=(np.inf, -1))
+        if np.isfinite(best[0]):
+            heapq.heappush(self.heap, (best[0], u, best[1], self.stamp[u], self.stamp[best[1]]))
+
+    def collapse(self, u: int, v: int) -> int:
+        """Let u fall on v, unless that would spoil the surface; the number of faces that are gone."""
+        shared = self.around[u] & self.around[v]
         # More common neighbours than shared faces would pinch the surface.
-        if len(neighbours(u) & neighbours(v)) != len(shared):
-            continue
-        moved = [(index, tuple(v if w == u else w for w in triangles[index])) for index in around[u] - shared]
-        if any(_flips(p, triangles[index], new, longest_edge) for index, new in moved):
-            continue
+        if len(self._neighbours(u) & self._neighbours(v)) != len(shared):
+            return 0
+        triangles = self.triangles
+        moved = [(index, tuple(v if w == u else w for w in triangles[index])) for index in self.around[u] - shared]
+        if any(_flips(self._points, triangles[index], new, self._longest_edge) for index, new in moved):
+            return 0
         for index in shared:
-            alive[index] = False
+            self.alive[index] = False
             for w in triangles[index]:
-                around[w].discard(index)
+                self.around[w].discard(index)
         for index, new in moved:
             triangles[index] = new
-            around[v].add(index)
-        around[u].clear()
-        quadrics[v] += quadrics[u]
-        count -= len(shared)
-        stamp[v] += 1
-        stamp[u] += 1
-        for w in neighbours(v) | {v}:
-            stamp[w] += w != v
-            push(w)
-    return np.array([triangle for triangle, kept in zip(triangles, alive, strict=True) if kept], np.int32)
+            self.around[v].add(index)
+        self.around[u].clear()
+        self._quadrics[v] += self._quadrics[u]
+        self.stamp[v] += 1
+        self.stamp[u] += 1
+        for w in self._neighbours(v) | {v}:
+            self.stamp[w] += w != v
+            self.push(w)
+        return len(shared)
+
+    def _neighbours(self, u: int) -> set[int]:
+        return {v for index in self.around[u] for v in self.triangles[index]} - {u}
+
+    def _cost(self, u: int, v: int) -> float:
+        edge = self._points[u] - self._points[v]
+        length = float(edge @ edge)
+        if length > self._longest_edge**2:
+            return np.inf
+        place = np.append(self._points[v], 1.0)
+        return float(place @ (self._quadrics[u] + self._quadrics[v]) @ place) + 1e-4 * length
 
 
 def _quadrics(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -115,4 +128,4 @@ def _flips(p: np.ndarray, old: tuple[int, ...], new: tuple[int, ...], longest_ed
     before, after = normal(old), normal(new)
     scale = np.linalg.norm(before) * np.linalg.norm(after)
     longest = max(float(np.sum((p[new[i]] - p[new[i - 1]]) ** 2)) for i in range(3))
-    return before @ after < 0.3 * scale or scale < 1e-16 or longest > 4 * longest_edge**2
+    return bool(before @ after < 0.3 * scale or scale < 1e-16 or longest > 4 * longest_edge**2)
