@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,9 +78,10 @@ class Shards:
         return Views(**{field.name: self.label(field.name, places) for field in fields(Views)})
 
 
-def write_shard(folder: Path, name: str, array: np.ndarray, views: Views, **labels: np.ndarray) -> None:
+def write_shard(folder: Path, name: str, array: np.ndarray, views: Views, **labels: Any) -> None:
     """One shard of `SHARD` samples."""
     np.save(folder / f"{name}.npy", array)
     with open(folder / f"{name}.part", "wb") as file:
+        # Any, since NumPy's stub takes each name for that of an option, too.
         np.savez(file, **{field.name: getattr(views, field.name).numpy() for field in fields(Views)}, **labels)
     os.replace(folder / f"{name}.part", folder / f"{name}.npz")

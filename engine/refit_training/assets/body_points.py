@@ -143,7 +143,7 @@ def mirror_map(vertices: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the mesh is not symmetric about X = 0.
     """
-    _, mirror = cKDTree(vertices).query(vertices * np.array([-1.0, 1.0, 1.0]))
+    mirror = np.asarray(cKDTree(vertices).query(vertices * np.array([-1.0, 1.0, 1.0]))[1])
     if not np.array_equal(mirror[mirror], np.arange(len(vertices))):
         raise ValueError("the mesh has no left-right symmetry")
     return mirror

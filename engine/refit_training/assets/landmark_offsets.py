@@ -19,6 +19,7 @@ from refit_engine.body import BodyModel, load_body
 from refit_engine.body.landmarks import landmark_carriers
 from refit_engine.body.points import LANDMARK_NAMES
 
+from refit_training.known import known
 from refit_training.train.features import FeatureStore
 
 _GOOD_PIXELS = 8.0  # people whose median landmark is farther off were not understood
@@ -29,7 +30,7 @@ _FAR = 0.05  # metres at which an observation counts a quarter
 def measure_offsets(store: FeatureStore) -> dict[str, tuple[float, float, float, float]]:
     """Offset x, y, z and median distance left, millimetres, by the landmark's name without its side."""
     body = load_body()
-    points = BodyModel(body).subset(body.landmark_ids)
+    points = BodyModel(body).subset(body.landmark_vertices())
     carriers = torch.from_numpy(landmark_carriers(body))
     seen_rows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for seen, views in store.batches(256, maps=False):
@@ -37,13 +38,14 @@ def measure_offsets(store: FeatureStore) -> dict[str, tuple[float, float, float,
             posed = points.pose(views.betas, views.rotmats)
         placed = posed.points + views.transl[:, None]
         depth, slope = placed[..., 2], placed[..., :2] / placed[..., 2:]
-        missing = seen.landmarks[..., :2] - views.crop_pixels(placed)
+        landmarks = known(seen.landmarks)
+        missing = landmarks[..., :2] - views.crop_pixels(placed)
         good = missing.norm(dim=-1).median(dim=1).values < _GOOD_PIXELS
         metres = missing * (depth / views.focal[:, None])[..., None]
         turns = posed.rotations[:, carriers]
         across = turns[..., :2, :] - slope[..., None] * turns[..., 2:, :]
         for index, name in enumerate(LANDMARK_NAMES):
-            rows = good & (seen.landmarks[:, index, 2] > _VISIBLE)
+            rows = good & (landmarks[:, index, 2] > _VISIBLE)
             matrix = across[rows, index].numpy().copy()
             right = name.startswith("right_") or name.endswith("_right")
             if right:
@@ -55,7 +57,7 @@ def measure_offsets(store: FeatureStore) -> dict[str, tuple[float, float, float,
 
 def _robust_offset(across: np.ndarray, missing: np.ndarray) -> tuple[float, float, float, float]:
     """The offset [3] that explains missing [N,2] = across [N,2,3] @ offset best, by reweighted least squares."""
-    weight = np.ones(len(missing))
+    weight, offset, left = np.ones(len(missing)), np.zeros(3), np.zeros(len(missing))
     for _ in range(10):
         weighted = across * weight[:, None, None]
         offset = np.linalg.solve(
@@ -63,7 +65,8 @@ def _robust_offset(across: np.ndarray, missing: np.ndarray) -> tuple[float, floa
         )
         left = np.linalg.norm(missing - across @ offset, axis=1)
         weight = 1 / (1 + (left / _FAR) ** 2) ** 2
-    return (*(1000 * offset), float(1000 * np.median(left)))
+    x, y, z = 1000 * offset
+    return x, y, z, float(1000 * np.median(left))
 
 
 def main() -> None:

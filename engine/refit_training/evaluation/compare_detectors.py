@@ -23,6 +23,8 @@ import cv2
 import numpy as np
 from refit_engine.fitting.boxes import overlap
 
+from refit_training.known import known
+
 Detector = Callable[[np.ndarray], np.ndarray]
 """RGB image [H,W,3] to people [N,5]: x, y, w, h in pixels and score, the most certain first."""
 
@@ -62,7 +64,8 @@ def bundled(path: Path | None) -> Detector:
 
 
 def yolo_tiny(path: Path) -> Detector:
-    network = cv2.dnn.readNetFromDarknet(str(path.with_suffix(".cfg")), str(path))
+    # OpenCV 4 alone reads Darknet's networks.
+    network = cv2.dnn.readNetFromDarknet(str(path.with_suffix(".cfg")), str(path))  # pyright: ignore[reportAttributeAccessIssue]
 
     def detect(image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
@@ -144,7 +147,7 @@ def coco_ssd(path: Path) -> Detector:
     return detect
 
 
-DETECTORS: dict[str, Callable[[Path | None], Detector]] = {
+DETECTORS: dict[str, Callable[..., Detector]] = {
     "bundled": bundled,
     "yolov4-tiny": yolo_tiny,
     "blazepose": blazepose,
@@ -249,7 +252,7 @@ def compare(folder: Path, detect: Detector) -> dict[str, float]:
     photos, everybody = read_people(folder)
     best, false, seconds, boxes = [], 0, [], 0
     for name, people in photos:
-        image = cv2.cvtColor(cv2.imread(str(folder / name)), cv2.COLOR_BGR2RGB)
+        image = cv2.cvtColor(known(cv2.imread(str(folder / name))), cv2.COLOR_BGR2RGB)
         start = time.process_time()
         found = detect(image)
         seconds.append(time.process_time() - start)

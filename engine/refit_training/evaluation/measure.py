@@ -26,6 +26,8 @@ from refit_engine.overlay import draw_overlay
 from refit_engine.results import ImageResult
 from tqdm import tqdm
 
+from refit_training.known import known
+
 from .measure_landmarks import HALVES, HALVES_HELP, MARKED, pck, read_samples, torso_length
 
 TILE = 320
@@ -82,7 +84,7 @@ def contact_sheet(folder: Path, measured: list[Measured], count: int = 40, colum
     tiles = []
     for index in np.linspace(0, len(ranked) - 1, count).round().astype(int):
         one = ranked[index]
-        photo = cv2.imread(str(folder / one.sample["image"]))
+        photo = known(cv2.imread(str(folder / one.sample["image"])))
         overlay = draw_overlay(photo[..., ::-1], one.result.vertices_cam, faces, one.result.K)[..., ::-1].copy()
         for point in one.marked[np.isfinite(one.marked).all(-1)]:
             cv2.circle(overlay, tuple(int(v) for v in point), max(2, photo.shape[0] // 90), (0, 255, 255), -1)
@@ -107,6 +109,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of the last number of iterations")
     options = parser.parse_args()
     samples = read_samples(options.folder, options.half)[: options.limit]
+    measured: list[Measured] = []
     for iterations in options.iterations:
         measured = measure(options.folder, samples, options.weights, iterations)
         print(json.dumps({"iterations": iterations, **summary(measured)}))

@@ -166,7 +166,7 @@ def main() -> None:
         name: {f"x{factor:g}": summary(outcome, chosen) for factor, outcome in known.items()}
         for name, chosen in groups.items()
     }
-    people = {name: len(sides) if name == "all" else int(chosen.sum()) for name, chosen in groups.items()}
+    people = {name: len(sides[chosen]) for name, chosen in groups.items()}
     print(json.dumps({"people": people, "wrong_focal": wrong_focal, "guessed_focal": guess(grid, wrong)}, indent=1))
 
 

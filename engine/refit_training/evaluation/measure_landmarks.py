@@ -24,11 +24,13 @@ from refit_engine.fitting.crops.refinement import CropSource, cut_out, refine_cr
 from refit_engine.fitting.crops.upright import UprightCrop, align_upright
 from refit_engine.fitting.job import joints_in_crops
 from refit_engine.images import read_photo
-from refit_engine.network.backbones import BackboneOutput
-from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, BlazePose, load_blazepose
+from refit_engine.network.backbones import Backbone, BackboneOutput
+from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose
 from refit_engine.network.checkpoint import load_refit
 from refit_engine.thunder import SecondEye
 from tqdm import tqdm
+
+from refit_training.known import known
 
 MARKED = tuple(
     f"{side}_{joint}" for joint in ("ankle", "knee", "hip", "wrist", "elbow", "shoulder") for side in ("left", "right")
@@ -60,7 +62,7 @@ def torso_length(points: dict[str, list[float]]) -> float:
 def find_landmarks(
     image: np.ndarray,
     box_xywh: np.ndarray,
-    network: BlazePose,
+    network: Backbone,
     eye: SecondEye | None,
     again: bool = False,
     fused: bool = False,
@@ -85,9 +87,9 @@ def find_landmarks(
         (crop,), seen = refine_crops([source], [aligned], encode)
     else:
         crop, seen = aligned.crop, encode([source], [aligned.crop])
-    found = seen.landmarks
+    found = known(seen.landmarks)
     if fused:
-        found = fuse(found, seen.vector, seen.peaks, joints_in_crops([aligned], [source], [crop]))
+        found = fuse(found, seen.vector, known(seen.peaks), joints_in_crops([aligned], [source], [crop]))
     landmarks = found[0].double().numpy()
     return transform(invert(crop_matrix(crop, source.intrinsics)), landmarks[:, :2]), landmarks[:, 2]
 
@@ -95,7 +97,7 @@ def find_landmarks(
 def measure(
     folder: Path,
     samples: list[dict],
-    network: BlazePose,
+    network: Backbone,
     upright: bool = True,
     again: bool = False,
     fused: bool = False,

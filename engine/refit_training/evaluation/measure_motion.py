@@ -30,6 +30,8 @@ from refit_engine.motion_params import read_videos
 from refit_engine.moving_pictures import open_footage
 from scipy.ndimage import gaussian_filter1d
 
+from refit_training.known import known
+
 from .metrics import mpjpe, pa_mpjpe
 
 STILL = 0.05
@@ -74,7 +76,7 @@ def frames_alone(video: VideoRequest, boxes: np.ndarray, models: Models, iterati
     fitter = Fitter(models, FitOptions(iterations=iterations, confidence=False))
     pictures, intrinsics = open_footage(video.video), Intrinsics(np.asarray(video.K), "scene")
     found = [
-        fitter.fit(pixels, boxes[frame][None], intrinsics).joints[0]
+        fitter.fit(known(pixels), boxes[frame][None], intrinsics).joints[0]
         for frame, pixels in pictures.read(range(len(boxes)))
     ]
     return np.array(found, dtype=np.float64)

@@ -171,7 +171,7 @@ def _compared(joints: np.ndarray, truth: np.ndarray, view: View) -> tuple[np.nda
         return project(joints @ view.R.T + view.t, view.intrinsics.K), truth, np.nan
     centre = -view.R.T @ view.t
     far, right = (np.linalg.norm(points[HIPS].mean(axis=0) - centre) for points in (joints, truth))
-    return joints, truth, 1000 * (far - right)
+    return joints, truth, float(1000 * (far - right))
 
 
 def report(bodies: Bodies, first: Bodies | None) -> dict[str, object]:

@@ -13,6 +13,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(options.out.read_text(encoding="utf-8"))
 
 
-def write(path: Path, speeds: dict[str, object]) -> None:
+def write(path: Path, speeds: Mapping[str, object]) -> None:
     path.write_text(json.dumps(speeds, indent=1) + "\n", encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,20 +51,23 @@ class Sightings:
 
     def save(self, path: Path) -> None:
         """Raises OSError."""
-        arrays = {one.name: getattr(self, one.name) for one in fields(self)}
-        np.savez_compressed(path, **{**arrays, "recording": str(self.recording)})
+        # Any, since NumPy's stub takes each name for that of an option, too.
+        arrays: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        arrays["recording"] = str(self.recording)
+        np.savez_compressed(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Sightings:
         """Raises OSError, KeyError."""
         with np.load(path) as file:
-            values = {one.name: file[one.name] for one in fields(cls)}
-        plain = {
+            values: dict[str, Any] = {one.name: file[one.name] for one in fields(cls)}
+        plain: dict[str, Any] = {
             "recording": Path(str(values["recording"])),
             "every": int(values["every"]),
             "fps": float(values["fps"]),
+            "eyes": tuple(map(str, values["eyes"])),
         }
-        return cls(**{**values, **plain, "eyes": tuple(map(str, values["eyes"]))})
+        return cls(**{**values, **plain})
 
 
 def read_recording(path: Path) -> list[ViewRequest]:
@@ -183,7 +187,8 @@ def _linked(tracks: list[_Track], people: list, flat: bool) -> Iterator[tuple[_T
     """Each person with the track that goes on with it; those who are nobody's continuation get new tracks, which are added."""
     distance = np.array([[_apart(track.joints, joints, flat) for track in tracks] for _, joints in people])
     distance = distance.reshape(len(people), len(tracks))
-    pairs = dict(zip(*linear_sum_assignment(np.minimum(distance, 2 * LINK)), strict=True))
+    rows, columns = linear_sum_assignment(np.minimum(distance, 2 * LINK))
+    pairs = dict(zip(rows.tolist(), columns.tolist(), strict=True))
     for row, person in enumerate(people):
         if row in pairs and distance[row, pairs[row]] < LINK:
             yield tracks[pairs[row]], person

@@ -91,12 +91,13 @@ def fit_trajectories(
     settings: SmoothingSettings = SMOOTHING,
 ) -> Trajectories:
     """Trajectories of joints seen at pixels [T,S,J,2] (NaN: not seen), from roughly where they are, [T,J,D]."""
-    seen = np.isfinite(observed).all(axis=-1)
+    seen = np.all(np.isfinite(observed), axis=-1)
     observed = np.where(seen[..., None], observed, 0.0)
     points = start
     variance = np.full(seen.shape[1], settings.first_noise**2)
-    before = np.inf
-    for _ in range(settings.rounds):
+    before, rounds = np.inf, 0
+    while True:
+        rounds += 1
         pixels, slopes = linearize(points)
         squared = np.square(observed - pixels).sum(axis=-1)
         belief = _belief(squared, seen, variance, settings.freedom)
@@ -119,7 +120,7 @@ def fit_trajectories(
             total, number = np.full_like(total, total.sum()), np.full_like(number, number.sum())
         variance = np.maximum(total / np.maximum(number, 1), settings.least_noise**2)
         variance = np.maximum(variance, np.median(variance[number > 0]) / settings.trust**2)
-        if np.abs(pixels - before).max() < settings.settled:
+        if np.abs(pixels - before).max() < settings.settled or rounds >= settings.rounds:
             break
         before = pixels
     # Landmarks err for longer than the smoother looks: the mean over its frames is no better than one of them.

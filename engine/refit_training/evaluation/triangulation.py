@@ -61,8 +61,7 @@ def triangulate(observed: np.ndarray, rig: Rig, fps: float, settings: SmoothingS
     """
     frames, cameras, eyes, joints = observed.shape[:4]
     start = robust_start(observed, rig)
-    known = np.isfinite(start).all(axis=-1)
-    ever = known.any(axis=0)
+    ever = np.any(np.all(np.isfinite(start), axis=-1), axis=0)
 
     def linearize(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pixels, slopes, _ = project(points, rig)
@@ -78,7 +77,7 @@ def robust_start(observed: np.ndarray, rig: Rig) -> np.ndarray:
 
     Of all pairs of rays of different cameras the one whose point most observations agree with (RANSAC, exhaustive).
     """
-    seen = np.isfinite(observed).all(axis=-1)
+    seen = np.all(np.isfinite(observed), axis=-1)
     pixels = np.where(seen[..., None], observed, 0.0)
     origins = -np.einsum("cki,ck->ci", rig.R, rig.t)
     rays = (pixels - rig.K[:, None, None, :2, 2]) / rig.K[:, [0, 1], [0, 1]][:, None, None]

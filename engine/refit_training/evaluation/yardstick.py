@@ -89,7 +89,7 @@ def load_yardsticks(path: Path) -> list[Yardstick]:
     with np.load(path) as file:
         while f"{len(yardsticks)}.points" in file:
             values = {field.name: file[f"{len(yardsticks)}.{field.name}"] for field in fields(Yardstick)}
-            plain = {
+            plain: dict[str, Any] = {
                 "recording": Path(str(values["recording"])),
                 "every": int(values["every"]),
                 "fps": float(values["fps"]),

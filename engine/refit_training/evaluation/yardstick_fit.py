@@ -87,15 +87,15 @@ def fit_pictures(sightings: Sightings) -> tuple[list[np.ndarray], list[Trajector
 
 def _where_seen(found: Trajectories, observed: np.ndarray) -> np.ndarray:
     """Points [T,17,D] of the frames in which an eye saw the joint, from observed [T,…,17,2]; NaN elsewhere."""
-    seen = np.isfinite(observed[..., 0]).reshape(len(observed), -1, observed.shape[-2]).any(axis=1)
+    seen = np.any(np.isfinite(observed[..., 0]).reshape(len(observed), -1, observed.shape[-2]), axis=1)
     return np.where(seen[..., None], found.points, np.nan)
 
 
 def smoothed(observed: np.ndarray, fps: float) -> Trajectories:
     """Trajectories in the picture of one person's joints, observed at pixels [T,E,17,2]."""
     eyes = observed.shape[1]
-    seen = np.isfinite(observed).all(axis=-1)
-    ever = seen.any(axis=(0, 1))
+    seen = np.all(np.isfinite(observed), axis=-1)
+    ever = np.any(seen, axis=(0, 1))
     first = np.array([_first_seen(frame) for frame in observed])
     # In lengths of the trunk, for which what is unknown before the first frame is about as wide as in metres.
     trunk = np.nanmedian(trunk_lengths(first))

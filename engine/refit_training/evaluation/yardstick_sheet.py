@@ -50,18 +50,13 @@ def drawn(yardstick: Yardstick, row: int, camera: int, view: View) -> np.ndarray
         points = yardstick.points[person, row]
         if points.shape[1] == 3:
             points = project(points @ yardstick.R[camera].T + yardstick.t[camera], view.intrinsics.K)
-        known = np.isfinite(points).all(axis=1)
+        known = np.all(np.isfinite(points), axis=1)
         everything.append(points[known])
         for start, end in _BONES:
             if known[start] and known[end]:
                 colour = _COLOURS["left" if COCO_JOINT_NAMES[start].startswith("left") else "right"]
-                cv2.line(
-                    picture,
-                    *(tuple(map(round, map(float, points[one]))) for one in (start, end)),
-                    colour,
-                    width,
-                    cv2.LINE_AA,
-                )
+                first, last = (tuple(map(round, map(float, points[one]))) for one in (start, end))
+                cv2.line(picture, first, last, colour, width, cv2.LINE_AA)
         for joint in np.flatnonzero(known):
             filled = -1 if yardstick.determined[person, row, joint] else 1
             cv2.circle(

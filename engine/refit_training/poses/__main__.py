@@ -14,7 +14,7 @@ from refit_training.poses.report import describe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m refit_training.poses", description=__doc__.split(": ")[1])
+    parser = argparse.ArgumentParser(prog="python -m refit_training.poses", description=(__doc__ or "").split(": ")[1])
     parser.add_argument(
         "--mocap",
         type=Path,

@@ -150,7 +150,7 @@ def _rarity(points: np.ndarray, neighbours: int = 8) -> np.ndarray:
     """Weights that favour poses with few others around them, at most four times the median."""
     if len(points) <= neighbours:
         return np.full(len(points), 1 / len(points))
-    distances, _ = cKDTree(points).query(points, neighbours + 1)
+    distances = np.asarray(cKDTree(points).query(points, neighbours + 1)[0])
     spread = distances[:, 1:].mean(1) ** 2
     weights = np.minimum(spread, 4 * np.median(spread))
     return weights / weights.sum()

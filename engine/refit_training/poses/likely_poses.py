@@ -104,11 +104,12 @@ def fit_mixture(
     weights = np.tile(weights / weights.sum() / 2, 2)
     vectors = roma.rotmat_to_rotvec(torch.from_numpy(both[:, 1:].astype(np.float64))).numpy().reshape(-1, DIMENSIONS)
     belongs = np.eye(components)[_clusters(vectors, weights, components)]
+    shares, means = np.zeros(components), np.zeros((components, DIMENSIONS))
+    covariances, logs = np.empty((components, DIMENSIONS, DIMENSIONS)), np.empty(belongs.shape)
     for _ in range(rounds):
         share = belongs * weights[:, None]
         shares = share.sum(axis=0)
         means = (share.T @ vectors) / shares[:, None]
-        covariances, logs = np.empty((components, DIMENSIONS, DIMENSIONS)), np.empty(belongs.shape)
         for k in range(components):
             off = vectors - means[k]
             covariances[k] = (share[:, k, None] * off).T @ off / shares[k] + floor**2 * np.eye(DIMENSIONS)
@@ -123,6 +124,7 @@ def fit_mixture(
 def _clusters(vectors: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
     """Which of `count` clusters each vector belongs to, by k-means."""
     centres = vectors[np.random.default_rng(0).choice(len(vectors), count, p=weights)]
+    nearest = np.zeros(len(vectors), int)
     for _ in range(_FOUND_FIRST):
         nearest = np.stack([((vectors - centre) ** 2).sum(axis=1) for centre in centres]).argmin(axis=0)
         for k in np.unique(nearest):

@@ -43,7 +43,7 @@ def contact_sheet(sampler: RenderSampler, rng: np.random.Generator, count: int) 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pack", type=Path, required=True, help="asset pack")
     parser.add_argument("--poses", type=Path, required=True, help="pose library")
     parser.add_argument("--out", type=Path, required=True, help="picture file")

@@ -71,11 +71,11 @@ def _skin(
     for garment in looks.garments:
         covered = covered | (inside(places, skin.rest, garment.cut) > UNDER)
     faces = skin.faces[~covered[skin.faces].all(1)]
-    eyes = (skin.shade[faces] >= EYE - 0.5).all(1)
-    iris = eyes & (_gaze(pack, skin)[faces] > 0.9).any(1)
+    eyes = np.all(skin.shade[faces] >= EYE - 0.5, axis=1)
+    iris = eyes & np.any(_gaze(pack, skin)[faces] > 0.9, axis=1)
     scalp = np.zeros(len(faces), bool)
     if looks.scalp is not None:
-        scalp = (_scalp(pack, skin, looks.scalp_line)[faces] > 0).all(1) & ~eyes
+        scalp = np.all(_scalp(pack, skin, looks.scalp_line)[faces] > 0, axis=1) & ~eyes
 
     def part(chosen: np.ndarray, color, texture: str = "") -> Part:
         return Part(vertices[skin.vertex], faces[chosen], skin.uv, color, texture, "tinted" if texture else "plain")

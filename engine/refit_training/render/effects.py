@@ -6,6 +6,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from refit_training.known import known
+
 from .pack import AssetPack, decode_image
 
 __all__ = ["add_occluders", "black_outside", "camera_effects", "random_photo_corners"]
@@ -113,7 +115,7 @@ def camera_effects(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     image = _sensor_noise(image, rng)
     if rng.random() < 0.6:
         quality = int(rng.uniform(25, 95))
-        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)
+        image = known(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1))
     return image
 
 

@@ -60,10 +60,10 @@ class Binding:
 
     def apply(self, vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """Points [N,3] for the posed body `vertices` [V,3] with unit `normals` [V,3]."""
-        base, frame = self._base_and_frame(vertices, normals)
+        base, frame = self.base_and_frame(vertices, normals)
         return base + np.einsum("nk,nkd->nd", self.offsets, frame)
 
-    def _base_and_frame(self, vertices, normals):
+    def base_and_frame(self, vertices, normals):
         base = np.einsum("nk,nkd->nd", self.weights, vertices[self.corners])
         normal = _unit(np.einsum("nk,nkd->nd", self.weights, normals[self.corners]))
         edge = vertices[self.corners[:, 1]] - vertices[self.corners[:, 0]]
@@ -96,7 +96,7 @@ def bind_to_surface(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray,
         rows = np.arange(len(best))
         corners[part], weights[part] = triangles[rows, best], bary[rows, best]
     flat = Binding(corners, weights, np.zeros_like(weights))
-    base, frame = flat._base_and_frame(vertices, normals)
+    base, frame = flat.base_and_frame(vertices, normals)
     offsets = np.einsum("nd,nkd->nk", points - base, frame).astype(np.float32)
     return Binding(corners, weights, offsets)
 
@@ -138,7 +138,7 @@ def _closest_barycentric(points: np.ndarray, triangles: np.ndarray) -> np.ndarra
         better = distance < best_distance
         best_distance = np.where(better, distance, best_distance)
         best = np.where(better[..., None], candidate, best)
-    return np.where((inside >= 0).all(-1)[..., None], inside, best)
+    return np.where(np.all(inside >= 0, axis=-1)[..., None], inside, best)
 
 
 def neighbour_matrix(faces: np.ndarray, vertex_count: int) -> sparse.csr_matrix:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import moderngl
 import numpy as np
@@ -23,10 +25,12 @@ def open_context(card: bool = False) -> moderngl.Context:
 
     Where no card answers, Mesa draws on the processor and a warning says so. Raises RuntimeError where nothing draws.
     """
-    failures = []
-    for place in ({"device_index": 0}, {}) if card else ({},):
+    failures: list[str] = []
+    windowless: dict[str, Any] = {"standalone": True, "backend": "egl"}
+    on_card: dict[str, Any] = {**windowless, "device_index": 0}
+    for settings in (on_card, windowless) if card else (windowless,):
         try:
-            context = moderngl.create_context(standalone=True, backend="egl", **place)
+            context = moderngl.create_context(**settings)
         except Exception as error:  # noqa: BLE001 - moderngl raises plain ones
             failures.append(str(error))
             continue
@@ -71,7 +75,7 @@ class Mesh:
         array.render(moderngl.TRIANGLES, vertices=3 * len(faces))
 
 
-def define(source: str, values: dict[str, object]) -> str:
+def define(source: str, values: Mapping[str, object]) -> str:
     """GLSL with `#define` lines after its version line."""
     version, rest = source.split("\n", 1)
     return "\n".join([version, *(f"#define {name} {value}" for name, value in values.items()), rest])
@@ -81,7 +85,7 @@ def assign(program: moderngl.Program, **values) -> None:
     """Set those uniforms that the compiler left in the program."""
     for name, value in values.items():
         uniform = program.get(name, None)
-        if uniform is not None:
+        if isinstance(uniform, moderngl.Uniform):
             uniform.value = value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -117,7 +118,8 @@ class AssetPack:
 
     def save(self, path: Path) -> None:
         """Write the pack as a compressed npz."""
-        arrays: dict[str, np.ndarray] = {
+        # Any, since NumPy's stub takes each name for that of an option, too.
+        arrays: dict[str, Any] = {
             "format": np.array("refit-render-pack"),
             "version": np.array(VERSION),
             "vertex_count": np.array(self.vertex_count),

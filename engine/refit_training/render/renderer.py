@@ -313,7 +313,9 @@ class PeopleRenderer:
             self._cloth_mesh.move(both[:, :3], both[:, 3:])
         for layer, garment in reversed(list(enumerate(looks.garments))):
             near = self._places.inside(pack.cloth.rest, garment.cut) > -0.12
-            self._cloth_mesh.draw(self._cloth_program(garment, layer, looks.seed), near[pack.cloth.faces].any(1))
+            self._cloth_mesh.draw(
+                self._cloth_program(garment, layer, looks.seed), np.any(near[pack.cloth.faces], axis=1)
+            )
 
         covered = hidden[pack.skin.vertex]
         for garment in looks.garments[-HIDE_SLOTS:]:
@@ -322,7 +324,8 @@ class PeopleRenderer:
         self._skin_mesh.move(vertices[pack.skin.vertex], normals[pack.skin.vertex])
         faces = pack.skin.faces
         self._skin_mesh.draw(
-            self._skin_program(looks), ~covered[faces].all(1) & ~hidden[pack.skin.vertex][faces].any(1)
+            self._skin_program(looks),
+            ~np.all(covered[faces], axis=1) & ~np.any(hidden[pack.skin.vertex][faces], axis=1),
         )
 
     def _skin_program(self, looks: Appearance) -> moderngl.Program:

@@ -16,6 +16,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,7 +74,8 @@ def write_people(out: Path, pack: AssetPack, poses: PoseLibrary, count: int, see
         parts = dress(pack, bodies["vertices"][index], random_appearance(rng, pack))
         for key in {part.texture for part in parts if part.texture} - textures.keys():
             textures[key] = _write_picture(out / "textures", key, decode_image(pack.images[key]))
-        truth = {name: values[index] for name, values in bodies.items()}
+        # Any, since NumPy's stub takes each name for that of an option, too.
+        truth: dict[str, Any] = {name: values[index] for name, values in bodies.items()}
         np.savez_compressed(out / "people" / f"{index:03d}.npz", **truth, **_mesh_arrays(parts, textures))
     panoramas = []
     for key in pack.keys("panorama/"):
@@ -93,8 +95,8 @@ def _write_picture(folder: Path, key: str, image: np.ndarray) -> str:
     return f"textures/{name}"
 
 
-def _mesh_arrays(parts: Sequence[Part], textures: dict[str, str]) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
+def _mesh_arrays(parts: Sequence[Part], textures: dict[str, str]) -> dict[str, Any]:
+    arrays: dict[str, Any] = {}
     table = []
     for number, part in enumerate(parts):
         used, faces = np.unique(part.faces, return_inverse=True)

@@ -16,6 +16,7 @@ from refit_engine.network.refit import MAP_SIZE
 from refit_engine.network.vector_head import flat_landmarks, world_landmarks
 from torch import Tensor, nn
 
+from refit_training.known import known
 from refit_training.train.landmarks import locate
 from refit_training.train.views import CROP, Views, circle_around
 
@@ -37,14 +38,16 @@ class BackbonePass:
 
     @classmethod
     def of(cls, outputs: BackboneOutput) -> BackbonePass:
-        return cls(outputs, BackboneOutput(*(part.detach().requires_grad_() for part in outputs)))
+        return cls(outputs, BackboneOutput._make(known(part).detach().requires_grad_() for part in outputs))
 
     def backward(self) -> None:
         """Once all losses have reached the leaves: on through the backbone."""
         pairs = [
-            (output, leaf.grad) for output, leaf in zip(self.outputs, self.leaves, strict=True) if leaf.grad is not None
+            (output, leaf.grad)
+            for output, leaf in zip(map(known, self.outputs), map(known, self.leaves), strict=True)
+            if leaf.grad is not None
         ]
-        torch.autograd.backward(*map(list, zip(*pairs, strict=True)))
+        torch.autograd.backward([output for output, _ in pairs], [gradient for _, gradient in pairs])
 
 
 class BackboneLosses(nn.Module):
@@ -72,7 +75,7 @@ class BackboneLosses(nn.Module):
             "landmark_depth": (values[..., 2] - truth[..., 2] / half).clamp(-FAR, FAR).abs().mean(),
             "world": (world_landmarks(seen.vector) - truth[..., 3:]).abs().mean(),
             "certainty": -(certain * presence.log() + (1 - certain) * (1 - presence).log()).mean(),
-            "circle": (seen.circle - true_circle(truth[..., :2])).div(half).clamp(-FAR, FAR).abs().mean(),
+            "circle": (known(seen.circle) - true_circle(truth[..., :2])).div(half).clamp(-FAR, FAR).abs().mean(),
             "markers": _spot_entropy(spots, x, y),
         }
 

@@ -22,6 +22,7 @@ from refit_engine.network.backbones import BackboneOutput
 from refit_engine.network.refit import Encoding
 from torch import Tensor
 
+from refit_training.known import known
 from refit_training.poses import PoseLibrary
 from refit_training.render.synthetic import RenderStore
 from refit_training.train.backbone_losses import BackbonePass
@@ -104,11 +105,12 @@ def clearer(seen: BackboneOutput, views: Views, points: LandmarkBody, least: flo
     Photographs are easier to read than rendered people. Errors of people who were mistaken for something else stay.
     """
     true = locate(views.placed(points), views)[..., :2]
-    off = seen.landmarks[..., :2] - true
+    landmarks = known(seen.landmarks)
+    off = landmarks[..., :2] - true
     share = least + (1 - least) * torch.rand(len(off), 1, 1, device=off.device)
     mistaken = off.norm(dim=-1).median(1).values > MISTAKEN
     share = torch.where(mistaken[:, None, None], 1.0, share)
-    return seen._replace(landmarks=torch.cat([true + share * off, seen.landmarks[..., 2:]], -1))
+    return seen._replace(landmarks=torch.cat([true + share * off, landmarks[..., 2:]], -1))
 
 
 def alternate(first: Iterator[Batch], second: Iterator[Batch]) -> Iterator[Batch]:

@@ -34,6 +34,7 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from refit_training.evaluation.metrics import angle_degrees
+from refit_training.known import known
 from refit_training.render.synthetic import RenderStore
 
 from .features import observed
@@ -79,7 +80,8 @@ def observe(held_out: Path, weights: Path, iterations: int, limit: int | None) -
             ours, truth = body.joints(estimates[-1].betas, rotmats), body.joints(views.betas, views.rotmats)
             distance = 1000 * ((ours - ours[:, :1]) - (truth - truth[:, :1])).norm(dim=-1)
             angle = angle_degrees(rotmats, views.rotmats)
-            rows.append((distance, angle, *evidence.spread, evidence.predictors_mm, evidence.predictors_deg))
+            predictors = known(evidence.predictors_mm), known(evidence.predictors_deg)
+            rows.append((distance, angle, *evidence.spread, *predictors))
     distance, angle, mm, deg, predictors_mm, predictors_deg = (
         torch.cat(column).double().numpy() for column in zip(*rows, strict=True)
     )
@@ -200,7 +202,8 @@ def main(arguments: list[str] | None = None) -> None:
     kinds = observe(options.held_out, options.weights, options.iterations, options.limit)
     shuffled = np.random.default_rng(0).permutation(len(kinds[0].errors))
     fitted, checked = np.array_split(shuffled, 2)
-    models, curves, summary = [], {}, {"people": len(shuffled), "fitted_on": len(fitted)}
+    models, curves = [], {}
+    summary: dict[str, object] = {"people": len(shuffled), "fitted_on": len(fitted)}
     for unit, kind in zip(("mm", "deg"), kinds, strict=True):
         model = fit(Samples(*(values[fitted] for values in kind)))
         rest = Samples(*(values[checked] for values in kind))

@@ -32,6 +32,7 @@ from refit_engine.network.checkpoint import load_refit
 from refit_engine.thunder import SecondEye
 from torch import Tensor
 
+from refit_training.known import known
 from refit_training.render.synthetic import RenderStore
 from refit_training.shards import SHARD, Place, Shards, write_shard
 from refit_training.train.views import CROP, Views
@@ -104,9 +105,9 @@ def write_features(folder: Path, name: str, seen: BackboneOutput, joints: Tensor
         views,
         scale=scale.cpu().numpy(),
         vector=seen.vector.half().cpu().numpy(),
-        landmarks=seen.landmarks.cpu().numpy(),
-        local=seen.local.half().cpu().numpy(),
-        peaks=seen.peaks.half().cpu().numpy(),
+        landmarks=known(seen.landmarks).cpu().numpy(),
+        local=known(seen.local).half().cpu().numpy(),
+        peaks=known(seen.peaks).half().cpu().numpy(),
         joints=joints.numpy().astype(np.float32),
     )
 
@@ -117,7 +118,7 @@ def observe(backbone: Backbone, crops: Tensor) -> BackboneOutput:
     chunks = crops.split(CHUNK if device.type == "cpu" else CARD_CHUNK)
     with torch.no_grad():
         seen = [backbone(chunk.contiguous(memory_format=torch.channels_last).to(device)) for chunk in chunks]
-    return BackboneOutput(*(None if parts[0] is None else torch.cat(parts) for parts in zip(*seen, strict=True)))
+    return BackboneOutput._make(None if parts[0] is None else torch.cat(parts) for parts in zip(*seen, strict=True))
 
 
 class Observer:
@@ -162,7 +163,7 @@ def observed(backbone: Backbone, renders: RenderStore, size: int) -> Iterator[tu
     observer = Observer(backbone)
     for crops, views in renders.batches(size):
         seen, joints = observer.look(crops, views)
-        yield seen._replace(landmarks=fuse(seen.landmarks, seen.vector, seen.peaks, joints)), views
+        yield seen._replace(landmarks=fuse(known(seen.landmarks), seen.vector, known(seen.peaks), joints)), views
 
 
 def store_features(

@@ -30,6 +30,7 @@ from refit_engine.network.vector_head import LANDMARK_VALUES, flat_landmarks
 from safetensors.torch import save_file
 from torch import Tensor
 
+from refit_training.known import known
 from refit_training.render.synthetic import RenderStore
 from refit_training.shards import SHARD
 from refit_training.train.features import Observer, observe
@@ -81,9 +82,9 @@ def look(renders: RenderStore, observer: Observer, folder: Path, samples: int) -
             crops, views = renders.gather(places)
             seen = observe(observer.backbone, crops)
             part = Seen(
-                seen.landmarks,
+                known(seen.landmarks),
                 seen.vector[:, -LANDMARK_VALUES:],
-                seen.peaks,
+                known(seen.peaks),
                 observer.joints(crops, views),
                 views.crop_pixels(observer.true_points(views)),
             )
@@ -114,17 +115,17 @@ def mirrored(seen: Seen, width: float = 256.0) -> Seen:
 def fit_moves(network: KeypointFusion, seen: Seen) -> None:
     """How far apart the two eyes mean each kind of joint, by least squares that count the better the more they agree."""
     bases, wanted = directions(seen.joints[..., :2]), seen.landmarks[:, SHARED, :2] - seen.joints[..., :2]
-    kinds = network.kinds.argmax(1)
-    for kind in range(len(network.moves)):
+    kinds, moves = network.get_buffer("kinds").argmax(1), network.get_buffer("moves")
+    for kind in range(len(moves)):
         base, want = bases[:, kinds == kind].flatten(0, 1), wanted[:, kinds == kind].flatten(0, 1)
-        weight = torch.ones(len(base))
+        weight, move = torch.ones(len(base)), torch.zeros(3)
         for _ in range(10):
             weighted = base * weight[:, None, None]
             normal = torch.einsum("nik,njk->ij", weighted, base) + 1e-2 * torch.eye(3)
             move = torch.linalg.solve(normal, torch.einsum("nik,nk->i", weighted, want))
             left = (want - torch.einsum("i,nik->nk", move, base)).norm(dim=1)
             weight = (1 + (left / ALIKE).square()).pow(-2)
-        network.moves[kind] = move
+        moves[kind] = move
 
 
 def cost(off: Tensor) -> Tensor:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from refit_engine.network.geometry import CROP_SIZE
@@ -79,7 +80,7 @@ def total_loss(per_estimate: list[dict[str, Tensor]], options: LossOptions = Los
     last, weights = len(per_estimate) - 1, options.weights()
     return torch.stack(
         [
-            DECAY ** (last - t) * sum(weights[name] * value for name, value in terms.items())
+            DECAY ** (last - t) * cast("Tensor", sum(weights[name] * value for name, value in terms.items()))
             for t, terms in enumerate(per_estimate)
         ]
     ).sum()

@@ -33,7 +33,7 @@ from refit_training.render.synthetic import Drawing, draw
 from refit_training.train.clock import Budget, Clock
 from refit_training.train.features import store_features
 from refit_training.train.losses import LossOptions
-from refit_training.train.stages import Run, add_common_options, ready_options
+from refit_training.train.stages import Run, Stage, add_common_options, ready_options
 from refit_training.train.weight_averaging import average_weights
 from refit_training.train.weight_interpolation import interpolate_weights
 
@@ -193,7 +193,7 @@ class Recipe:
     def _run(
         self,
         clock: Clock,
-        stage: str,
+        stage: Stage,
         name: str,
         start: Path,
         iterations: int,

@@ -7,6 +7,8 @@ all iterations of a step add to one buffer, which goes through the map head once
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,7 @@ class SparseLookup:
     def finish(self) -> None:
         """After the backward pass: on to whatever made the maps."""
         maps, gradient = self._maps, self._gradient
-        if gradient is not None:
+        if maps is not None and gradient is not None:
             batch, count, size, _ = maps.shape
             maps.backward(gradient.view(batch, size, size, count).permute(0, 3, 1, 2).to(maps.dtype))
         self._maps = self._gradient = None
@@ -43,7 +45,7 @@ def _touch(points: Tensor) -> Tensor:
 
 class _Windows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, points: Tensor, maps: Tensor, side: int, buffer: Tensor | None) -> Tensor:
+    def forward(ctx: Any, points: Tensor, maps: Tensor, side: int, buffer: Tensor | None) -> Tensor:
         batch, count, size, _ = maps.shape
         points = points.clamp(-size, 2 * size)
         first = points.floor()
@@ -64,7 +66,8 @@ class _Windows(torch.autograd.Function):
         return patch.flatten(2)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[None, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[None, ...]:
+        (gradient,) = grad_outputs
         if ctx.buffer is not None:
             share, inside, index = ctx.saved_tensors
             right, down = share[..., 0, None, None], share[..., 1, None, None]

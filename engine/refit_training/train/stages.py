@@ -29,6 +29,7 @@ from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.keypoints import KEYPOINT_COUNTS
 from refit_engine.network.low_rank import adapt, changes_of
 
+from refit_training.known import known
 from refit_training.poses import PoseLibrary
 from refit_training.render.synthetic import RenderStore
 from refit_training.train.batches import (
@@ -44,6 +45,8 @@ from refit_training.train.landmarks import UNDERSTOOD, LandmarkNoise
 from refit_training.train.losses import LossOptions
 from refit_training.train.trainer import RANK, Trainer, backbone_of, last_state, train
 
+Stage = Literal["lift", "adapters", "features"]
+
 
 @dataclass(frozen=True)
 class Run:
@@ -55,7 +58,7 @@ class Run:
     that learns. workers: processes that draw poses.
     """
 
-    stage: Literal["lift", "adapters", "features"]
+    stage: Stage
     out: Path
     start: Path | None = None
     poses: Path | None = None
@@ -107,9 +110,9 @@ class Run:
 
     def _batches(self, trainer: Trainer, rng: np.random.Generator) -> Iterator[Batch]:
         if self.stage == "adapters":
-            store = RenderStore(self.renders, self.device)
+            store = RenderStore(known(self.renders), self.device)
             return render_batches(trainer.look, store, self.batch, rng)
-        features = FeatureStore(self.features, torch.bfloat16, self.device)
+        features = FeatureStore(known(self.features), torch.bfloat16, self.device)
         noise = LandmarkNoise(features)
         maps = self.iterations > 0
         seen = feature_batches(trainer.encode, features, noise, self.batch, rng, maps, self.within, self.clearer)

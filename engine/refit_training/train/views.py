@@ -89,10 +89,10 @@ def sample_views(rng: np.random.Generator, rotmats: np.ndarray, body: BodyData) 
     def as_tensor(array) -> Tensor:
         return torch.from_numpy(np.asarray(array, dtype=np.float32))
 
-    rotmats = as_tensor(rotmats)
+    poses = as_tensor(rotmats)
     betas = as_tensor(np.clip(normal((count, 10)), -3, 3))
     with torch.no_grad():
-        points = BodyModel(body).subset(body.landmark_ids)(betas, rotmats)
+        points = BodyModel(body).subset(body.landmark_vertices())(betas, poses)
 
     pitch = as_tensor(np.radians(np.where(uniform(size=count) < 0.7, normal(count) * 12 - 5, normal(count) * 40)))
     roll = as_tensor(np.radians(normal(count) * 4))
@@ -120,7 +120,7 @@ def sample_views(rng: np.random.Generator, rotmats: np.ndarray, body: BodyData) 
     center = (to_upright[:, :2, :2] @ hips[..., None])[..., 0] + side[:, None] * as_tensor(normal((count, 2)) * 0.04)
     focal = CROP / side
     camera_from_world = to_upright @ camera_from_world
-    rotmats = rotmats.clone()
-    rotmats[:, 0] = camera_from_world @ rotmats[:, 0]
+    poses = poses.clone()
+    poses[:, 0] = camera_from_world @ poses[:, 0]
     transl = (to_upright @ transl[..., None])[..., 0]
-    return Views(rotmats, betas, transl, focal, center * focal[:, None], camera_from_world)
+    return Views(poses, betas, transl, focal, center * focal[:, None], camera_from_world)
