@@ -178,13 +178,15 @@ def test_bvh_offsets_and_channels_become_directions(tmp_path):
     hierarchy = write("root", 0)
     path = tmp_path / "bend.bvh"
     numbers = " ".join(map(str, values))
-    path.write_text(f"HIERARCHY\n{hierarchy}MOTION\nFrames: 1\nFrame Time: 0.041667\n{numbers}\n")
-    posed = forward_kinematics(retarget(read_bvh(path)).astype(np.float64))[0]
+    straight = " ".join("0" for _ in values)
+    path.write_text(f"HIERARCHY\n{hierarchy}MOTION\nFrames: 2\nFrame Time: 0.041667\n{numbers}\n{straight}\n")
+    posed, unbent = forward_kinematics(retarget(read_bvh(path)).astype(np.float64))
     down = np.array([0, -1, 0])
     assert _unit(posed[4] - posed[1]) @ down == pytest.approx(1, abs=1e-6)
     # Turning about the source's X (the body's left) by 30 degrees swings the shin that far.
     assert _unit(posed[7] - posed[4]) @ down == pytest.approx(np.cos(np.radians(30)), abs=1e-6)
     assert posed[7, 2] < posed[4, 2] and posed[18, 0] > 0 > posed[19, 0]
+    assert _unit(unbent[7] - unbent[4]) @ down == pytest.approx(1, abs=1e-6)
 
 
 def test_clips_on_smpls_joints_keep_their_limbs_and_come_last(tmp_path, skeleton_file):

@@ -265,7 +265,7 @@ def read_bvh(path: Path) -> Motion:
     local = np.tile(np.eye(3), (len(bvh.values), len(bvh.names), 1, 1))
     for column, (bone, kind) in enumerate(bvh.channels):
         if kind.endswith("rotation"):
-            turns = Rotation.from_euler(kind[0], bvh.values[:, column], degrees=True).as_matrix()
+            turns = Rotation.from_euler(kind[0], bvh.values[:, column, None], degrees=True).as_matrix()
             local[:, bone] = local[:, bone] @ turns
     upright = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
     rest = _accumulate(bvh.offsets, bvh.parents) @ upright.T
