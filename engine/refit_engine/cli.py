@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .contract import OPTIONS, VIEWS_ITERATIONS, add_option
@@ -23,8 +23,6 @@ from .packages import check_packages
 if TYPE_CHECKING:
     from .fitting import FitOptions
 
-# argparse has no public name for what add_subparsers() returns.
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
 MULTIVIEW = ("fit-views", "separate", "average", "together")
 """`evaluate.MultiView`, which is not imported before it is needed."""
 
@@ -61,21 +59,27 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="refit-engine", description="Posed 3D bodies of the people in photos.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_detect, _add_reconstruct, _add_fit_views, _add_track, _add_evaluate, _add_maps, _add_bench):
-        add(commands)
+    for name, add_arguments, purpose in (
+        ("detect", _add_detect, "print the people's boxes and scores as JSON"),
+        ("reconstruct", _add_reconstruct, "fit a body to each person: result.npz and overlay.png"),
+        ("fit-views", _add_fit_views, "fit one body to each person seen by calibrated cameras"),
+        ("track", _add_track, "fit moving bodies to the people of a video: motion.npz and overlay.mp4"),
+        ("evaluate", _add_evaluate, "predict the joints of a dataset's people"),
+        ("maps", _add_maps, "draw the network's keypoint maps of the largest person, or of the box"),
+        ("bench", _add_bench, "print times per stage as JSON"),
+    ):
+        add_arguments(commands.add_parser(name, help=purpose))
     return parser
 
 
-def _add_detect(commands: Commands) -> None:
-    parser = commands.add_parser("detect", help="print the people's boxes and scores as JSON")
+def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     add_option(parser, "people")
     add_option(parser, "device")
     parser.set_defaults(command=_detect)
 
 
-def _add_reconstruct(commands: Commands) -> None:
-    parser = commands.add_parser("reconstruct", help="fit a body to each person: result.npz and overlay.png")
+def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="of several images, one in it each")
     parser.add_argument("--bbox", action="append", type=_box, metavar="x,y,w,h", help="a person's box; may repeat")
@@ -87,8 +91,7 @@ def _add_reconstruct(commands: Commands) -> None:
     parser.set_defaults(command=_reconstruct)
 
 
-def _add_fit_views(commands: Commands) -> None:
-    parser = commands.add_parser("fit-views", help="fit one body to each person seen by calibrated cameras")
+def _add_fit_views(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "views", type=Path, metavar="VIEWS.json", help="list of name, image, K, R_world2cam, t_world2cam, distortion"
     )
@@ -99,8 +102,7 @@ def _add_fit_views(commands: Commands) -> None:
     parser.set_defaults(command=_fit_views)
 
 
-def _add_track(commands: Commands) -> None:
-    parser = commands.add_parser("track", help="fit moving bodies to the people of a video: motion.npz and overlay.mp4")
+def _add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "video", type=Path, metavar="VIDEO", help="movie, numbered pictures, or VIEWS.json of several videos"
     )
@@ -123,8 +125,7 @@ def _add_track(commands: Commands) -> None:
     parser.set_defaults(command=_track)
 
 
-def _add_evaluate(commands: Commands) -> None:
-    parser = commands.add_parser("evaluate", help="predict the joints of a dataset's people")
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET.json")
     parser.add_argument("--out", required=True, type=Path, metavar="predictions.jsonl")
     parser.add_argument(
@@ -141,8 +142,7 @@ def _add_evaluate(commands: Commands) -> None:
     parser.set_defaults(command=_evaluate, iterations=None, error=parser.error)
 
 
-def _add_maps(commands: Commands) -> None:
-    parser = commands.add_parser("maps", help="draw the network's keypoint maps of the largest person, or of the box")
+def _add_maps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, metavar="IMAGE")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for sheet.png and a picture a keypoint")
     parser.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the person's box")
@@ -151,8 +151,7 @@ def _add_maps(commands: Commands) -> None:
     parser.set_defaults(command=_maps)
 
 
-def _add_bench(commands: Commands) -> None:
-    parser = commands.add_parser("bench", help="print times per stage as JSON")
+def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
     add_option(parser, "device")
     parser.set_defaults(command=_bench)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Further looks at a person who was cut out badly or taken for something else."""
+"""Further crops of a person who was cut out badly or taken for something else."""
 
 import numpy as np
 import pytest
@@ -53,10 +53,10 @@ PERSON = np.random.default_rng(2).uniform((200, 100), (400, 300), (33, 2))
 
 
 class Backbone:
-    """Sees the person in crops that are turned by a number of degrees, in other crops somebody else; counts its looks."""
+    """Sees the person in crops that are turned by a number of degrees, in other crops somebody else; counts the crops."""
 
     def __init__(self, degrees, certain=0.9, circle_there=None, others=OTHERS):
-        self.degrees, self.certain, self.circle_there, self.others, self.looks = (
+        self.degrees, self.certain, self.circle_there, self.others, self.crops = (
             degrees,
             certain,
             circle_there,
@@ -65,7 +65,7 @@ class Backbone:
         )
 
     def __call__(self, sources, crops):
-        self.looks += len(crops)
+        self.crops += len(crops)
         return BackboneOutput(*map(torch.stack, zip(*map(self.see, sources, crops), strict=True)))
 
     def see(self, source, crop):
@@ -78,68 +78,70 @@ class Backbone:
         return mark, vector, torch.cat([places, torch.ones(33, 1)], 1), torch.tensor(asked)
 
 
-def look(backbone, joints=None, sources=(SOURCE,)):
+def refined(backbone, joints=None, sources=(SOURCE,)):
     joints = joints or [None] * len(sources)
     return refine_crops(sources, [UprightCrop(CROP, one) for one in joints], backbone)
 
 
-def test_person_who_fills_the_box_is_looked_at_once():
+def test_person_who_fills_the_box_is_cropped_once():
     backbone = Backbone(degrees=0)
-    (crop,), seen = look(backbone)
-    assert crop is CROP and backbone.looks == 1
+    (crop,), seen = refined(backbone)
+    assert crop is CROP and backbone.crops == 1
     assert torch.equal(seen.landmarks, backbone([SOURCE], [CROP]).landmarks)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, -90])
-def test_empty_box_is_looked_at_from_all_sides(degrees):
-    (crop,), seen = look(Backbone(degrees))
+def test_empty_box_is_searched_in_all_turns(degrees):
+    (crop,), seen = refined(Backbone(degrees))
     assert np.degrees(crop.roll) == pytest.approx(degrees)
     np.testing.assert_allclose(seen.landmarks[0, :, :2], transform(crop_matrix(crop, INTRINSICS), PERSON))
     assert seen.features.unique().item() == pytest.approx(crop.roll)
 
 
-def test_look_from_another_side_may_ask_for_a_second_one():
+def test_turned_crop_may_ask_for_a_second_one():
     backbone = Backbone(90, circle_there=circle(hip=(168.0, 128.0)))
-    (crop,), _ = look(backbone)
-    assert backbone.looks == 1 + 4 + 1
+    (crop,), _ = refined(backbone)
+    assert backbone.crops == 1 + 4 + 1
     assert np.degrees(crop.roll) == pytest.approx(90)
 
 
 def test_landmarks_that_the_second_eye_sees_too_are_believed():
     backbone = Backbone(degrees=90)
     joints = np.column_stack([[OTHERS[LANDMARK_NAMES.index(name)] for name in COCO_JOINT_NAMES], np.ones(17)])
-    (crop,), _ = look(backbone, [joints])
-    assert crop is CROP and backbone.looks == 1
-    (crop,), _ = look(backbone, [joints + (100, 0, 0)])
+    (crop,), _ = refined(backbone, [joints])
+    assert crop is CROP and backbone.crops == 1
+    (crop,), _ = refined(backbone, [joints + (100, 0, 0)])
     assert crop is not CROP
 
 
 @pytest.mark.parametrize(
     "certain, size, believed", [(0.9, 0.25, True), (0.3, 0.25, False), (0.9, 0.69, True), (0.7, 0.69, False)]
 )
-def test_look_from_another_side_has_to_be_sure_and_far_better(certain, size, believed):
-    """size: of the somebody else whom the usual look sees, in sides of the box."""
+def test_turned_crop_has_to_be_sure_and_far_better(certain, size, believed):
+    """size: of the somebody else whom the usual crop shows, in sides of the box."""
     others = BOX[:2] + (PERSON - BOX[:2]) * size
-    (crop,), _ = look(Backbone(90, certain, others=others))
+    (crop,), _ = refined(Backbone(90, certain, others=others))
     assert (crop is not CROP) == believed
 
 
-def test_only_those_who_leave_their_box_empty_are_looked_at_again():
+def test_only_those_who_leave_their_box_empty_are_cropped_again():
     small = SOURCE._replace(box_xywh=np.array([200.0, 100, 50, 50]))
     backbone = Backbone(degrees=90)
-    crops, seen = look(backbone, sources=[small, SOURCE, small])
+    crops, seen = refined(backbone, sources=[small, SOURCE, small])
     assert [crop is CROP for crop in crops] == [True, False, True]
-    assert backbone.looks == 3 + 4
+    assert backbone.crops == 3 + 4
     assert [mark.unique().item() for mark in seen.features] == pytest.approx([0, np.pi / 2, 0])
 
 
-@pytest.mark.parametrize("size, looks", [((300, 400), 1), ((2100, 2200), 1 + 4)])
-def test_box_counts_as_far_as_the_picture_goes(size, looks):
+@pytest.mark.parametrize("size, count", [((300, 400), 1), ((2100, 2200), 1 + 4)])
+def test_box_counts_as_far_as_the_picture_goes(size, count):
     backbone = Backbone(degrees=0)
-    look(backbone, sources=[CropSource(np.zeros((*size, 3), np.uint8), np.array([200.0, 100, 2000, 2000]), INTRINSICS)])
-    assert backbone.looks == looks
+    refined(
+        backbone, sources=[CropSource(np.zeros((*size, 3), np.uint8), np.array([200.0, 100, 2000, 2000]), INTRINSICS)]
+    )
+    assert backbone.crops == count
 
 
 def test_box_without_any_of_the_picture_keeps_the_crop():
-    (crop,), _ = look(Backbone(degrees=0), sources=[SOURCE._replace(box_xywh=np.array([700.0, 100, 200, 200]))])
+    (crop,), _ = refined(Backbone(degrees=0), sources=[SOURCE._replace(box_xywh=np.array([700.0, 100, 200, 200]))])
     assert crop is CROP

@@ -8,7 +8,7 @@ import pytest
 import torch
 from refit_engine.body import BodyModel, load_body
 from refit_engine.fitting import CameraPeople
-from refit_engine.fitting.ground import BOTH_FEET, Ground, feet_of, find_ground
+from refit_engine.fitting.ground import PRIOR, Ground, feet_of, find_ground
 from refit_engine.fitting.height import betas_of_height, standing_height
 from refit_engine.fitting.models import Body
 from refit_engine.fitting.placing import stand_on_floor
@@ -211,7 +211,7 @@ def test_the_floor_lies_between_feet_that_both_stand(body, step, lowest):
     above = vertices @ upwards(15) + ground.camera_height
     assert above.min() == pytest.approx(lowest, abs=1e-3)
     assert above[left].min() == pytest.approx(lowest + step, abs=1e-3)
-    assert lowest == 0 or step < BOTH_FEET
+    assert lowest == 0 or step < PRIOR.both_feet
 
 
 def test_guessed_feet_tell_nothing_of_the_floor(body):

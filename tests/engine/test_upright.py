@@ -44,37 +44,37 @@ class Eye:
     """Sees somebody who stands in crops that are turned by a number of degrees; elsewhere hardly anybody."""
 
     def __init__(self, degrees: float, there: float = 0.8, elsewhere: float = 0.1) -> None:
-        self.degrees, self.scores, self.looks = degrees, (elsewhere, there), 0
+        self.degrees, self.scores, self.turns = degrees, (elsewhere, there), 0
 
     def look(self, crop: np.ndarray) -> np.ndarray:
-        turn = (0, 90, 180, -90)[self.looks]
-        self.looks += 1
+        turn = (0, 90, 180, -90)[self.turns]
+        self.turns += 1
         return standing(self.scores[turn == self.degrees])
 
 
-@pytest.mark.parametrize("degrees, looks", [(0, 1), (90, 2), (180, 3), (-90, 4)])
-def test_other_quarter_turns_are_tried_until_somebody_is_seen(degrees, looks):
+@pytest.mark.parametrize("degrees, turns", [(0, 1), (90, 2), (180, 3), (-90, 4)])
+def test_other_quarter_turns_are_tried_until_somebody_is_seen(degrees, turns):
     eye = Eye(degrees)
-    stood = align_upright(PICTURE, CROP, BOX, INTRINSICS, eye)
-    assert eye.looks == looks
-    assert np.cos(stood.crop.roll - np.radians(degrees)) > 0.99999
-    places = transform(crop_matrix(stood.crop, INTRINSICS), stood.joints[:, :2])
+    aligned = align_upright(PICTURE, CROP, BOX, INTRINSICS, eye)
+    assert eye.turns == turns
+    assert np.cos(aligned.crop.roll - np.radians(degrees)) > 0.99999
+    places = transform(crop_matrix(aligned.crop, INTRINSICS), aligned.joints[:, :2])
     hips = places[[COCO_JOINT_NAMES.index("left_hip"), COCO_JOINT_NAMES.index("right_hip")]].mean(axis=0)
     np.testing.assert_allclose(hips, 128, atol=0.2)
     assert places[COCO_JOINT_NAMES.index("nose"), 1] < 128 < places[COCO_JOINT_NAMES.index("left_knee"), 1]
 
 
-def test_the_surest_of_four_unsure_looks_is_taken():
-    stood = align_upright(PICTURE, CROP, BOX, INTRINSICS, Eye(180, there=0.25, elsewhere=0.2))
-    assert abs(np.degrees(stood.crop.roll)) == pytest.approx(180, abs=0.1)
+def test_the_surest_of_four_unsure_turns_is_taken():
+    aligned = align_upright(PICTURE, CROP, BOX, INTRINSICS, Eye(180, there=0.25, elsewhere=0.2))
+    assert abs(np.degrees(aligned.crop.roll)) == pytest.approx(180, abs=0.1)
 
 
 @pytest.mark.parametrize("box", [(500.0, 300, 60, 60), (0, 0, 20, 20)])
 def test_somebody_outside_the_box_is_not_believed(box):
-    stood = align_upright(PICTURE, CROP, np.array(box), INTRINSICS, Eye(0))
-    assert stood.crop is CROP and stood.joints is None
+    aligned = align_upright(PICTURE, CROP, np.array(box), INTRINSICS, Eye(0))
+    assert aligned.crop is CROP and aligned.joints is None
 
 
 def test_where_nobody_is_seen_the_crop_stays():
-    stood = align_upright(PICTURE, CROP, BOX, INTRINSICS, Eye(0, there=0.0, elsewhere=0.0))
-    assert stood.crop is CROP and stood.joints is None
+    aligned = align_upright(PICTURE, CROP, BOX, INTRINSICS, Eye(0, there=0.0, elsewhere=0.0))
+    assert aligned.crop is CROP and aligned.joints is None

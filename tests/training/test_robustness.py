@@ -11,7 +11,7 @@ from refit_engine.body import SMPL_JOINT_NAMES
 from refit_engine.camera import Intrinsics, camera_matrix, default_focal
 from refit_engine.errors import ImageError
 from refit_engine.fitting import FitOptions, Fitter, Models
-from refit_engine.fitting.bounds import FARTHEST_OFF_AXIS, NEAREST, WIDEST_CROP, in_true_camera, working_camera
+from refit_engine.fitting.bounds import BOUNDS, in_true_camera, working_camera
 from refit_engine.fitting.boxes import checked_boxes
 from refit_engine.images import Photo, read_photo
 from refit_engine.network import CropCamera
@@ -124,7 +124,7 @@ def test_working_camera_keeps_every_ordinary_focal_length():
 
 def test_working_camera_bounds_the_angles():
     bounded = working_camera(cameras((0.0, 1000.0, 10.0), (5000.0, 100.0, 10.0)))
-    assert bounded.focal.tolist() == pytest.approx([1000 / WIDEST_CROP, 5000 / FARTHEST_OFF_AXIS])
+    assert bounded.focal.tolist() == pytest.approx([1000 / BOUNDS.widest_crop, 5000 / BOUNDS.farthest_off_axis])
 
 
 def body_at(depth):
@@ -146,7 +146,7 @@ def test_body_seen_by_a_longer_lens_keeps_its_pixels_and_its_size_in_them():
 
 def test_body_that_would_reach_behind_the_camera_is_moved_away_along_its_ray():
     moved = in_true_camera(body_at(0.2), np.ones(1))
-    assert moved.vertices[..., 2].min() == pytest.approx(NEAREST)
+    assert moved.vertices[..., 2].min() == pytest.approx(BOUNDS.nearest)
     assert moved.joints[0, 0, 0] / moved.joints[0, 0, 2] == pytest.approx(0.4 / 0.2)
     np.testing.assert_array_equal(in_true_camera(body_at(3.0), np.ones(1)).vertices, body_at(3.0).vertices)
 

@@ -8,7 +8,8 @@ has the same pixels and the same size in the camera as it is.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,18 +17,26 @@ import torch
 from ..network import CropCamera
 from .people import CameraPeople
 
-WIDEST_CROP = 1.6
-"""Largest side of a crop in focal lengths: 77 degrees of view. Training goes to 1.35."""
-FARTHEST_OFF_AXIS = 1.2
-"""Largest distance of a crop's middle from the principal point in focal lengths: 50 degrees."""
-NEAREST = 0.05
-"""No part of a body comes closer to the camera's plane, metres."""
+
+@dataclass(frozen=True)
+class CameraBounds:
+    """Cameras for which the network is not trusted, a little beyond those of its training."""
+
+    widest_crop: float = 1.6
+    """Largest side of a crop in focal lengths: 77 degrees of view. Training goes to 1.35."""
+    farthest_off_axis: float = 1.2
+    """Largest distance of a crop's middle from the principal point in focal lengths: 50 degrees."""
+    nearest: float = 0.05
+    """No part of a body comes closer to the camera's plane, metres."""
+
+
+BOUNDS = CameraBounds()
 
 
 def working_camera(camera: CropCamera) -> CropCamera:
     """The camera for the network: the same crops, with the focal length [B] raised where it is too short."""
-    off_axis = (camera.center - camera.principal).norm(dim=-1)
-    least = torch.maximum(camera.side / WIDEST_CROP, off_axis / FARTHEST_OFF_AXIS)
+    off_axis = cast("torch.Tensor", (camera.center - camera.principal).norm(dim=-1))  # PyTorch says no type
+    least = torch.maximum(camera.side / BOUNDS.widest_crop, off_axis / BOUNDS.farthest_off_axis)
     return camera._replace(focal=torch.maximum(camera.focal, least))
 
 
@@ -41,8 +50,8 @@ def in_true_camera(people: CameraPeople, shortening: np.ndarray) -> CameraPeople
     nearer = np.zeros_like(pelvis)
     nearer[:, 2] = pelvis[:, 2] * (shortening - 1)
     pelvis = pelvis + nearer
-    missing = NEAREST - (people.vertices[..., 2].min(axis=1) + nearer[:, 2])
-    ray = pelvis / np.maximum(pelvis[:, 2:], NEAREST)
+    missing = BOUNDS.nearest - (people.vertices[..., 2].min(axis=1) + nearer[:, 2])
+    ray = pelvis / np.maximum(pelvis[:, 2:], BOUNDS.nearest)
     ray[:, 2] = 1.0
     return moved(people, nearer + np.maximum(missing, 0)[:, None] * ray)
 

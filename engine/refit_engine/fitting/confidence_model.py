@@ -12,6 +12,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +84,7 @@ def read_calibration(path: Path = BUNDLED_CALIBRATION) -> Calibration:
     return Calibration(digest, people, predictors, **models)
 
 
-def _variance_model(values: dict[str, list[float]], joints: int, predictors: int) -> VarianceModel:
+def _variance_model(values: dict[str, list[Any]], joints: int, predictors: int) -> VarianceModel:
     """Raises KeyError, TypeError, ValueError, where it is none of so many joints and predictors."""
     lengths = {"joints": joints, "weights": predictors, "means": predictors, "deviations": predictors}
     for name, length in lengths.items():

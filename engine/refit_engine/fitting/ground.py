@@ -37,12 +37,12 @@ class FloorPrior:
     """Metres by which the lowest point of such a person is off."""
     tilt_std_deg: float = 7.0
     """Degrees (standard deviation) that a guessed up may be off by, at most: with more, a roof would be a slope."""
+    both_feet: float = 0.04
+    """Metres by which the lowest points of the feet may differ for both to stand on the floor, which then lies half way.
+    In the pictures of docs, feet that both stand differ by up to 3.5 cm, those of which one is lifted by 6 cm and more."""
 
 
 PRIOR = FloorPrior()
-BOTH_FEET = 0.04
-"""Metres by which the lowest points of the feet may differ for both to stand on the floor, which then lies half way.
-In the pictures of docs, feet that both stand differ by up to 3.5 cm, those of which one is lifted by 6 cm and more."""
 _TILT_RANGE, _TILT_STEPS, _FINER = 2.5, 31, 10
 _RUN_ENDS = 12
 """Of a crowd, only so many people begin or end a run: all runs would take too long."""
@@ -107,12 +107,12 @@ def below_camera(vertices: np.ndarray, feet: np.ndarray, ups: np.ndarray) -> np.
 
     It lies under the lowest vertex, or half way between the feet where both take the weight.
     """
-    rows = []
+    rows: list[np.ndarray] = []
     for body in vertices.astype(np.float64):
         below = -(body @ ups.T)
         lowest, (left, right) = below.max(axis=0), (below[foot].max(axis=0) for foot in feet)
         step = np.abs(left - right)
-        rows.append(lowest - np.where((step < BOTH_FEET) & (np.maximum(left, right) == lowest), step / 2, 0))
+        rows.append(lowest - np.where((step < PRIOR.both_feet) & (np.maximum(left, right) == lowest), step / 2, 0))
     return np.stack(rows)
 
 
@@ -154,7 +154,7 @@ def _most_probable(below: np.ndarray, heights: np.ndarray, fixed: np.ndarray, pr
 
 def _means(below: np.ndarray) -> np.ndarray:
     """Geometric means of all runs of neighbours of the same sign: those who stand on one floor are such a run."""
-    found = []
+    found: list[np.ndarray] = []
     for sign in (1.0, -1.0):
         logs = np.log(np.sort(sign * below[sign * below > _LEVEL]))
         sums = np.concatenate([[0.0], np.cumsum(logs)])

@@ -6,9 +6,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from ..movenet import JOINTS
 from ..network import CropCamera, Encoding
 from .boxes import MIN_BOX_SIDE
 from .crops.keypoint_fusion import fuse
-from .crops.refinement import CropSource, cut_out, refine_crops
+from .crops.refinement import CropSource, cut_out, joined, present, refine_crops
 from .crops.upright import UprightCrop, align_upright
 from .models import FitOptions, Models
 from .square_pixels import squeezed, stretch_of, stretched
@@ -33,6 +32,7 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = {"cpu": 8, "mps": 16, "cuda": 64}
 
+Result = TypeVar("Result")
 Step = Callable[[str], None]
 """Told the name of each step before it begins ("detect", "fit"); raises Cancelled to stop the job."""
 
@@ -59,7 +59,9 @@ class FitJob:
         self.step = step
         self.device = choose_device(device)
         self.messages: list[str] = []
-        self.seconds: Counter[str] = Counter(detect=0.0, lines=0.0, crop=0.0, network=0.0, confidence=0.0, body=0.0)
+        self.seconds: dict[str, float] = dict.fromkeys(
+            ("detect", "lines", "crop", "network", "confidence", "body"), 0.0
+        )
         self._subject: Subject | None = None
 
     def subject(self) -> Subject:
@@ -105,8 +107,9 @@ class FitJob:
             with self.timed("crop"):
                 aligned = [self._align_upright(source) for source in sources]
             crops, encoding = refine_crops(sources, aligned, encode)
-            joints = joints_in_crops(aligned, sources, crops).to(encoding.landmarks)
-            encoding = encoding._replace(landmarks=fuse(encoding.landmarks, encoding.vector, encoding.peaks, joints))
+            landmarks = present(encoding.landmarks)
+            joints = joints_in_crops(aligned, sources, crops).to(landmarks)
+            encoding = encoding._replace(landmarks=fuse(landmarks, encoding.vector, present(encoding.peaks), joints))
         return EncodedCrops(crops, crop_camera(crops, [source.intrinsics for source in sources], self.device), encoding)
 
     def observe_at(self, sources: Sequence[CropSource], aligned: Sequence[UprightCrop]) -> tuple[list[Crop], Encoding]:
@@ -133,9 +136,9 @@ class FitJob:
             rgb = cut_out(sources, crops, self.device)
             rgb = rgb.flip(-1) if mirrored else rgb
         with self.timed("network"), torch.inference_mode():
-            parts = [self.subject().network.model.encode(part) for part in rgb.split(batch)]
+            parts = [self.subject().network.model.encode(part) for part in torch.split(rgb, batch)]
             self.wait()
-            return Encoding(*(None if values[0] is None else torch.cat(values) for values in zip(*parts, strict=True)))
+            return joined(parts)
 
     def say(self, message: str) -> None:
         """Tell the user, once."""
@@ -143,7 +146,7 @@ class FitJob:
             log.warning(message)
             self.messages.append(message)
 
-    def on_device(self, work: Callable):
+    def on_device(self, work: Callable[[], Result]) -> Result:
         """Do the work, and do it again on the processor if the graphics card's memory is full."""
         while True:
             try:
@@ -176,16 +179,16 @@ class FitJob:
             torch.cuda.synchronize(self.device)
 
     @contextlib.contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def timed(self, stage: str) -> Generator[None]:
         start = time.perf_counter()
         yield
-        self.seconds[stage] += time.perf_counter() - start
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
 def crop_camera(crops: Sequence[Crop], intrinsics: Sequence[Intrinsics], device: torch.device) -> CropCamera:
     """The rolled, square-pixel cameras [B] of crops, each of the picture with these intrinsics."""
 
-    def tensor(values) -> torch.Tensor:
+    def tensor(values: Sequence[Any]) -> torch.Tensor:
         return torch.tensor(np.array(values), dtype=torch.float32, device=device)
 
     return CropCamera(

@@ -14,6 +14,7 @@ import functools
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import roma
@@ -33,12 +34,22 @@ DATA_FILE = Path(__file__).parents[1] / "data" / "likely_poses.npz"
 FORMAT, VERSION = "refit-likely-poses", 1
 DIMENSIONS = 3 * 23
 MOST_COMPONENTS = 16
-SEEN_DEVIATION = np.radians(30)
-"""How far a rotation of the network is off where the joint is seen, about each axis. Twice what it is in whole pictures:
-the trunks of cut people are leant too far, and would seem to be those of seated people."""
-LEAST_HELD = 1e-3
-SHARPNESS = 2.5
-"""Power of the components' probabilities. Between standing and sitting there is no likely pose: the likelier one wins."""
+
+
+@dataclass(frozen=True)
+class LikelyPoseNumbers:
+    """Numbers of guessed rotations; docs/confidence.md has what is guessed, and how well."""
+
+    seen_deviation: float = float(np.radians(30))
+    """How far a rotation of the network is off where the joint is seen, about each axis. Twice what it is in whole
+    pictures: the trunks of cut people are leant too far, and would seem to be those of seated people."""
+    least_held: float = 1e-3
+    """No rotation is left so open that its observation counts for nothing: the equations stay solvable."""
+    sharpness: float = 2.5
+    """Power of the components' probabilities. Between standing and sitting there is no likely pose: the likelier wins."""
+
+
+NUMBERS = LikelyPoseNumbers()
 
 
 class LikelyPosesError(RefitError):
@@ -109,16 +120,19 @@ class LikelyPoses:
 
     def _likely(self, vector: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Likely rotation vectors [D] and their variances [D], for those of the network [D], held so far [23]."""
-        noise = np.repeat(SEEN_DEVIATION**2 / np.maximum(held, LEAST_HELD), 3)
-        means, variances, logs = [], [], []
+        noise = np.repeat(NUMBERS.seen_deviation**2 / np.maximum(held, NUMBERS.least_held), 3)
+        means: list[np.ndarray] = []
+        variances: list[np.ndarray] = []
+        logs: list[float] = []
         for share, mean, covariance in zip(self.shares, self.means, self.covariances, strict=True):
             observed = covariance + np.diag(noise)
-            gain = np.linalg.solve(observed, covariance).T
+            gain = cast("np.ndarray", np.linalg.solve(observed, covariance)).T  # NumPy says no type, here and below
             off = vector - mean
             means.append(mean + gain @ off)
             variances.append(np.diag(covariance) - np.einsum("ij,ij->i", gain, covariance))
-            logs.append(np.log(share) - 0.5 * (off @ np.linalg.solve(observed, off) + np.linalg.slogdet(observed)[1]))
-        weight = np.exp(SHARPNESS * (np.array(logs) - max(logs)))
+            fit = off @ cast("np.ndarray", np.linalg.solve(observed, off))
+            logs.append(float(np.log(share) - 0.5 * (fit + np.linalg.slogdet(observed)[1])))
+        weight = np.exp(NUMBERS.sharpness * (np.array(logs) - max(logs)))
         weight /= weight.sum()
         likely = weight @ np.array(means)
         spread = weight @ (np.array(variances) + (np.array(means) - likely) ** 2)

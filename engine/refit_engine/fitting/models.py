@@ -92,7 +92,7 @@ class Models:
 
         return self._keep("network", (_stamp(weights), device), load)
 
-    def body(self, file: Path | None, gender: str, device: torch.device) -> Body:
+    def body(self, file: Path | None, gender: Gender, device: torch.device) -> Body:
         """The bundled body and the user's are kept apart: fitting with SMPL may need both."""
 
         def load() -> Body:

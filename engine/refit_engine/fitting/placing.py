@@ -34,8 +34,9 @@ def stand_on_floor(people: CameraPeople, body: Body, ground: Ground) -> CameraPe
     after, size, feet = before, np.ones(len(who)), feet_of(body.data)
     for _ in range(_ROUNDS):
         size = size * ground.camera_height / below_camera(after.vertices, feet, ground.up_cam[None])[:, 0]
-        betas = [betas_of_height(body.data, *one) for one in zip(before.betas, size * heights, strict=True)]
-        after = _resized(before, np.array(betas), size, body)
+        wanted = zip(before.betas, size * np.array(heights), strict=True)
+        betas = np.array([betas_of_height(body.data, shape, height) for shape, height in wanted])
+        after = _resized(before, betas, size, body)
     left = ground.camera_height - below_camera(after.vertices, feet, ground.up_cam[None])[:, 0]  # tiny
     after = moved(after, -left[:, None] * ground.up_cam)
     values = {name: getattr(people, name).copy() for name in ("betas", "transl", "joints", "vertices")}
@@ -62,14 +63,15 @@ def _resized(people: CameraPeople, betas: np.ndarray, size: np.ndarray, body: Bo
 
 def _seen_alike(joints: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Translations [N,3] with which joints [N,J,3] are seen where the wanted ones [N,J,3] are (Gauss-Newton)."""
-    transl = (wanted - joints).mean(axis=1)
+    transl: np.ndarray = (wanted - joints).mean(axis=1)
     seen = wanted[..., :2] / wanted[..., 2:]
     for _ in range(_FITTING_ROUNDS):
-        placed = joints + transl[:, None]
+        placed: np.ndarray = joints + transl[:, None]
         depth = placed[..., 2:]
         slope = placed[..., :2] / depth
         across = np.broadcast_to(np.eye(2), (*slope.shape, 2))
-        jacobian = np.concatenate([across, -slope[..., None]], axis=-1) / depth[..., None]
-        jacobian, missing = jacobian.reshape(len(joints), -1, 3), (seen - slope).reshape(len(joints), -1, 1)
-        transl = transl + np.linalg.solve(jacobian.swapaxes(1, 2) @ jacobian, jacobian.swapaxes(1, 2) @ missing)[..., 0]
+        slopes: np.ndarray = np.concatenate([across, -slope[..., None]], axis=-1) / depth[..., None]
+        jacobian, missing = slopes.reshape(len(joints), -1, 3), (seen - slope).reshape(len(joints), -1, 1)
+        step = np.linalg.solve(jacobian.swapaxes(1, 2) @ jacobian, jacobian.swapaxes(1, 2) @ missing)
+        transl = transl + step[..., 0]
     return transl

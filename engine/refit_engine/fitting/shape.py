@@ -95,20 +95,20 @@ class ShapeFitter(Fitter):
 def mean_shape(shapes: Sequence[np.ndarray | None]) -> Shape:
     """The mean of shapes [10], little moved by those that are unlike the others; None stands for one that failed."""
     known = np.array([shape for shape in shapes if shape is not None], dtype=np.float64).reshape(-1, 10)
-    mean = np.median(known, axis=0)
+    mean, weights = np.median(known, axis=0), np.ones(len(known))
     for _ in range(NUMBERS.rounds):
         distance = np.sqrt(np.square(known - mean).mean(axis=1))
         scale = max(NUMBERS.scale, NUMBERS.spread * float(np.median(distance)))
         weights = robust_weight(distance, scale)
         mean = weights @ known / weights.sum()
-    left = iter(zip(known, weights, strict=True))
-    frames = []
+    left = iter(zip(known, weights.tolist(), strict=True))
+    frames: list[ShapeFrame] = []
     for shape in shapes:
         if shape is None:
             frames.append(ShapeFrame(None, False, 0.0, "no shape"))
             continue
         betas, weight = next(left)
-        used = bool(weight >= NUMBERS.least_weight)
+        used = weight >= NUMBERS.least_weight
         reason = "" if used else "this shape is unlike the others: another person, or a picture that misleads"
-        frames.append(ShapeFrame(betas, used, float(weight), reason))
+        frames.append(ShapeFrame(betas, used, weight, reason))
     return Shape(mean, tuple(frames))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from ..network import CropCamera, Encoding, Estimate
 from ..network.geometry import project_to_crop
 from ..network.refit import PosePoints
 from ..network.vector_head import flat_landmarks
-from .crops.refinement import CropSource
+from .crops.refinement import CropSource, present
 from .subject import Subject
 
 __all__ = ["LIMB_ENDS", "SHOWN", "Evidence", "ShownModel", "evidence", "guessed_feet", "guessed_joints", "limb_evidence",
@@ -132,12 +133,13 @@ def _in_picture(points: np.ndarray, crop: Crop, source: CropSource, border: floa
     """How far crop pixels [K,2] are inside the picture: [K], 0 outside to 1 inside, within `border` crop pixels."""
     pixels = transform(invert(crop_matrix(crop, source.intrinsics)), points)
     margin = np.minimum(pixels, np.array(source.pixels.shape[1::-1]) - pixels).min(axis=1) * (CROP_SIZE / crop.side)
-    return expit(margin / border)
+    return cast("np.ndarray", expit(margin / border))
 
 
 def _told(encoding: Encoding, estimate: Estimate, camera: CropCamera, landmark_points: PosePoints) -> np.ndarray:
     posed = landmark_points(estimate.betas, estimate.rotmats())
-    away = (encoding.landmarks[..., :2] - project_to_crop(posed, estimate.cam, camera)).norm(dim=-1)
+    missed = present(encoding.landmarks)[..., :2] - project_to_crop(posed, estimate.cam, camera)
+    away = cast("torch.Tensor", missed.norm(dim=-1))  # PyTorch says no type
     odds = flat_landmarks(encoding.vector)[..., 3:].logit(eps=1e-6).clamp(-_LARGEST_ODDS, _LARGEST_ODDS)
     values = exact(torch.cat([odds, away.log1p()[..., None]], dim=2)).numpy()
     result = np.zeros((len(values), len(SMPL_JOINT_NAMES), values.shape[2]))
@@ -174,7 +176,12 @@ def _uncovered(seen: Evidence, limb: tuple[int, ...], cover: CoverModel, model: 
 
 
 def limb_evidence(seen: Evidence, limb: tuple[int, ...], place: int) -> np.ndarray:
-    """The mean [B,4] of what is told of a limb from one of its joints on, over those in the picture."""
+    """The mean [B,4] of what is told of a limb from one of its joints on, over those in the picture.
+
+    Raises ValueError where nothing is told.
+    """
+    if seen.told is None:
+        raise ValueError("Nothing is told of these joints.")
     joints = list(limb[place:])
     weight = np.maximum(seen.inside[:, joints], 1e-3)[..., None]
     return (weight * seen.told[:, joints]).sum(axis=1) / weight.sum(axis=1)
@@ -203,4 +210,4 @@ def guessed_joints(shown: np.ndarray) -> np.ndarray:
 
 def guessed_feet(guessed: np.ndarray) -> np.ndarray:
     """Of whom [N] both feet are guessed: nobody knows where they stand. guessed: [N,24]."""
-    return guessed[:, list(_FEET)].all(axis=1)
+    return np.asarray(guessed[:, list(_FEET)].all(axis=1))

@@ -76,10 +76,8 @@ class Prepared(NamedTuple):
     """[N,4] people in the photo's pixels."""
     scores: np.ndarray
     """[N], NaN for given boxes."""
-    known_up: Up | None
-    """What the camera or the file tell."""
-    lines: LineEvidence | None
-    """None where lines would tell nothing that is not known."""
+    up: Up | LineEvidence
+    """What the camera or the file tell of up; where they tell nothing, what lines do."""
 
 
 class Fitter(FitJob):
@@ -102,7 +100,7 @@ class Fitter(FitJob):
         kept = self._usable(people, request.image.name)
         known = self._known_sizes(ready.boxes)[kept]
         people, ready = people[kept], ready._replace(boxes=ready.boxes[kept], scores=ready.scores[kept])
-        up = ready.known_up or find_up(ready.lines, people.rotmats, people.joints)
+        up = ready.up if isinstance(ready.up, Up) else find_up(ready.up, people.rotmats, people.joints)
         with self.timed("body"):
             people, ground = self.on_device(lambda: self._on_one_floor(people, known, up, request.camera_height))
         return self._result(request, ready, people, ground, up), ready.photo
@@ -122,11 +120,11 @@ class Fitter(FitJob):
             boxes, scores = self._found_boxes(photo, intrinsics)
         else:
             scores = np.full(len(boxes), np.nan)
-        known_up = given_up(request.up, photo.up_sensor)
-        lines = None
-        if known_up is None or intrinsics.source == "default":  # else lines would tell nothing that is not known
+        up: Up | LineEvidence | None = given_up(request.up, photo.up_sensor)
+        if up is None or intrinsics.source == "default":  # else lines would tell nothing that is not known
             intrinsics, lines = self.look_for_lines(photo.pixels, boxes, intrinsics, photo.quarter_turns)
-        return Prepared(photo, (width, height), intrinsics, boxes, scores, known_up, lines)
+            up = up or lines
+        return Prepared(photo, (width, height), intrinsics, boxes, scores, up)
 
     def look_for_lines(
         self, pixels: np.ndarray, boxes_xywh: np.ndarray, intrinsics: Intrinsics, quarter_turns: int
@@ -213,7 +211,7 @@ class Fitter(FitJob):
 
     def _usable(self, people: CameraPeople, name: str) -> np.ndarray:
         """Which people [N] have finite bodies; says how many have not. Raises RefitError if nobody has."""
-        sound = np.isfinite(people.vertices).all(axis=(1, 2)) & np.isfinite(people.transl).all(axis=1)
+        sound = np.asarray(np.isfinite(people.vertices).all(axis=(1, 2)) & np.isfinite(people.transl).all(axis=1))
         if not sound.any():
             raise RefitError(f"The network gave no usable body for {name}.")
         if not sound.all():

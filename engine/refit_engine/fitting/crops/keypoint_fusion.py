@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -88,6 +89,9 @@ class KeypointFusion(nn.Module):
     a network that reads all of them learns the people of its training by heart.
     """
 
+    moves: Tensor
+    kinds: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("moves", torch.zeros(len(KINDS), 3))
@@ -127,7 +131,8 @@ def cues_of(landmarks: Tensor, vector: Tensor, peaks: Tensor, joints: Tensor) ->
     ours, theirs = landmarks[:, SHARED, :2], joints[..., :2]
 
     def apart(a: Tensor, b: Tensor) -> Tensor:
-        return torch.log1p((a - b).norm(dim=-1) / NUMBERS.near)
+        distance = cast("Tensor", (a - b).norm(dim=-1))  # PyTorch says no type
+        return torch.log1p(distance / NUMBERS.near)
 
     return torch.cat(
         [

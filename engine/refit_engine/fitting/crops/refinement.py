@@ -7,7 +7,7 @@ box empty in which they were looked for, and the second eye does not see them th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
@@ -75,7 +75,7 @@ class CropObservation(NamedTuple, Generic[Output]):
 
     def landmarks(self) -> np.ndarray:
         """[33,2] source pixels."""
-        places = exact(self.seen.landmarks[0, :, :2]).numpy()
+        places = exact(present(self.seen.landmarks)[0, :, :2]).numpy()
         return transform(invert(crop_matrix(self.crop, self.source.intrinsics)), places)
 
     def filled(self) -> float:
@@ -108,9 +108,20 @@ def refine_crops(
     for row, one in enumerate(aligned):
         if people[row].filled() < NUMBERS.empty and not _confirmed(people[row], one):
             people[row] = _search_all_turns(people[row], encode)
-    parts = zip(*(person.seen for person in people), strict=True)
-    seen = type(people[0].seen)(*(None if part[0] is None else torch.cat(part) for part in parts))
-    return [person.crop for person in people], seen
+    return [person.crop for person in people], joined([person.seen for person in people])
+
+
+def joined(batches: Sequence[Output]) -> Output:
+    """Several batches as one."""
+    parts: Iterator[tuple[torch.Tensor | None, ...]] = zip(*batches, strict=True)
+    return batches[0]._make(None if part[0] is None else torch.cat([present(one) for one in part]) for part in parts)
+
+
+def present(values: torch.Tensor | None) -> torch.Tensor:
+    """What every backbone with landmarks gives. Raises ValueError where it is missing."""
+    if values is None:
+        raise ValueError("This backbone finds no landmarks.")
+    return values
 
 
 def cut_out(sources: Sequence[CropSource], crops: Sequence[Crop], device: torch.device | str = "cpu") -> torch.Tensor:
@@ -125,29 +136,29 @@ def _observe(
     sources: Sequence[CropSource], crops: Sequence[Crop], encode: Encode[Output]
 ) -> list[CropObservation[Output]]:
     seen = encode(sources, crops)
-    rows = [type(seen)(*(None if part is None else part[row : row + 1] for part in seen)) for row in range(len(crops))]
-    return list(map(CropObservation, sources, crops, rows))
+    parts: Sequence[torch.Tensor | None] = seen
+    rows = [seen._make(None if part is None else part[row : row + 1] for part in parts) for row in range(len(crops))]
+    return [CropObservation(*one) for one in zip(sources, crops, rows, strict=True)]
 
 
 def _observe_refined(
     observations: Sequence[CropObservation[Output]], encode: Encode[Output]
 ) -> dict[int, CropObservation[Output]]:
     """What is seen in the second crops of those who ask for one, by number."""
-    crops = {}
+    crops: dict[int, Crop] = {}
     for row, (source, crop, seen) in enumerate(observations):
-        better = refined_crop(crop, source.intrinsics, exact(seen.circle[0]).numpy())
+        better = refined_crop(crop, source.intrinsics, exact(present(seen.circle)[0]).numpy())
         if better is not None:
             crops[row] = rounded_crop(better)
     if not crops:
         return {}
-    return dict(
-        zip(crops, _observe([observations[row].source for row in crops], list(crops.values()), encode), strict=True)
-    )
+    seen_again = _observe([observations[row].source for row in crops], list(crops.values()), encode)
+    return dict(zip(crops, seen_again, strict=True))
 
 
-def _confirmed(person: CropObservation, aligned: UprightCrop) -> bool:
+def _confirmed(person: CropObservation[Output], aligned: UprightCrop) -> bool:
     """Whether the second eye sees the landmarks where they are."""
-    return aligned.joints is not None and agreeing(person.landmarks(), aligned.joints).mean() >= NUMBERS.alone
+    return aligned.joints is not None and bool(agreeing(person.landmarks(), aligned.joints).mean() >= NUMBERS.alone)
 
 
 def _search_all_turns(person: CropObservation[Output], encode: Encode[Output]) -> CropObservation[Output]:
@@ -156,5 +167,5 @@ def _search_all_turns(person: CropObservation[Output], encode: Encode[Output]) -
     crops = [replace(crop, side=NUMBERS.all_round * crop.side, roll=crop.roll + turn) for turn in QUARTER_TURNS]
     others = _observe([person.source] * len(crops), crops, encode)
     others += _observe_refined(others, encode).values()
-    best = max(others, key=CropObservation.quality)
+    best = max(others, key=lambda one: one.quality())
     return best if best.quality() > max(NUMBERS.good, NUMBERS.better * person.quality()) else person

@@ -12,6 +12,7 @@ a limb's own axis.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -44,13 +45,14 @@ _JOINTS = 24
 def unknowns_covariance(
     bodies: SharedBodies, points: PosePoints, rays: Rays, weight: Tensor, rows: Rows, like: Tensor, fixed_shape: bool
 ) -> Tensor:
-    """How uncertain refined bodies are: [P,U,U] of the unknowns, if landmarks and priors are off as `refinement`
-    assumes."""
+    """How uncertain the unknowns [P,U,U] of refined bodies are, if all is off as `refinement` assumes."""
     posed, slopes = point_slopes(bodies.betas, bodies.rotmats, points, like)
     beside = rays.beside((posed + bodies.transl[:, None])[rows.person])
     trust = weight[:, None] * rays.confidence * robust_weight(beside, REFINEMENT.far)
     pull = rows.sum(trust[..., None, None] * rays.across())
-    return REFINEMENT.landmark_deviation**2 * torch.linalg.inv(normal_matrix(slopes, pull, prior_weights(fixed_shape)))
+    normal = normal_matrix(slopes, pull, prior_weights(fixed_shape))
+    inverse = cast("Tensor", torch.linalg.inv(normal))  # PyTorch says no type
+    return REFINEMENT.landmark_deviation**2 * inverse
 
 
 def joint_deviations(covariance: Tensor, slopes: Tensor) -> Confidence:
@@ -61,7 +63,7 @@ def joint_deviations(covariance: Tensor, slopes: Tensor) -> Confidence:
     """
     relative = slopes - slopes[:, :, :1]
     variance = torch.einsum("pujc,puv,pvjc->pj", relative, covariance, relative)
-    turns = covariance.diagonal(dim1=1, dim2=2)[:, : 3 * _JOINTS].unflatten(1, (_JOINTS, 3)).sum(dim=2)
+    turns = torch.unflatten(covariance.diagonal(dim1=1, dim2=2)[:, : 3 * _JOINTS], 1, (_JOINTS, 3)).sum(dim=2)
     return Confidence(
         1000 * NUMBERS.position_factor * variance.clamp(min=0).sqrt(),
         torch.rad2deg(NUMBERS.rotation_factor * turns.clamp(min=0).sqrt()),

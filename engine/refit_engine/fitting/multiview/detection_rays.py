@@ -157,9 +157,9 @@ class Comparison:
 
 def compare(rays: DetectionRays, joints: np.ndarray) -> Comparison:
     """How far the rays of N people pass bodies [G,J,3] (NaN: unknown joint), each part whichever way round fits."""
-    known = np.isfinite(joints).all(axis=-1)[:, None]
+    known = np.asarray(np.isfinite(joints).all(axis=-1))[:, None]
     points = np.nan_to_num(joints)[:, None]
-    ways = []
+    ways: list[tuple[np.ndarray, np.ndarray]] = []
     for one in (rays, rays.mirrored()):
         to = points - one.origin[:, None]
         along = np.einsum("gnjd,njd->gnj", to, one.direction)
@@ -167,7 +167,9 @@ def compare(rays: DetectionRays, joints: np.ndarray) -> Comparison:
         miss = np.where(along > NUMBERS.nearest, np.minimum(off, NUMBERS.joint_limit), NUMBERS.joint_limit)
         ways.append((miss, one.weight * known))
     swapped = swapped_parts(*(part_means(*way) for way in ways))
-    miss, weight = (np.where(per_joint(swapped), mirror, plain) for plain, mirror in zip(*ways, strict=True))
+    (miss, weight), (mirrored_miss, mirrored_weight) = ways
+    joints_swapped = per_joint(swapped)
+    miss, weight = np.where(joints_swapped, mirrored_miss, miss), np.where(joints_swapped, mirrored_weight, weight)
     enough = (weight > 0).sum(axis=-1) >= NUMBERS.least_joints
     mean = (miss * weight).sum(axis=-1) / np.maximum(weight.sum(axis=-1), 1e-9)
     return Comparison(np.where(enough, mean, NUMBERS.joint_limit), miss, weight, swapped)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import cast
 
 import roma
 import torch
@@ -55,13 +56,16 @@ def extrinsic_corrections(rays: Rays, consensus: Consensus) -> Tensor:
     if len(turns) < 3:
         return turns
     target = consensus.points - rays.origin[:, None]
-    target = target / target.norm(dim=-1, keepdim=True)
-    trust = rays.confidence
-    for _ in range(CONSENSUS.rounds):
+    length = cast("Tensor", target.norm(dim=-1, keepdim=True))  # PyTorch says no type
+    target = target / length
+
+    def aligned(trust: Tensor) -> tuple[Tensor, Tensor]:
         turn = roma.special_procrustes(torch.einsum("bk,bki,bkj->bij", trust, target, rays.direction))
-        turned = rays._replace(direction=rays.direction @ turn.mT)
-        beside = turned.beside(consensus.points)
-        trust = rays.confidence * robust_weight(beside, CONSENSUS.point_scale)
+        return turn, rays._replace(direction=rays.direction @ turn.mT).beside(consensus.points)
+
+    turn, beside = aligned(rays.confidence)
+    for _ in range(CONSENSUS.rounds - 1):
+        turn, beside = aligned(rays.confidence * robust_weight(beside, CONSENSUS.point_scale))
     left = row_distance(beside, rays.confidence)
     prior = rays.confidence.mean(-1) / rays.confidence.mean(-1).max()
     helps = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from ...network.geometry import crop_to_full
 from ...network.refit import PosePoints
 from ..bounds import working_camera
 from ..confidence import Confidence
-from ..crops.refinement import CropSource
+from ..crops.refinement import CropSource, present
 from ..job import MAX_BATCH, FitJob
 from ..likely_pose import complete
 from ..models import Body
@@ -60,7 +60,8 @@ _LEFT = (
     tuple(f"left_{name}" for name in ("hip", "knee", "ankle", "heel", "foot_index")),
 )
 _PARTS = tuple(
-    tuple([LANDMARK_NAMES.index(side(name)) for name in names] for side in (str, mirrored_name)) for names in _LEFT
+    ([LANDMARK_NAMES.index(name) for name in names], [LANDMARK_NAMES.index(mirrored_name(name)) for name in names])
+    for names in _LEFT
 )
 
 
@@ -101,7 +102,7 @@ class WorldPeople:
     joint_std_deg: np.ndarray
     guessed: np.ndarray
 
-    def __getitem__(self, index) -> WorldPeople:
+    def __getitem__(self, index: np.ndarray) -> WorldPeople:
         return WorldPeople(*(getattr(self, field.name)[index] for field in fields(self)))
 
     @property
@@ -248,7 +249,8 @@ def _shown(
     shown = torch.from_numpy(shown_from(evidence(subject, encoding, bodies, rows.camera, crops, sources)))
     counts = exact(fitted.weight >= NUMBERS.least_weight)[:, None]
     nowhere = torch.ones(rows.people, shown.shape[1], dtype=torch.float64)
-    for person, hidden in zip(rows.person.tolist(), 1 - counts * shown, strict=True):
+    persons = cast("list[int]", rows.person.tolist())
+    for person, hidden in zip(persons, 1 - counts * shown, strict=True):
         nowhere[person] *= hidden
     return 1 - nowhere.numpy()
 
@@ -322,24 +324,23 @@ def _evidence(subject: Subject, encoding: Encoding, rows: Rows) -> tuple[PosePoi
     """The points that views are compared by, and where they were seen: landmarks, where the backbone has them."""
     if encoding.landmarks is None:
         return subject.points, None
-    pixels, visibility = encoding.landmarks.split([2, 1], dim=2)
-    pixels = exact(crop_to_full(pixels, rows.camera))
+    pixels = exact(crop_to_full(encoding.landmarks[..., :2], rows.camera))
     # Several views tell by themselves which landmarks are off: the votes differ less than visibility does
     # (docs/multi-view-accuracy.md).
-    confidence = exact(visibility[..., 0]).sqrt() * torch.from_numpy(landmark_precision())
+    confidence = exact(encoding.landmarks[..., 2]).sqrt() * torch.from_numpy(landmark_precision())
     return LandmarkBody(subject.loop_body.data).to(encoding.vector.device), ObservedPoints(pixels, confidence)
 
 
 def _sides_agreed(encoding: Encoding, rows: Rows, seen: ObservedPoints) -> Encoding:
     """The encoding with left and right exchanged where one view takes them for each other."""
     order = side_order(rows, seen, _PARTS).to(encoding.vector.device)[..., None]
-    return encoding._replace(landmarks=encoding.landmarks.take_along_dim(order, 1))
+    return encoding._replace(landmarks=present(encoding.landmarks).take_along_dim(order, 1))
 
 
 def _errors(bodies: SharedBodies, points: PosePoints, seen: ObservedPoints, rows: Rows, like: Tensor) -> Tensor:
     """Pixels [B] between bodies and what each row saw, the mean over points as confident as they are."""
     posed = exact(points(bodies.betas.to(like), bodies.rotmats.to(like))) + bodies.transl[:, None]
-    distance = (rows.project(posed[rows.person]) - seen.pixels).norm(dim=-1)
+    distance = cast("Tensor", (rows.project(posed[rows.person]) - seen.pixels).norm(dim=-1))  # PyTorch says no type
     return (seen.confidence * distance).sum(1) / seen.confidence.sum(1)
 
 

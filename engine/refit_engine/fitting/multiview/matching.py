@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -125,7 +126,8 @@ def size_ratio(joints: np.ndarray) -> np.ndarray:
     ratios = [
         np.linalg.norm(joints[:, first] - joints[:, second], axis=-1) / length for first, second, length in _BONES
     ]
-    return np.ma.median(np.ma.masked_invalid(ratios), axis=0).filled(1.0)
+    median = cast("np.ma.MaskedArray", np.ma.median(np.ma.masked_invalid(ratios), axis=0))  # NumPy says no type
+    return median.filled(1.0)
 
 
 def _size_cost(joints: np.ndarray) -> np.ndarray:
@@ -147,8 +149,10 @@ def _best_together(rays: DetectionRays, guesses: _Guesses) -> list[tuple[np.ndar
             guess = start + offset
             gains = 1 - mean / NUMBERS.tolerance
             extra = NUMBERS.person_cost + _size_cost(guesses.joints[guess : guess + 1])[0] / NUMBERS.tolerance
-            nearest = [max(np.flatnonzero(rays.view == view), key=gains.__getitem__) for view in np.unique(rays.view)]
-            for rows in (pair.tolist(), [row for row in nearest if gains[row] > 0]):
+            of_views = ([int(row) for row in np.flatnonzero(rays.view == view)] for view in np.unique(rays.view))
+            nearest = [max(rows, key=gains.__getitem__) for rows in of_views]
+            both: list[int] = pair.tolist()
+            for rows in (both, [row for row in nearest if gains[row] > 0]):
                 value = float(gains[rows].sum()) - extra
                 key = tuple(rows)
                 if len(rows) > 1 and value > worth.get(key, (0.0, 0))[0]:
@@ -160,11 +164,12 @@ def _best_together(rays: DetectionRays, guesses: _Guesses) -> list[tuple[np.ndar
     used = csr_array((np.ones(len(columns)), (np.concatenate(sets), columns)), shape=(len(rays.view), len(sets)))
     solution = milp(
         [-worth[rows][0] for rows in sets],
-        integrality=np.ones(len(sets)),
+        integrality=np.ones(len(sets), dtype=int),
         bounds=Bounds(0, 1),
         constraints=LinearConstraint(used, ub=1),
     )
-    return [(np.array(sets[i]), guesses.joints[worth[sets[i]][1]]) for i in np.flatnonzero(solution.x > 0.5)]
+    chosen = [sets[i] for i in np.flatnonzero(np.asarray(solution.x) > 0.5)]
+    return [(np.array(rows), guesses.joints[worth[rows][1]]) for rows in chosen]
 
 
 # ------------------------------------------------------------------------------------------------- triangulated people
@@ -180,32 +185,39 @@ class _Body:
 
 def _triangulated(rays: DetectionRays, rows: np.ndarray, start: np.ndarray) -> _Body:
     """The body that the detections `rows` [M] see, robustly; start: [J,3] roughly where, NaN for unknown joints."""
-    own, joints = rays[rows], start
-    for _ in range(NUMBERS.rounds):
-        found = compare(own, joints[None])
-        turned = own.reordered(found.swapped[0])
-        known = np.isfinite(joints).all(axis=-1)
-        doubt = np.where(known, robust_weight(found.miss[0], NUMBERS.robust_scale), 1.0)
-        distance = np.linalg.norm(np.nanmean(joints, axis=0) - turned.origin, axis=-1)
-        joints = _nearest_points(turned, turned.weight * doubt / np.maximum(distance, NUMBERS.nearest)[:, None] ** 2)
+    own = rays[rows]
+    joints, swapped = _triangulated_again(own, start)
+    for _ in range(NUMBERS.rounds - 1):
+        joints, swapped = _triangulated_again(own, joints)
     # Most views are right about what is left.
     trust = own.weight.sum(axis=-1)
-    wrong = (trust[:, None] * (2 * found.swapped[0] - 1.0)).sum(axis=0) > 0
+    wrong = (trust[:, None] * (2 * swapped - 1.0)).sum(axis=0) > 0
     return _Body(rows, np.where(per_joint(wrong)[:, None], joints[MIRRORED], joints))
+
+
+def _triangulated_again(own: DetectionRays, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [J,3] from the rays of M people that pass near the former ones, and whose parts [M,3] are exchanged."""
+    found = compare(own, joints[None])
+    turned = own.reordered(found.swapped[0])
+    known = np.isfinite(joints).all(axis=-1)
+    doubt = np.where(known, robust_weight(found.miss[0], NUMBERS.robust_scale), 1.0)
+    distance = np.linalg.norm(np.nanmean(joints, axis=0) - turned.origin, axis=-1)
+    weight = turned.weight * doubt / np.maximum(distance, NUMBERS.nearest)[:, None] ** 2
+    return _nearest_points(turned, weight), found.swapped[0]
 
 
 def _nearest_points(rays: DetectionRays, weight: np.ndarray) -> np.ndarray:
     """Points [J,3] of least weighted squared distance from the rays of M people; NaN where fewer than two tell."""
     direction, origin = torch.from_numpy(rays.direction), torch.from_numpy(rays.origin)
-    matrix, right = (
-        values[0].numpy() for values in normal_equations(origin, across(direction), torch.from_numpy(weight)[None])
-    )
+    equations = normal_equations(origin, across(direction), torch.from_numpy(weight)[None])
+    matrix, right = (values[0].numpy() for values in equations)
     total = weight.sum(axis=0)
     matrix = matrix / np.maximum(total, 1e-12)[:, None, None]
     # Two unit rays at a small angle have a smallest eigenvalue of its square over four.
     good = (np.linalg.eigvalsh(matrix)[:, 0] > NUMBERS.narrow**2 / 4) & ((weight > 0).sum(axis=0) > 1)
     matrix[~good] = np.eye(3)
-    points = np.linalg.solve(matrix, (right / np.maximum(total, 1e-12)[:, None])[..., None])[..., 0]
+    target = (right / np.maximum(total, 1e-12)[:, None])[..., None]
+    points = cast("np.ndarray", np.linalg.solve(matrix, target))[..., 0]  # NumPy says no type
     return np.where(good[:, None], points, np.nan)
 
 
@@ -240,10 +252,16 @@ def _without_doubles(people: list[_Body]) -> list[_Body]:
     """Of bodies in the same place only the one that most views see."""
     kept: list[_Body] = []
     for person in sorted(people, key=lambda one: -len(one.rows)):
-        apart = [np.linalg.norm(person.joints - other.joints, axis=-1) for other in kept]
-        if all(np.isfinite(d).sum() < NUMBERS.least_joints or np.nanmean(d) > NUMBERS.same_place for d in apart):
+        if not any(_in_same_place(person, other) for other in kept):
             kept.append(person)
     return kept
+
+
+def _in_same_place(first: _Body, second: _Body) -> bool:
+    """Whether bodies' joints that both have, enough of them, are next to each other."""
+    apart = np.asarray(np.linalg.norm(first.joints - second.joints, axis=-1))
+    enough = int(np.isfinite(apart).sum()) >= NUMBERS.least_joints
+    return enough and not float(np.nanmean(apart)) > NUMBERS.same_place
 
 
 def _person_views(person: _Body, rays: DetectionRays, views: Sequence[ViewDetections]) -> PersonViews:

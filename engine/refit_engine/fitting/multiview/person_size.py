@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -82,4 +83,4 @@ def grown_back(
 def _lengths(landmarks: Tensor) -> Tensor:
     """The lengths of limbs and trunk between landmarks [33,3]."""
     first, second = zip(*_BONES, strict=True)
-    return (landmarks[list(first)] - landmarks[list(second)]).norm(dim=-1)
+    return cast("Tensor", (landmarks[list(first)] - landmarks[list(second)]).norm(dim=-1))  # PyTorch says no type

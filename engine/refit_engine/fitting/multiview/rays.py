@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -73,8 +73,10 @@ class Rays(NamedTuple):
         """Metres [...,B,K] from the rays to points [...,B,K,3]; what is behind a camera is far off."""
         offset = points - self.origin[:, None]
         along = (offset * self.direction).sum(-1)
-        distance = (offset - along[..., None] * self.direction).norm(dim=-1)
-        return torch.where(along > 0, distance, offset.norm(dim=-1) + NUMBERS.point_limit)
+        # PyTorch says no type, here and below.
+        distance = cast("Tensor", (offset - along[..., None] * self.direction).norm(dim=-1))
+        whole = cast("Tensor", offset.norm(dim=-1))
+        return torch.where(along > 0, distance, whole + NUMBERS.point_limit)
 
 
 class Consensus(NamedTuple):
@@ -111,20 +113,36 @@ def find_consensus(rays: Rays) -> Consensus:
     planes = rays.across()
     weight = _starts(views) * prior
     trust = torch.ones(len(weight), *rays.confidence.shape, dtype=torch.float64)
-    for _ in range(NUMBERS.rounds):
-        points = _triangulate(rays, planes, weight[..., None] * trust * rays.confidence)
-        beside = rays.beside(points[:, None])
-        distance, weight = _judge(beside, rays, prior)
-        trust = robust_weight(beside, NUMBERS.point_scale)
-    best = int((robust_cost(distance, NUMBERS.row_scale, prior)).sum(-1).argmin())
-    cost = robust_cost(beside, NUMBERS.point_scale, weight[best, :, None] * rays.confidence).sum(1)
-    points = points[cost.argmin(0), torch.arange(points.shape[1])][None]
+    found = _reweighted(rays, planes, prior, weight, trust)
+    for _ in range(NUMBERS.rounds - 1):
+        found = _reweighted(rays, planes, prior, found.weight, found.trust)
+    best = int(robust_cost(found.distance, NUMBERS.row_scale, prior).sum(-1).argmin())
+    cost = robust_cost(found.beside, NUMBERS.point_scale, found.weight[best, :, None] * rays.confidence).sum(1)
+    points = found.points[cost.argmin(0), torch.arange(found.points.shape[1])][None]
     for _ in range(2):
         beside = rays.beside(points[:, None])
         distance, weight = _judge(beside, rays, prior)
         trust = robust_weight(beside, NUMBERS.point_scale)
         points = _triangulate(rays, planes, weight[..., None] * trust * rays.confidence)
-    return Consensus(weight[0], distance[0], points[0], trust[0])
+        found = _Reweighted(points, beside, distance, weight, trust)
+    return Consensus(found.weight[0], found.distance[0], found.points[0], found.trust[0])
+
+
+class _Reweighted(NamedTuple):
+    """A round of reweighting from H starts: points [H,K,3], metres beside them [H,B,K], and what follows for the views."""
+
+    points: Tensor
+    beside: Tensor
+    distance: Tensor
+    weight: Tensor
+    trust: Tensor
+
+
+def _reweighted(rays: Rays, planes: Tensor, prior: Tensor, weight: Tensor, trust: Tensor) -> _Reweighted:
+    points = _triangulate(rays, planes, weight[..., None] * trust * rays.confidence)
+    beside = rays.beside(points[:, None])
+    distance, weight = _judge(beside, rays, prior)
+    return _Reweighted(points, beside, distance, weight, robust_weight(beside, NUMBERS.point_scale))
 
 
 def _starts(views: int) -> Tensor:
@@ -152,6 +170,7 @@ def _judge(beside: Tensor, rays: Rays, prior: Tensor) -> tuple[Tensor, Tensor]:
 def _triangulate(rays: Rays, planes: Tensor, weight: Tensor) -> Tensor:
     """The points [H,K,3] nearest to their rays, for weights [H,B,K]."""
     normal, right = normal_equations(rays.origin, planes, weight)
-    middle = torch.linalg.lstsq(normal.sum(1), right.sum(1)[..., None]).solution
+    middle = cast("Tensor", torch.linalg.lstsq(normal.sum(1), right.sum(1)[..., None]).solution)
     normal = normal + NUMBERS.ridge * torch.eye(3, dtype=normal.dtype)
-    return torch.linalg.solve(normal, right[..., None] + NUMBERS.ridge * middle[:, None])[..., 0]
+    points = cast("Tensor", torch.linalg.solve(normal, right[..., None] + NUMBERS.ridge * middle[:, None]))
+    return points[..., 0]

@@ -11,6 +11,7 @@ P people, K landmarks, U = 85 unknowns: a small turn of each joint, betas, trans
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import roma
@@ -60,7 +61,7 @@ def refine_bodies(
     """
     prior = prior_weights(fixed_shape)
     across = rays.across()
-    betas, rotmats, transl = shared
+    betas, rotmats, transl = shared.betas, shared.rotmats, shared.transl
     for _ in range(NUMBERS.steps):
         posed, slopes = point_slopes(betas, rotmats, points, like)
         posed = (posed + transl[:, None])[rows.person]
@@ -71,8 +72,9 @@ def refine_bodies(
         strayed = torch.cat([turned, betas - shared.betas, torch.zeros_like(transl)], dim=1)
         normal = normal_matrix(slopes, pull, prior)
         right = torch.einsum("pukc,pkc->pu", slopes, miss) - prior * strayed
-        turns, reshaping, shift = torch.linalg.solve(normal, right).split([_POSE, _BETAS, 3], dim=1)
-        rotmats = rotmats @ roma.rotvec_to_rotmat(turns.unflatten(1, (_JOINTS, 3)))
+        step = cast("Tensor", torch.linalg.solve(normal, right))  # PyTorch says no type
+        turns, reshaping, shift = torch.split(step, [_POSE, _BETAS, 3], dim=1)
+        rotmats = rotmats @ roma.rotvec_to_rotmat(torch.unflatten(turns, 1, (_JOINTS, 3)))
         betas, transl = betas + reshaping, transl + shift
     return SharedBodies(shared.betas if fixed_shape else betas, rotmats, transl)
 
@@ -101,7 +103,8 @@ def point_slopes(betas: Tensor, rotmats: Tensor, points: PosePoints, like: Tenso
     poses = torch.cat([rotmats[:, None].expand(-1, 1 + _BETAS, -1, -1, -1), rotmats[:, None] @ turns], dim=1)
     shapes = betas[:, None].repeat(1, 1 + _BETAS + _POSE, 1)
     shapes[:, 1 : 1 + _BETAS] += torch.eye(_BETAS, dtype=torch.float64)
-    posed = exact(points(shapes.flatten(0, 1).to(like), poses.flatten(0, 1).to(like))).unflatten(0, (people, -1))
-    here, reshaped, turned = posed.split([1, _BETAS, _POSE], dim=1)
+    posed = exact(points(shapes.flatten(0, 1).to(like), poses.flatten(0, 1).to(like)))
+    posed = torch.unflatten(posed, 0, (people, -1))
+    here, reshaped, turned = torch.split(posed, [1, _BETAS, _POSE], dim=1)
     shift = torch.eye(3, dtype=torch.float64)[:, None].expand(people, 3, here.shape[2], 3)
     return here[:, 0], torch.cat([(turned - here) / _TURN, reshaped - here, shift], dim=1)

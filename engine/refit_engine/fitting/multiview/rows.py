@@ -7,7 +7,7 @@ Letters in shapes: B rows, K points of the body, P people.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -55,7 +55,8 @@ class Rows:
         """Sight rays through what was seen."""
         ahead = (seen.pixels - exact(self.camera.principal)[:, None]) / self.focal[:, None, None]
         ahead = torch.cat([ahead, torch.ones_like(ahead[..., :1])], dim=-1)
-        direction = ahead / ahead.norm(dim=-1, keepdim=True) @ self.rotation
+        length = cast("Tensor", ahead.norm(dim=-1, keepdim=True))  # PyTorch says no type
+        direction = ahead / length @ self.rotation
         origin = -(self.rotation.mT @ self.translation[..., None])[..., 0]
         return Rays(origin, direction, seen.confidence)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ def side_order(rows: Rows, seen: ObservedPoints, parts: Sequence[tuple[Sequence[
     order = torch.arange(seen.pixels.shape[1]).repeat(len(seen.pixels), 1)
     for own in rows.of_each_person():
         for (left, right), swapped in zip(parts, find_swapped(rays.select(own), parts).mT, strict=True):
-            for row in own[swapped].tolist():
+            for row in cast("list[int]", own[swapped].tolist()):
                 order[row, [*left, *right]] = torch.tensor([*right, *left])
     return order
 
@@ -64,7 +65,7 @@ def find_swapped(rays: Rays, parts: Sequence[tuple[Sequence[int], Sequence[int]]
         order[[*left, *right]] = torch.tensor([*right, *left])
     straight = consensus = find_consensus(rays)
     least, crossed = NUMBERS.mirror_gain, rays.points(order)
-    for row in straight.weight.argsort()[: NUMBERS.suspects].tolist():
+    for row in cast("list[int]", straight.weight.argsort()[: NUMBERS.suspects].tolist()):
         mixed = _exchanged(rays, crossed, torch.arange(views) == row)
         trial = find_consensus(mixed)
         # A view that agrees with nobody either way, turned or of somebody else, has no say.
@@ -72,7 +73,7 @@ def find_swapped(rays: Rays, parts: Sequence[tuple[Sequence[int], Sequence[int]]
         share = float(_cost(trial, mixed)[heard].sum() / _cost(straight, rays)[heard].sum().clamp(min=1e-9))
         if share < least:
             least, consensus = share, trial
-    swapped = []
+    swapped: list[Tensor] = []
     for left, right in parts:
         both = [*left, *right]
         points = consensus.points[both]

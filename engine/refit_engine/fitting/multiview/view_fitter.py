@@ -22,7 +22,7 @@ from .detection_rays import ViewDetections
 from .fit import Fusion, PersonBox, View, WorldPeople, fit_people
 from .matching import PersonViews, match_people
 from .rig_scale import metres_per_unit, unit_sentence
-from .views import ViewRequest, check_requests, load_view, turn_detection
+from .views import ViewRequest, check_requests, four, load_view, turn_detection
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,7 @@ class ViewFitter(FitJob):
         """The people of a view in its own pixels; those in the given boxes [N,4], if any, without joints as yet."""
         if boxes is None:
             return [turn_detection(one, photo) for one in self.detect(photo, view.intrinsics)]
-        return [
-            Detection(tuple(map(float, box)), 1.0, np.zeros((len(COCO_JOINT_NAMES), 3), np.float32)) for box in boxes
-        ]
+        return [Detection(four(box), 1.0, np.zeros((len(COCO_JOINT_NAMES), 3), np.float32)) for box in boxes]
 
     def _with_joints(self, view: View, person: Detection) -> Detection:
         """A person known by a box only, with the joints that the detector sees there, if any."""

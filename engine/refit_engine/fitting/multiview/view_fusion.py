@@ -10,7 +10,9 @@ Letters in shapes: B rows (a row is one person in one view), K points of the bod
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import roma
 import torch
@@ -41,7 +43,7 @@ class FusionNumbers:
 
 NUMBERS = FusionNumbers()
 
-RestPelvis = PosePoints
+RestPelvis = Callable[[Tensor], Tensor]
 """The pelvis [P,3] of the body at rest, about which the root turns, from betas [P,10]."""
 
 
@@ -67,11 +69,25 @@ class ViewFusion:
         """
         self.rows, self._points, self._rest_pelvis, self._betas = rows, points, rest_pelvis, betas
         self._fixed = seen is not None
-        self.shared: SharedBodies | None = None
-        self.seen: ObservedPoints | None = None
+        self._shared: SharedBodies | None = None
+        self._seen: ObservedPoints | None = None
         self.weight = torch.ones_like(rows.focal)
         if seen is not None:
             self._judge_views(seen)
+
+    @property
+    def shared(self) -> SharedBodies:
+        """The bodies after the last update. Raises ValueError before the first."""
+        if self._shared is None:
+            raise ValueError("No views have been fused yet.")
+        return self._shared
+
+    @property
+    def seen(self) -> ObservedPoints:
+        """What the rows saw. Raises ValueError where that takes an update that has not been."""
+        if self._seen is None:
+            raise ValueError("No views have been fused yet.")
+        return self._seen
 
     def __call__(self, estimate: Estimate) -> Estimate:
         rows = self.rows
@@ -86,8 +102,8 @@ class ViewFusion:
             betas = rows.sum(self.weight[:, None] * exact(estimate.betas)) / rows.sum(self.weight)[:, None]
         points = exact(self._points(betas.to(estimate.cam), rotmats.to(estimate.cam)))
         transl = place(points, self.rays, self.weight, rows)
-        self.shared = SharedBodies(betas, rotmats, transl)
-        return in_views(self.shared, rows, self._rest_pelvis, like=estimate)
+        self._shared = SharedBodies(betas, rotmats, transl)
+        return in_views(self._shared, rows, self._rest_pelvis, like=estimate)
 
     def proposal(self, estimate: Estimate) -> ObservedPoints:
         """Where every row believes its own body's points to be."""
@@ -102,7 +118,7 @@ class ViewFusion:
         for own in rows.of_each_person():
             consensus = find_consensus(rays.select(own))
             self.weight[own], trust[own] = consensus.weight, consensus.trust
-        self.seen, self.rays = seen, rays._replace(confidence=rays.confidence * trust)
+        self._seen, self.rays = seen, rays._replace(confidence=rays.confidence * trust)
 
 
 def mean_rotations(rotmats: Tensor, weight: Tensor, rows: Rows) -> Tensor:
@@ -111,10 +127,11 @@ def mean_rotations(rotmats: Tensor, weight: Tensor, rows: Rows) -> Tensor:
     The chordal mean: the rotation nearest to the weighted sum, by SVD with its determinant kept positive.
     """
     trust = weight[:, None].expand(rotmats.shape[:2])
-    for _ in range(NUMBERS.rotation_rounds):
-        mean = roma.special_procrustes(rows.sum(trust[..., None, None] * rotmats))
+    mean = roma.special_procrustes(rows.sum(trust[..., None, None] * rotmats))
+    for _ in range(NUMBERS.rotation_rounds - 1):
         angle = roma.rotmat_geodesic_distance(rotmats, mean[rows.person])
         trust = weight[:, None] * robust_weight(angle, NUMBERS.rotation_scale)
+        mean = roma.special_procrustes(rows.sum(trust[..., None, None] * rotmats))
     return mean
 
 
@@ -125,13 +142,16 @@ def place(points: Tensor, rays: Rays, weight: Tensor, rows: Rows) -> Tensor:
     """
     across = rays.across()
     points = points[rows.person]
-    trust = weight[:, None] * rays.confidence
-    for _ in range(NUMBERS.place_rounds):
-        miss = (across @ (rays.origin[:, None] - points)[..., None])[..., 0]
+    miss = (across @ (rays.origin[:, None] - points)[..., None])[..., 0]
+
+    def nearest(trust: Tensor) -> Tensor:
         pull = rows.sum((trust[..., None, None] * across).sum(1))
-        transl = _solve(pull, rows.sum((trust[..., None] * miss).sum(1)))
+        return _solve(pull, rows.sum((trust[..., None] * miss).sum(1)))
+
+    transl = nearest(weight[:, None] * rays.confidence)
+    for _ in range(NUMBERS.place_rounds - 1):
         beside = rays.beside(points + transl[rows.person, None])
-        trust = weight[:, None] * rays.confidence * robust_weight(beside, NUMBERS.place_scale)
+        transl = nearest(weight[:, None] * rays.confidence * robust_weight(beside, NUMBERS.place_scale))
     return transl
 
 
@@ -192,4 +212,4 @@ def _plain_mean(values: Tensor, rows: Rows) -> Tensor:
 
 def _solve(matrix: Tensor, right: Tensor) -> Tensor:
     """x [...,3] of A x = b; parallel rays leave a direction open, where the smallest x is taken."""
-    return torch.linalg.lstsq(matrix, right[..., None], driver="gelsd").solution[..., 0]
+    return cast("Tensor", torch.linalg.lstsq(matrix, right[..., None], driver="gelsd").solution)[..., 0]

@@ -108,4 +108,10 @@ def turn_detection(found: Detection, photo: Photo) -> Detection:
     points = np.column_stack([found.joints[:, :2], np.zeros((len(found.joints), 2))])
     points = turn_boxes(points, photo.quarter_turns, photo.size)[:, :2]
     (box,) = turn_boxes(np.array([found.bbox_xywh]), photo.quarter_turns, photo.size)
-    return Detection(tuple(map(float, box)), found.score, np.column_stack([points, found.joints[:, 2]]))
+    return Detection(four(box), found.score, np.column_stack([points, found.joints[:, 2]]))
+
+
+def four(box: np.ndarray) -> tuple[float, float, float, float]:
+    """A box [4] as a detection has it."""
+    x, y, width, height = map(float, box)
+    return x, y, width, height
