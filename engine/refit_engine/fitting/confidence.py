@@ -14,13 +14,13 @@ between the joint's rotation and the true one, relative to the parent (the pelvi
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..body import BodyModel
+from ..body import BodyModel, LandmarkBody
 from ..network import CropCamera, Encoding, Estimate, ReFit
 from ..network.geometry import CROP_SIZE, project_to_crop
 from ..network.lookup import lookup
@@ -82,7 +82,7 @@ class ConfidenceEstimator:
         model: ReFit,
         body: BodyModel,
         points: PosePoints,
-        landmark_points: PosePoints | None,
+        landmark_points: LandmarkBody | None,
         calibration: Calibration | None = None,
     ) -> None:
         self._model, self._body = model, body
@@ -102,7 +102,7 @@ class ConfidenceEstimator:
     ) -> Confidence:
         """Confidence in the last of B people's T+1 estimates; `betas` [B,10] if the loop was given them."""
         evidence = self.evidence(encoding, camera, estimates, betas)
-        if self.calibration is None:
+        if self.calibration is None or evidence.predictors_mm is None or evidence.predictors_deg is None:
             return evidence.spread
         below_pelvis = self.calibration.position.std(evidence.predictors_mm[:, 1:])
         return Confidence(
@@ -116,7 +116,7 @@ class ConfidenceEstimator:
         spread = self._spread(encoding, camera, len(estimates) - 1, betas)
         if encoding.landmarks is None or self._landmark_points is None:
             return Evidence(spread, None, None)
-        others = self._observations(encoding, camera, estimates)
+        others = self._observations(encoding, encoding.landmarks, self._landmark_points, camera, estimates)
         log_mm = (spread.std_mm + _SMALLEST).log()[..., None]
         log_deg = (spread.std_deg + _SMALLEST_ANGLE).log()[..., None]
         return Evidence(spread, torch.cat([log_mm, others], dim=2), torch.cat([log_deg, others], dim=2))
@@ -124,32 +124,36 @@ class ConfidenceEstimator:
     def _spread(self, encoding: Encoding, camera: CropCamera, iterations: int, betas: Tensor | None) -> Confidence:
         people, members = len(encoding.vector), len(self._masks)
 
-        def repeated(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.repeat_interleave(members, dim=0)
-
         last = self._model.refine(
-            Encoding(*map(repeated, encoding)),
-            CropCamera(*map(repeated, camera)),
+            _repeated(encoding, members),
+            _repeated(camera, members),
             self._points,
             self._landmark_points,
             iterations,
-            repeated(betas),
+            None if betas is None else betas.repeat_interleave(members, dim=0),
             self._masks.repeat(people, 1, 1),
         )[-1]
         rotmats = last.rotmats()
-        joints = self._rooted_joints(last, rotmats).unflatten(0, (people, members))
+        joints = self._rooted_joints(last, rotmats).reshape(people, members, -1, 3)
         distance = (joints - joints.mean(dim=1, keepdim=True)).square().sum(-1).mean(dim=1).sqrt()
-        return Confidence(1000 * distance, _angle_spread(rotmats.unflatten(0, (people, members))))
+        return Confidence(1000 * distance, _angle_spread(rotmats.reshape(people, members, -1, 3, 3)))
 
-    def _observations(self, encoding: Encoding, camera: CropCamera, estimates: list[Estimate]) -> Tensor:
-        """All predictors but the spread, [B,24,5]."""
+    def _observations(
+        self,
+        encoding: Encoding,
+        observed: Tensor,
+        landmark_points: LandmarkBody,
+        camera: CropCamera,
+        estimates: list[Estimate],
+    ) -> Tensor:
+        """All predictors but the spread, [B,24,5]. observed: the encoding's landmarks."""
         last, before = estimates[-1], estimates[max(len(estimates) - 3, 0)]
         rotmats = last.rotmats()
         moved = self._rooted_joints(last, rotmats) - self._rooted_joints(before, before.rotmats())
-        movement = (1000 * moved.norm(dim=-1) + _SMALLEST).log()
+        movement = (1000 * torch.linalg.vector_norm(moved, dim=-1) + _SMALLEST).log()
 
-        seen = project_to_crop(self._landmark_points(last.betas, rotmats), last.cam, camera)
-        residual = (encoding.landmarks[..., :2] - seen).norm(dim=-1)
+        seen = project_to_crop(landmark_points(last.betas, rotmats), last.cam, camera)
+        residual = torch.linalg.vector_norm(observed[..., :2] - seen, dim=-1)
         answer = self._map_answers(encoding, camera, last)
 
         def near_and_all(values: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,6 +176,15 @@ class ConfidenceEstimator:
     def _rooted_joints(self, estimate: Estimate, rotmats: Tensor) -> Tensor:
         joints = self._body.joints(estimate.betas, rotmats)
         return joints - joints[:, :1]
+
+
+Parts = TypeVar("Parts", Encoding, CropCamera)
+
+
+def _repeated(parts: Parts, times: int) -> Parts:
+    """Each of B people `times` times in a row."""
+    there = {name: part for name, part in parts._asdict().items() if part is not None}
+    return parts._replace(**{name: part.repeat_interleave(times, dim=0) for name, part in there.items()})
 
 
 def _angle_spread(rotmats: Tensor) -> Tensor:
