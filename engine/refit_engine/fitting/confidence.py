@@ -14,7 +14,7 @@ between the joint's rotation and the true one, relative to the parent (the pelvi
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -150,10 +150,11 @@ class ConfidenceEstimator:
         last, before = estimates[-1], estimates[max(len(estimates) - 3, 0)]
         rotmats = last.rotmats()
         moved = self._rooted_joints(last, rotmats) - self._rooted_joints(before, before.rotmats())
-        movement = (1000 * torch.linalg.vector_norm(moved, dim=-1) + _SMALLEST).log()
+        distance = cast("Tensor", moved.norm(dim=-1))  # PyTorch says no type
+        movement = (1000 * distance + _SMALLEST).log()
 
         seen = project_to_crop(landmark_points(last.betas, rotmats), last.cam, camera)
-        residual = torch.linalg.vector_norm(observed[..., :2] - seen, dim=-1)
+        residual = cast("Tensor", (observed[..., :2] - seen).norm(dim=-1))
         answer = self._map_answers(encoding, camera, last)
 
         def near_and_all(values: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
