@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .contract import OPTIONS, VIEWS_ITERATIONS, Device, Gender, People
 from .engine_job import EngineJob, JobFolder, Options, body_kind
 from .errors import RefitError, SourceError, sentence
 from .jobs import EngineInfo
+from .motion import WHOLE, FinishedMotion, MotionTracking, Wanted, cameras_motion, video_motion
 from .person_addition import PersonAddition, find_reconstruction
 from .photo_update import FinishedUpdate, photo_job
 from .progress import Progress
@@ -39,9 +41,11 @@ __all__ = [
     "engine_info",
     "export_glb",
     "fit_cameras",
+    "fit_motion_from_cameras",
     "import_calibration",
     "reconstruct",
     "reconstruct_from_camera",
+    "reconstruct_motion",
     "shape_of",
 ]
 
@@ -106,6 +110,67 @@ def reconstruct_from_camera(
     def job(folder: Path) -> EngineJob:
         source = camera_source(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), folder)
         return photo_job(bpy.context, source, options, folder, update=update, pack=False)
+
+    return _run(job, keep, on_progress)
+
+
+def reconstruct_motion(
+    video: str | Path,
+    options: Options = Options(),
+    *,
+    wanted: Wanted = WHOLE,
+    start: int = 1,
+    focal: float | None = None,
+    update: bool = False,
+    keep: str | Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FinishedMotion:
+    """Follow the people of a video: a matching camera with the video behind it, and an animated body for each.
+
+    video: a movie, one of numbered pictures, or their folder. wanted: which frames, counted from 0; a single box in the
+    options belongs to the first of them, or to `box_frame`. start: frame of the scene that shows frame 0. focal: in
+    pixels. A scene in which nothing moves takes the video's rate and range. update: replace these frames of the bodies
+    that the video gave before. keep: a folder for `motion.npz` and `overlay.mp4`.
+    Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
+    """
+    options = replace(options, overlay=options.overlay or keep is not None)
+
+    def job(folder: Path) -> MotionTracking:
+        return video_motion(
+            bpy.context, Path(video), options, folder, start=start, wanted=wanted, focal=focal, update=update
+        )
+
+    return _run(job, keep, on_progress)
+
+
+def fit_motion_from_cameras(
+    cameras: Sequence[str] | None = None,
+    options: Options = Options(),
+    *,
+    collection: str | None = None,
+    span: tuple[int, int] | None = None,
+    step: int = 1,
+    update: bool = False,
+    keep: str | Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FinishedMotion:
+    """Follow the people whom cameras of the scene, one or several, see in the movies behind them.
+
+    cameras: names of camera objects; or collection: name of one that holds them; by default all that have an image.
+    They are read at every frame, so that they may move. span: the first and the last frame of the scene that is wanted,
+    by default all that the first camera's movie has. For the rest see `reconstruct_motion`.
+    """
+    options = replace(options, overlay=options.overlay or keep is not None)
+
+    def job(folder: Path) -> MotionTracking:
+        chosen = choose(bpy.context, cameras, collection)
+        if not chosen:
+            raise SourceError("There is no camera with a movie behind it.")
+        if problem := next((one.problem for one in chosen if one.problem), ""):
+            raise SourceError(problem)
+        found = [one.camera for one in chosen]
+        name = found[0].name if len(found) == 1 else collection or DEFAULT_NAME
+        return cameras_motion(bpy.context, name, found, options, folder, span=span, step=step, update=update)
 
     return _run(job, keep, on_progress)
 

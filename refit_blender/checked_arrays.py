@@ -77,8 +77,7 @@ class CheckedArrays:
     def rotations(self, name: str, *shape: int | None) -> np.ndarray:
         """Rotation matrices [*shape,3,3]."""
         matrices = self.numbers(name, *shape, 3, 3, limit=2.0)
-        products = matrices @ np.swapaxes(matrices, -1, -2)
-        if not (np.abs(products - np.eye(3)) < 0.01).all() or not (np.linalg.det(matrices) > 0).all():
+        if not are_rotations(matrices):
             raise self.damaged(name, "holds matrices that are no rotations")
         return matrices
 
@@ -102,3 +101,9 @@ class CheckedArrays:
         if not fits or any(side not in (None, found) for side, found in zip(shape, array.shape, strict=True)):
             raise self.damaged(name, f"has the shape {array.shape}")
         return array
+
+
+def are_rotations(matrices: np.ndarray) -> bool:
+    """Whether all matrices [...,3,3] are rotations, but for rounding."""
+    products = matrices @ np.swapaxes(matrices, -1, -2)
+    return bool((np.abs(products - np.eye(3)) < 0.01).all() and (np.linalg.det(matrices) > 0).all())

@@ -8,6 +8,8 @@ import contextlib
 import math
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from .calibration import AXES
 from .contract import VIEWS_ITERATIONS, add_option
 from .engine_job import Options, Summary
 from .errors import RefitError, sentence
+from .motion import WHOLE, Wanted
 from .progress import Progress
 
 COMMAND = "refit"
 LAST_FRAME = 1048574  # of Blender
+SECONDS_BETWEEN_LINES = 5.0
 LONGEST_PATH = 1023  # bytes of a path in Blender; it cuts longer ones off
 
 
@@ -56,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
             _fit_cameras,
             _add_cameras,
             "fit the people seen by several cameras of the scene, and save the scene",
+        ),
+        ("track", _track, _add_video, "follow the people of a video and save the animated scene"),
+        (
+            "track-cameras",
+            _track_cameras,
+            _add_moving_cameras,
+            "follow the people seen by cameras of the scene in the movies behind them, and save the scene",
         ),
         ("fit-shape", _fit_shape, _add_photos, "fit one person's shape to several photos, and save the scene"),
         (
@@ -99,6 +110,25 @@ def _add_cameras(command: argparse.ArgumentParser) -> None:
     _add_job_options(command, VIEWS_ITERATIONS)
 
 
+def _add_video(command: argparse.ArgumentParser) -> None:
+    command.add_argument("video", type=Path, metavar="VIDEO", help="movie, one of numbered pictures, or their folder")
+    command.add_argument("--frames", type=_frames, default=WHOLE, metavar="A:B:STEP", help="A to B-1, counted from 0")
+    command.add_argument(
+        "--bbox", type=_box, metavar="X,Y,W,H", help="box of the only wanted person in the first frame"
+    )
+    command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the video)")
+    _add_motion_options(command)
+
+
+def _add_moving_cameras(command: argparse.ArgumentParser) -> None:
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--collection", metavar="NAME", help="the cameras of a collection")
+    which.add_argument("--cameras", type=_names, metavar="A,B", help="cameras by name (default: all with an image)")
+    command.add_argument("--span", type=_span, metavar="A:B", help="frames of the scene, B included (default: all)")
+    command.add_argument("--step", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
+    _add_motion_options(command)
+
+
 def _add_photos(command: argparse.ArgumentParser) -> None:
     command.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the photos)")
@@ -127,6 +157,36 @@ def _add_engine_options(command: argparse.ArgumentParser, iterations: int | None
         add_option(command, name)
     add_option(command, "iterations", iterations)
     add_option(command, "device")
+
+
+def _add_motion_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
+    command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
+    command.add_argument("--keep", type=Path, metavar="DIR", help="folder for motion.npz and the overlay's videos")
+    command.add_argument("--shape-of", metavar="OBJECT", help="keep the shape of this ReFit body in the scene")
+    for name in ("people", "body", "gender", "height", "weights", "device"):
+        add_option(command, name)
+
+
+def _frames(text: str) -> Wanted:
+    """From A:B:STEP, of which all parts may be empty."""
+    parts = text.split(":")
+    try:
+        low, stop, step = (int(part) if part.strip() else None for part in (parts + ["", ""])[:3])
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not A:B:STEP with three whole numbers") from None
+    low, step = low or 0, 1 if step is None else step
+    if len(parts) > 3 or low < 0 or step < 1 or (stop is not None and stop <= low):
+        raise argparse.ArgumentTypeError(f"{text!r} is not A:B:STEP with A from 0, B behind A and STEP at least 1")
+    return Wanted(low, None if stop is None else stop - 1, step)
+
+
+def _span(text: str) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    span = _frame(first), _frame(last)
+    if span[0] > span[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    return span
 
 
 def _names(text: str) -> list[str]:
@@ -197,6 +257,47 @@ def _fit_cameras(options: argparse.Namespace) -> None:
             print(f"        {view.name:<28}{error:>10}  {role}{f': {seen.reason}' if seen.reason else ''}")
 
 
+def _track(options: argparse.Namespace) -> None:
+    _leave_startup_file()
+    finished = api.reconstruct_motion(
+        options.video,
+        _motion_options(options, [options.bbox] if options.bbox else None),
+        wanted=options.frames,
+        focal=options.focal,
+        keep=options.keep,
+        on_progress=_show_now_and_then(),
+    )
+    _end(options, finished)
+
+
+def _track_cameras(options: argparse.Namespace) -> None:
+    if options.step < 1:
+        raise RefitError("The step must be at least 1.")
+    finished = api.fit_motion_from_cameras(
+        options.cameras,
+        _motion_options(options),
+        collection=options.collection,
+        span=options.span,
+        step=options.step,
+        keep=options.keep,
+        on_progress=_show_now_and_then(),
+    )
+    _end(options, finished)
+
+
+def _motion_options(options: argparse.Namespace, boxes: list[list[float]] | None = None) -> Options:
+    return Options(
+        people=options.people,
+        boxes=boxes,
+        body=options.body,
+        gender=options.gender,
+        weights=options.weights,
+        betas=api.shape_of(options.shape_of, options.body, options.gender) if options.shape_of else None,
+        height=options.height,
+        device=options.device,
+    )
+
+
 def _import_calibration(options: argparse.Namespace) -> None:
     _leave_startup_file()
     rig = api.import_calibration(*options.files, pictures=options.pictures, up=options.up, metres=options.metres)
@@ -255,6 +356,19 @@ def _end(options: argparse.Namespace, finished: Summary) -> None:
 
 def _show(progress: Progress) -> None:
     print(f"refit: {progress}", file=sys.stderr, flush=True)
+
+
+def _show_now_and_then() -> Callable[[Progress], None]:
+    """For jobs of many steps: each stage, and a line every few seconds."""
+    stage, since = "", 0.0
+
+    def show(progress: Progress) -> None:
+        nonlocal stage, since
+        if progress.stage != stage or time.monotonic() - since > SECONDS_BETWEEN_LINES:
+            stage, since = progress.stage, time.monotonic()
+            _show(progress)
+
+    return show
 
 
 def _save(path: Path) -> None:

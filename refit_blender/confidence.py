@@ -17,12 +17,14 @@ class JointConfidence:
 
     std_mm [24]: of the position relative to the pelvis, millimetres, zero for the pelvis; std_deg [24]: of the rotation
     relative to the parent, for the pelvis to the camera, degrees. calibrated: False where the network's weights have no
-    calibration; the values are too small then, and good for comparing joints only.
+    calibration; the values are too small then, and good for comparing joints only. spread: of a motion that has none, the
+    smallest and the largest of its millimetres, and of its degrees.
     """
 
     std_mm: np.ndarray
     std_deg: np.ndarray
     calibrated: bool
+    spread: tuple[float, float, float, float] | None = None
 
     def overall(self) -> tuple[float, float]:
         """Root mean squares over the joints: millimetres (without the pelvis) and degrees."""

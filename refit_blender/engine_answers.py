@@ -83,6 +83,13 @@ class AnswerReader:
     def optional_file(self, name: str) -> Path | None:
         return None if self._values.get(name) is None else self.file(name)
 
+    def files(self, name: str) -> tuple[Path, ...]:
+        """Files in the job's folder."""
+        values = self._values.get(name)
+        if not isinstance(values, list):
+            raise self._damaged(name, "is no list")
+        return tuple(AnswerReader({name: value}, self._folder, self._where).file(name) for value in values)
+
     def seconds(self) -> dict[str, float]:
         """The engine's times per stage."""
         values = self._values.get("seconds")

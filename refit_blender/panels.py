@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 
 from . import engine
@@ -11,10 +13,12 @@ from .guesses import guessed_parts
 from .panels_base import RefitPanel
 from .panels_boxes import draw_add_person, draw_boxes
 from .panels_cameras import draw_cameras
+from .panels_motion import draw_motion
 from .panels_render import draw_before
 from .preferences import draw_engine_status, draw_install, draw_network_hint, draw_text
 from .scene import body as bodies
 from .scene import images
+from .scene.footage import is_movie
 from .scene.guesses import guesses_of
 from .session import state
 
@@ -36,6 +40,10 @@ class REFIT_PT_main(RefitPanel, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         _draw_source(layout, context)
+        settings = context.scene.refit
+        moving = settings.source_moves(context)
+        if moving:
+            draw_motion(layout, context.scene, enabled=state.job is None)
         column = layout.column()
         column.scale_y = 1.4
         if state.job:
@@ -43,9 +51,14 @@ class REFIT_PT_main(RefitPanel, bpy.types.Panel):
             column.progress(factor=progress.fraction, text=str(progress))
             column.operator("refit.cancel", icon="X")
         else:
-            several = context.scene.refit.source == "CAMERAS"
-            name = "refit.fit_cameras" if several else "refit.reconstruct"
-            column.operator(name, icon="OUTLINER_OB_ARMATURE")
+            several = settings.source == "CAMERAS"
+            movie = settings.source == "FILE" and is_movie(Path(settings.image_path))
+            if not movie:  # no single picture of it can be reconstructed
+                name = "refit.fit_cameras" if several else "refit.reconstruct"
+                column.operator(name, icon="OUTLINER_OB_ARMATURE")
+            if moving:
+                name = "refit.fit_motion_cameras" if several else "refit.reconstruct_motion"
+                column.operator(name, icon="ARMATURE_DATA")
         if state.error:
             draw_text(layout.box(), state.error, icon="ERROR")
         elif state.report:

@@ -86,6 +86,8 @@ def _floor(context: bpy.types.Context, known: Reconstruction) -> float:
 
 def check_extendable(known: Reconstruction) -> None:
     """Raises SourceError, in one sentence, where no person can be added to a reconstruction."""
+    if known.kind == "motion":
+        raise SourceError("These bodies come from a video: draw a box and press Reconstruct Motion.")
     if known.kind != "photo":
         raise SourceError("These bodies come from several cameras: press Fit from Cameras again.")
     if known.camera is None:

@@ -39,3 +39,35 @@ class Progress:
         things = self.things or self.total
         count = f" {self.done + 1}/{things}" if things > 1 and self.done < things else ""
         return f"{STAGES.get(self.stage, self.message)}{count}"
+
+
+# What part of a motion's job is over when a stage begins, and when it ends.
+MOTION_STAGES = {
+    "start": (0.0, 0.01, "Starting the engine"),
+    "load": (0.01, 0.02, "Loading the network"),
+    "observe": (0.02, 0.88, "Following people"),
+    "solve": (0.88, 0.95, "Solving the motion"),
+    "draw": (0.95, 0.99, "Drawing the overlay"),
+    "done": (0.99, 1.0, "Building the bodies"),
+}
+
+
+@dataclass(frozen=True)
+class MotionProgress(Progress):
+    """How far a motion's job is; steps are frames. rate: frames a second in this stage so far, 0 where not known."""
+
+    rate: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        begin, end, _ = MOTION_STAGES.get(self.stage, (0.0, 0.0, ""))
+        return begin + (end - begin) * min(self.done / max(self.total, 1), 1.0)
+
+    def __str__(self) -> str:
+        text = MOTION_STAGES.get(self.stage, (0.0, 0.0, self.message))[2]
+        if self.total > 1:
+            text += f" {min(self.done + 1, self.total)}/{self.total}"
+        if not self.rate or self.done >= self.total:
+            return text
+        left = round((self.total - self.done) / self.rate)
+        return f"{text}, {self.rate:.1f} frames/s, {left // 60}:{left % 60:02d} left"

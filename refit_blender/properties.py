@@ -22,9 +22,12 @@ from .contract import OPTIONS, VIEWS_ITERATIONS
 from .engine_job import Options, body_kind
 from .errors import SourceError
 from .properties_boxes import RefitBox
-from .scene import cameras, sources
+from .scene import cameras, sources, timeline
 from .scene.body import is_rig, shape_of
 from .scene.camera_choice import Candidate, candidates
+from .scene.footage import moves
+from .scene.images import camera_background
+from .scene.timeline import video_frame
 
 UPDATES = OPTIONS["iterations"]
 
@@ -173,6 +176,27 @@ class RefitSettings(bpy.types.PropertyGroup):
         max=int(UPDATES.high),
         soft_max=20,
     )
+    motion_frames: EnumProperty(
+        name="Frames",
+        description="Which frames of a video are followed",
+        items=(
+            ("ALL", "Whole Video", "All frames that the video has"),
+            (
+                "SCENE",
+                "Scene Range",
+                "What the video shows in the preview range, or in the scene's range where there is none. Another press"
+                " replaces only these frames of the bodies that are there",
+            ),
+        ),
+        update=_forget_texts,
+    )
+    motion_start: IntProperty(
+        name="Begins at",
+        description="Frame of the scene that shows the first frame of the video",
+        default=1,
+        min=0,
+        max=1048574,
+    )
     device: EnumProperty(
         name="Device",
         description="What the network runs on",
@@ -200,6 +224,28 @@ class RefitSettings(bpy.types.PropertyGroup):
         if not self.image_path:
             raise SourceError("No image is chosen.")
         return sources.file_source(_path(self.image_path), folder, focal_mm=self.given_focal_mm())
+
+    def motion_span(self) -> tuple[int, int] | None:
+        """The frames of the scene whose video is followed; None for the whole video."""
+        return timeline.chosen_range(self.id_data) if self.motion_frames == "SCENE" else None
+
+    def video_frame(self, frame: int) -> int:
+        """The frame of the movie that is set, from 0, that a frame of the scene shows."""
+        return video_frame(self.id_data, _path(self.image_path), self.motion_start, frame)
+
+    def source_moves(self, context: bpy.types.Context) -> bool:
+        """Whether the source that is set is a video, or several; quick enough for each redraw."""
+        if self.source == "FILE":
+            return moves(self.image_path)
+        if self.source == "EMPTY":
+            return False
+        several = self.source == "CAMERAS"
+        chosen = [one.camera for one in self.camera_candidates(context)] if several else [context.scene.camera]
+        try:
+            pictures = [camera_background(camera).picture for camera in chosen if camera is not None]
+        except SourceError:
+            return False
+        return bool(pictures) and all(picture.source in {"MOVIE", "SEQUENCE"} for picture in pictures)
 
     def given_focal_mm(self) -> float | None:
         """The focal length that was given for pictures."""

@@ -15,6 +15,7 @@ from . import (
     panels_cameras,
     panels_confidence,
     panels_debug,
+    panels_motion,
     panels_render,
     panels_upright,
     session,
@@ -27,6 +28,7 @@ from .operators import (
     confidence,
     feature_maps,
     job,
+    motion,
     people,
     reconstruct,
     rendering,
@@ -36,6 +38,7 @@ from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
 from .properties_boxes import RefitBox
+from .scene import confidence as confidence_colors
 from .scene.upright import RefitUpright
 
 CLASSES: tuple[type, ...] = (
@@ -52,6 +55,10 @@ CLASSES: tuple[type, ...] = (
     boxes.REFIT_OT_add_box,
     boxes.REFIT_OT_remove_box,
     cameras.REFIT_OT_fit_cameras,
+    motion.REFIT_OT_reconstruct_motion,
+    motion.REFIT_OT_fit_motion_cameras,
+    motion.REFIT_OT_jump_to_frame,
+    motion.REFIT_FH_movie,
     shape.REFIT_OT_fit_shape,
     shape.REFIT_OT_shape_from_bodies,
     calibration.REFIT_OT_import_calibration,
@@ -80,6 +87,7 @@ CLASSES: tuple[type, ...] = (
     panels_upright.REFIT_PT_upright,
     panels_render.REFIT_PT_render,
     panels.REFIT_PT_result,
+    panels_motion.REFIT_PT_motion,
     panels_cameras.REFIT_PT_views,
     panels_confidence.REFIT_PT_confidence,
     panels.REFIT_PT_shape,
@@ -97,6 +105,13 @@ def _forget_texts(*_) -> None:
     session.forget_texts()
 
 
+@bpy.app.handlers.persistent
+def _follow_frame(scene: bpy.types.Scene, *_: object) -> None:
+    """Bone colours belong to the frame that is seen; none is, while Blender renders."""
+    if not bpy.app.is_job_running("RENDER"):
+        confidence_colors.follow_frame(scene)
+
+
 def register() -> None:
     global _command
     for cls in CLASSES:
@@ -106,6 +121,7 @@ def register() -> None:
     bpy.types.TOPBAR_MT_file_import.append(calibration.menu_entry)
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
         handlers.append(_forget_texts)
+    bpy.app.handlers.frame_change_post.append(_follow_frame)
     _command = bpy.utils.register_cli_command(cli.COMMAND, cli.main)
     engine.tidy_managed_root()
     # Blender as a Python module does not switch add-ons off at its end, and can hang on what is still registered.
@@ -125,6 +141,8 @@ def unregister() -> None:
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
         if _forget_texts in handlers:  # scripts may have cleared them
             handlers.remove(_forget_texts)
+    if _follow_frame in bpy.app.handlers.frame_change_post:
+        bpy.app.handlers.frame_change_post.remove(_follow_frame)
     del bpy.types.Collection.refit
     del bpy.types.Scene.refit
     for cls in reversed(CLASSES):

@@ -17,6 +17,7 @@ from ..box_overlay import draw_boxes
 from ..errors import RefitError, SourceError
 from ..properties_boxes import set_boxes
 from ..scene import cameras, images, sources
+from ..scene.footage import is_movie
 from ..scene.orientation import Turn, turn_of
 from ..scene.views import camera_view
 from ..session import state
@@ -191,7 +192,9 @@ class REFIT_OT_draw_boxes(BoxDrawingOperator, bpy.types.Operator):
             return PictureCanvas(context.area, sources.image_of(context.active_object), turn, remove=False)
         if not settings.image_path:
             raise SourceError("No image is chosen.")
-        return _file_canvas(context.area, Path(bpy.path.abspath(settings.image_path)))
+        path = Path(bpy.path.abspath(settings.image_path))
+        shown = settings.video_frame(context.scene.frame_current) if is_movie(path) else 0
+        return _file_canvas(context.area, path, shown)
 
     def boxes_before(self, context: bpy.types.Context) -> Sequence[Sequence[float]]:
         settings = context.scene.refit
@@ -252,8 +255,8 @@ def camera_canvas(context: bpy.types.Context, camera: bpy.types.Object | None) -
     return CameraCanvas(context.area, camera, view, cameras.metres_per_unit(context.scene))
 
 
-def _file_canvas(area: bpy.types.Area, path: Path) -> Canvas:
-    """A picture file, shown in the viewport. Raises SourceError."""
+def _file_canvas(area: bpy.types.Area, path: Path, shown: int) -> Canvas:
+    """A picture file, or a frame of a movie counted from 0, shown in the viewport. Raises SourceError."""
     if not images.is_file(path):
         raise SourceError(f"There is no picture at {path}.")
     try:
@@ -263,6 +266,8 @@ def _file_canvas(area: bpy.types.Area, path: Path) -> Canvas:
     if not all(image.size):
         bpy.data.images.remove(image)
         raise SourceError(f"Blender cannot show {path.name}: type the box's numbers instead.")
+    if image.source == "MOVIE" and is_movie(path):
+        image.scale(*image.size, frame=min(shown + 1, max(image.frame_duration, 1)))
     return PictureCanvas(area, image, turn_of(path), remove=True)
 
 

@@ -18,6 +18,8 @@ from ..results import JOINT_NAMES
 Measure = Literal["POSITION", "ROTATION"]
 
 STD_MM, STD_DEG, CALIBRATED = "refit_joint_std_mm", "refit_joint_std_deg", "refit_confidence_calibrated"
+SPREAD = "refit_confidence_spread"
+"""On a rig whose errors are animated: the smallest and the largest of its millimetres, and of its degrees."""
 _DESCRIPTIONS = {
     STD_MM: "Root mean square error to expect of each joint's position relative to the pelvis, in millimetres; joints in"
     " SMPL's order",
@@ -54,7 +56,13 @@ def confidence_of(rig: bpy.types.Object) -> JointConfidence | None:
         return None
     if std_mm.shape != (len(JOINT_NAMES),) or std_deg.shape != (len(JOINT_NAMES),):
         return None
-    return JointConfidence(std_mm, std_deg, bool(rig.get(CALIBRATED, False)))
+    return JointConfidence(std_mm, std_deg, bool(rig.get(CALIBRATED, False)), _spread(rig))
+
+
+def _spread(rig: bpy.types.Object) -> tuple[float, float, float, float] | None:
+    values = rig.get(SPREAD)
+    numbers = tuple(float(value) for value in values) if hasattr(values, "to_list") and len(values) == 4 else ()
+    return (numbers[0], numbers[1], numbers[2], numbers[3]) if numbers else None
 
 
 def shown_measure(rig: bpy.types.Object) -> Measure | None:
@@ -63,9 +71,11 @@ def shown_measure(rig: bpy.types.Object) -> Measure | None:
 
 
 def range_of(confidence: JointConfidence, measure: Measure) -> tuple[float, float]:
-    """The values of green and red; without calibration, the body's own smallest and largest."""
+    """The values of green and red; without calibration, the body's own smallest and largest, of all frames."""
     if confidence.calibrated:
         return RANGES[measure]
+    if confidence.spread:
+        return confidence.spread[:2] if measure == "POSITION" else confidence.spread[2:]
     values = _values(confidence, measure)
     values = values[values > 0]
     return (float(values.min()), float(values.max())) if len(values) else RANGES[measure]
@@ -99,6 +109,15 @@ def show_colors(rig: bpy.types.Object, confidence: JointConfidence, measure: Mea
         bone.color.custom.normal = normal
         bone.color.custom.select = tuple(0.55 * part + 0.45 for part in normal)
         bone.color.custom.active = tuple(0.25 * part + 0.75 for part in normal)
+
+
+def follow_frame(scene: bpy.types.Scene) -> None:
+    """Colour the bones of bodies whose errors are animated by those of the present frame, where colours are shown."""
+    for rig in scene.objects:
+        if rig.type == "ARMATURE" and SPREAD in rig and (measure := shown_measure(rig)):
+            known = confidence_of(rig)
+            if known is not None and rig.mode != "EDIT":
+                show_colors(rig, known, measure)
 
 
 def restore_colors(rig: bpy.types.Object) -> None:

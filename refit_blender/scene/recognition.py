@@ -113,8 +113,13 @@ def camera_place(known: Reconstruction, source: Source, context: bpy.types.Conte
     """camera_to_world [4,4] (OpenCV axes, metres): the source's camera, or that of the reconstruction as it stands."""
     if source.camera_to_world is not None:
         return source.camera_to_world
+    return own_camera_place(known, context)
+
+
+def own_camera_place(known: Reconstruction, context: bpy.types.Context) -> np.ndarray:
+    """camera_to_world [4,4] (OpenCV axes, metres) of a reconstruction's camera as it stands, which it has."""
     camera = known.camera
-    assert camera is not None  # of a photo that can be updated
+    assert camera is not None  # of a picture or a video that can be updated
     matrix = cameras.world_matrix(camera, context.evaluated_depsgraph_get())
     R, t = cameras.extrinsics(matrix, camera.name)
     place = np.eye(4)

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import SourceError
 from .body import is_rig, rig_of
 
-Kind = Literal["photo", "views"]
+Kind = Literal["photo", "views", "motion"]
 
 KIND, NUMBER, FOOTAGE = "refit_kind", "refit_number", "refit_footage"
 CAMERA, OWN_CAMERA = "refit_camera", "refit_own_camera"
@@ -38,7 +38,9 @@ class Up:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """The bodies of one picture or footage ("photo"), or of several cameras ("views"), by their collection."""
+    """The bodies of one picture or footage ("photo"), of several cameras ("views"), or of videos ("motion"), by their
+    collection.
+    """
 
     collection: bpy.types.Collection
 

@@ -69,12 +69,8 @@ def camera_view(
             f"The background “{background.picture.name}” of camera “{camera.name}” has no pixels: "
             "its file is missing, damaged, or of an unknown format."
         )
-    frame = cameras.frame_of(scene)
-    if (frame.width, frame.height) != (width, height):
-        frame = cameras.drawn_frame(scene)
-    seen = cameras.image_camera(lens, frame, background.placement, width, height, background.display_aspect)
-    distortion = _lens_distortion(camera, background, (width, height), seen.K)
-    R, t = cameras.extrinsics(cameras.world_matrix(camera, depsgraph), camera.name)
+    seen, R, t = seen_through(camera, scene, depsgraph, lens, background, (width, height))
+    distortion = lens_distortion(camera, background, (width, height), seen.K)
     if seen.flip_x or seen.flip_y:
         picture = images.mirrored_file(picture, folder, seen.flip_x, seen.flip_y)
     return CameraView(
@@ -82,13 +78,30 @@ def camera_view(
         picture=picture,
         size=(width, height),
         K=seen.K,
-        R=seen.turn @ R,
-        t=seen.turn @ t * cameras.metres_per_unit(scene),
+        R=R,
+        t=t,
         distortion=distortion,
     )
 
 
-def _lens_distortion(
+def seen_through(
+    camera: bpy.types.Object,
+    scene: bpy.types.Scene,
+    depsgraph: bpy.types.Depsgraph,
+    lens: cameras.Lens,
+    background: images.Background,
+    size: tuple[int, int],
+) -> tuple[cameras.ImageCamera, np.ndarray, np.ndarray]:
+    """How a camera sees its background, and R [3,3], t [3] of that, world to OpenCV camera, metres. Raises SourceError."""
+    frame = cameras.frame_of(scene)
+    if (frame.width, frame.height) != size:
+        frame = cameras.drawn_frame(scene)
+    seen = cameras.image_camera(lens, frame, background.placement, *size, background.display_aspect)
+    R, t = cameras.extrinsics(cameras.world_matrix(camera, depsgraph), camera.name)
+    return seen, seen.turn @ R, seen.turn @ t * cameras.metres_per_unit(scene)
+
+
+def lens_distortion(
     camera: bpy.types.Object, background: images.Background, size: tuple[int, int], K: np.ndarray
 ) -> LensDistortion | None:
     """The distortion that bent the picture, for normalised coordinates of this K [3,3]. Raises SourceError."""

@@ -63,6 +63,21 @@ def photo(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """The first of 40 numbered pictures of 64 x 48 pixels, frames 0 to 39 of a sequence; they get brighter."""
+    folder = tmp_path / "footage"
+    folder.mkdir()
+    image = bpy.data.images.new("frame", 64, 48)
+    image.file_format = "PNG"
+    for number in range(40):
+        image.pixels.foreach_set(np.full(64 * 48 * 4, number / 40, dtype=np.float32))
+        image.filepath_raw = str(folder / f"walk_{number + 1:03d}.png")
+        image.save()
+    bpy.data.images.remove(image)
+    return folder / "walk_001.png"
+
+
+@pytest.fixture
 def four_cameras(photo: Path) -> list[bpy.types.Object]:
     """Cameras cam_1, cam_2, cam_3 and cam_10 around the origin, each with the photo as its background."""
     made = []
@@ -98,6 +113,12 @@ class FakeEngine:
         """What it answers for these cameras."""
         return synthetic_body.write_views_result(
             self.folder / "views.npz", self.folder / "body.npz", self.body, names, **result
+        )
+
+    def prepare_motion(self, video: Path, **motion) -> dict[str, np.ndarray]:
+        """What it answers for videos."""
+        return synthetic_body.write_motion(
+            self.folder / "motion.npz", self.folder / "body.npz", self.body, video, **motion
         )
 
     def request(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An engine that speaks the protocol and answers with a prepared result, or misbehaves as it is told.
 
-Usage: fake_engine.py FOLDER. FOLDER holds result.npz (for several cameras views.npz, for shapes shape.json, for maps sheet.png) and, in the
+Usage: fake_engine.py FOLDER. FOLDER holds result.npz (for several cameras views.npz, for videos motion.npz, for shapes shape.json, for maps sheet.png) and, in the
 file behaviour, what to do; what was asked last is written there as request.json, and all of it, line by line, in the file
 requests.
 """
@@ -141,6 +141,12 @@ def fit_views(behaviour: str, folder: Path, params: dict) -> dict:
     return {"npz": str(npz), "people": 1, "views": views}
 
 
+def track(behaviour: str, folder: Path, params: dict) -> dict:
+    npz = result_file(behaviour, folder / "motion.npz", params)
+    overlay = overlay_file(npz.with_name("overlay.mp4"), params)
+    return {"npz": str(npz), "overlays": [overlay] if overlay else [], "people": 1, "frames": 31}
+
+
 def fit_shape(behaviour: str, folder: Path, params: dict) -> dict:
     prepared = json.loads((folder / "shape.json").read_text())
     count = len(params.get("shapes") or params["images"])
@@ -176,6 +182,7 @@ ANSWERS = {
     "reconstruct": reconstruct,
     "fit_views": fit_views,
     "fit_shape": fit_shape,
+    "track": track,
     "feature_maps": feature_maps,
 }
 

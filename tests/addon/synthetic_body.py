@@ -207,3 +207,114 @@ def write_views_result(
     }
     np.savez(path, **arrays)
     return arrays
+
+
+def posed_joints(body: dict[str, np.ndarray], betas: np.ndarray, rotmats: np.ndarray, transl: np.ndarray) -> np.ndarray:
+    """Joints [24,3] of a pose by SMPL's formula."""
+    rest = rest_joints(body, betas)
+    turned, places = [rotmats[0]], [rest[0] + transl]
+    for index, parent in list(enumerate(PARENTS))[1:]:
+        places.append(places[parent] + turned[parent] @ (rest[index] - rest[parent]))
+        turned.append(turned[parent] @ rotmats[index])
+    return np.array(places)
+
+
+def swinging(rng: np.random.Generator, instants: int, largest: float) -> np.ndarray:
+    """Rotations [F,24,3,3] that turn evenly about one axis for each joint, up to `largest` radians."""
+    axes = rng.normal(size=(24, 3))
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    angles = np.linspace(0, 1, instants)[:, None] * rng.uniform(0.2, largest, 24)
+    cross = np.zeros((24, 3, 3))
+    cross[:, [2, 0, 1], [1, 2, 0]] = axes
+    cross[:, [1, 2, 0], [2, 0, 1]] = -axes
+    sine, cosine = np.sin(angles)[..., None, None], np.cos(angles)[..., None, None]
+    return np.eye(3) + sine * cross + (1 - cosine) * cross @ cross
+
+
+def write_motion(
+    path: Path,
+    body_file: Path,
+    body: dict[str, np.ndarray],
+    video: Path,
+    *,
+    names: Sequence[str] = ("walk",),
+    instants: int = 31,
+    first: int = 0,
+    rate: float = 30.0,
+    people: int = 1,
+    world: str = "camera",
+    absent: Sequence[int] = (),
+    filled: Sequence[int] = (),
+    seed: int = 5,
+    place: float = 0.0,
+    largest: float = 4.0,
+    size: tuple[int, int] = (64, 48),
+    turns: int = 0,
+) -> dict[str, np.ndarray]:
+    """A motion.npz of people who turn and swing evenly and walk along X; in the camera's frame, or in a world with Z up.
+
+    first: number of the first frame; absent, filled: instants; place: metres by which everybody stands further along X.
+    """
+    rng, count = np.random.default_rng(seed), len(names)
+    upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]) if world == "scene" else np.diag([1.0, -1, -1])
+    betas = rng.normal(size=(people, 10))
+    rotmats = np.stack([swinging(rng, instants, largest) for _ in range(people)])
+    rotmats[:, :, 0] = rotmats[:, :, 0] @ upright
+    along = np.linspace(0, 1, instants)[:, None] * [1.0, 0, 0]
+    start = [0.0, 0, 1.0] if world == "scene" else [0.0, 0, 4.0]
+    transl = np.stack([along + start + np.array([place + 3.0 * index, 0, 0]) for index in range(people)])
+    joints = np.stack(
+        [
+            [posed_joints(body, b, r, t) for r, t in zip(rs, ts, strict=True)]
+            for b, rs, ts in zip(betas, rotmats, transl, strict=True)
+        ]
+    )
+    state = np.ones((people, instants), dtype=np.uint8)
+    state[:, list(filled)], state[:, list(absent)] = 2, 0
+    std_mm = rng.uniform(10, 40, (people, instants, 24))
+    std_mm[..., 0] = 0.0
+    std_mm[:, instants // 2, 5] = 400.0
+    for array in (rotmats, transl, joints, std_mm):
+        array[state == 0] = np.nan
+    arrays = {
+        "format": np.array("refit-motion"),
+        "version": np.array(1),
+        "view_names": np.array(names),
+        "videos": np.array([str(video)] * count),
+        "image_sizes": np.tile(size, (count, 1)),
+        "quarter_turns": np.full(count, turns),
+        "frame_rate": np.array(rate),
+        "times": (first + np.arange(instants)) / rate,
+        "frames": np.tile(first + np.arange(instants), (count, 1)),
+        "readable": np.ones((count, instants), dtype=bool),
+        "K": np.tile(np.array([[70.0, 0, size[0] / 2], [0, 70, size[1] / 2], [0, 0, 1]]), (count, instants, 1, 1)),
+        "R_world2cam": np.tile(np.eye(3), (count, instants, 1, 1)),
+        "t_world2cam": np.zeros((count, instants, 3)),
+        "focal_source": np.array("default" if world == "camera" else "scene"),
+        "world": np.array(world),
+        "betas": betas,
+        "rotmats": rotmats,
+        "transl": transl,
+        "joints_world": joints,
+        "state": state,
+        "seen": np.repeat((state == 1)[:, None], count, axis=1),
+        "boxes_xywh": np.full((people, count, instants, 4), np.nan),
+        "joint_std_mm": std_mm,
+        "joint_std_deg": rng.uniform(3, 9, (people, instants, 24)),
+        "confidence": np.array("uncalibrated"),
+        "contacts": np.zeros((people, instants, 2)),
+        "up_world": np.array([0.0, 0, 1] if world == "scene" else [0.0, -1, 0]),
+        "up_source": np.array("camera" if world == "scene" else "lines"),
+        "up_std_deg": np.array(2.0),
+        "up_sure": np.array(True),
+        "floor": np.array(np.nan),
+        "joint_names": np.array(["pelvis"]),
+        "body_name": np.array("test body"),
+        "body_kind": np.array("bundled"),
+        "body_file": np.array(str(body_file)),
+        "weights_name": np.array("untrained"),
+        "engine_version": np.array("0.1.0"),
+        "iterations": np.array(2),
+    }
+    np.savez(path, **arrays)
+    return arrays
