@@ -27,11 +27,13 @@ import zipfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tests import suites
 from tests.checks import run as checks
 from tests.gui import debian
+
+Kind = Literal["photo", "multiview", "motion"]
 
 ROOT = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("REFIT_CACHE") or Path.home() / ".cache" / "refit-blender").resolve()
@@ -42,7 +44,9 @@ WHEELHOUSE = ROOT / "wheels"
 ADDON_REQUIREMENTS = ROOT / "refit_blender" / "requirements.txt"
 CHROOT = CACHE / "sid"
 SAMPLE_PHOTO = ROOT / "docs" / "samples" / "balance.jpg"
+SAMPLE_VIDEO = ROOT / "docs" / "samples" / "walk.mp4"
 SAMPLE_CALIBRATION = ROOT / "docs" / "samples" / "multiview" / "calibration.toml"
+SAMPLES: dict[Kind, Path] = {"photo": SAMPLE_PHOTO, "multiview": SAMPLE_CALIBRATION, "motion": SAMPLE_VIDEO}
 
 RUN_BLENDER = "4.5.15"
 TEST_BLENDERS = ("4.2.23", RUN_BLENDER, "5.0.1")
@@ -449,10 +453,10 @@ def fill_wheelhouse(platform_name: str, python_version: str) -> None:
 # ---------------------------------------------------------------------------------------------- run
 
 
-def run(source: Path, out: Path, *, multiview: bool) -> int:
+def run(source: Path, out: Path, *, kind: Kind) -> int:
     """Set up, install the extension into a clean Blender as a user would, and do the main job there.
 
-    source: a photo; with `multiview` a calibration file that has the pictures of its cameras near it.
+    source: of the kind; for "multiview" a calibration file that has the pictures of its cameras near it.
     """
     if not source.is_file():
         raise BuildError(f"There is no file {source}.")
@@ -465,7 +469,7 @@ def run(source: Path, out: Path, *, multiview: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="refit-user-") as user_folder:
         settings = {**os.environ, "REFIT_ENGINE_PYTHON": str(engine.python), "BLENDER_USER_RESOURCES": user_folder}
         command = [blender.python, __file__, "inside-blender", extension, source.resolve(), out.resolve()]
-        command += ["--multiview"] if multiview else []
+        command += [] if kind == "photo" else [f"--{kind}"]
         with timed(f"the job in Blender {RUN_BLENDER}, from its start to its end"):
             done = subprocess.run([str(word) for word in command], env=settings, check=False)
     if done.returncode:
@@ -476,7 +480,7 @@ def run(source: Path, out: Path, *, multiview: bool) -> int:
     return 0
 
 
-def inside_blender(extension: Path, source: Path, out: Path, *, multiview: bool) -> int:
+def inside_blender(extension: Path, source: Path, out: Path, *, kind: Kind) -> int:
     """The part of `run` that Blender's own Python executes: install the zip, then use the add-on's command line."""
     with timed("starting Blender"):
         import bpy
@@ -489,8 +493,8 @@ def inside_blender(extension: Path, source: Path, out: Path, *, multiview: bool)
         from bl_ext.user_default.refit_blender import cli
 
     results = ["--out", str(out / "result.blend"), "--glb", str(out / "result.glb"), "--keep", str(out)]
-    if not multiview:
-        return cli.main(["reconstruct", str(source), *results])
+    if kind != "multiview":
+        return cli.main(["reconstruct" if kind == "photo" else "track", str(source), *results])
     # The scene stays open from the first command to the second.
     scene = Path(bpy.app.tempdir, "cameras.blend")
     imported = cli.main(["import-calibration", str(source), "--out", str(scene)])
@@ -632,16 +636,23 @@ def soak(counts: dict[str, int]) -> int:
 # ---------------------------------------------------------------------------------------------- command line
 
 
+def _add_kinds(command: argparse.ArgumentParser) -> None:
+    """What is reconstructed, where it is no photo."""
+    command.set_defaults(kind="photo")
+    kinds = command.add_mutually_exclusive_group()
+    for kind, text in (
+        ("multiview", "fit one body to calibrated photos; IMAGE is a calibration file then (default: the sample's)"),
+        ("motion", "follow the people of a video; IMAGE is a movie then (default: the sample's)"),
+    ):
+        kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, help=text)
+
+
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="{run,check,test,soak,zip,wheels,bench}")
     at_work = commands.add_parser("run", help="set up and reconstruct a photo in Blender, without a window")
     at_work.add_argument("source", nargs="?", type=Path, metavar="IMAGE", help="default: the sample photo")
-    at_work.add_argument(
-        "--multiview",
-        action="store_true",
-        help="fit one body to calibrated photos; IMAGE is a calibration file then (default: the sample's)",
-    )
+    _add_kinds(at_work)
     at_work.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
     commands.add_parser("check", help="lint, format, types, imports, and what documents promise")
     tests = commands.add_parser("test", help="check, set up and run the whole test suite")
@@ -661,7 +672,7 @@ def command_line() -> argparse.ArgumentParser:
     inner = commands.add_parser("inside-blender")
     for name in ("extension", "source", "out"):
         inner.add_argument(name, type=Path)
-    inner.add_argument("--multiview", action="store_true")
+    _add_kinds(inner)
     return parser
 
 
@@ -670,8 +681,7 @@ def main() -> int:
     try:
         match options.command:
             case "run":
-                sample = SAMPLE_CALIBRATION if options.multiview else SAMPLE_PHOTO
-                return run(options.source or sample, options.out, multiview=options.multiview)
+                return run(options.source or SAMPLES[options.kind], options.out, kind=options.kind)
             case "check":
                 return check()
             case "test":
@@ -691,7 +701,7 @@ def main() -> int:
                     engine = engine_environment(for_tests=False)
                 call([engine.python, "-m", "refit_engine.cli", "bench", *options.arguments])
             case _:  # inside-blender
-                return inside_blender(options.extension, options.source, options.out, multiview=options.multiview)
+                return inside_blender(options.extension, options.source, options.out, kind=options.kind)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1
