@@ -17,26 +17,25 @@ from .points import LANDMARK_NAMES
 
 # The left side's distance from `landmark_ids`, in millimetres along the axes of the joint that carries the landmark
 # (at rest: left, up, front), and the spread around it. Measured on rendered people, whose bodies are known:
-# (for hip, knee and elbow on a body with other joints, whose places are taken off here)
 #     python -m refit_training.assets.landmark_offsets FEATURES
 _MEASURED: dict[str, tuple[float, float, float, float]] = {
-    "nose": (0, 17, -21, 29),
-    "eye_inner": (-2, 7, -18, 26),
-    "eye": (-6, 4, -23, 26),
-    "eye_outer": (-12, 6, -19, 27),
-    "ear": (-25, 6, 11, 29),
-    "mouth": (-9, 16, -14, 29),
-    "shoulder": (-20, -2, 27, 53),
-    "elbow": (-1, -2, 21, 42),
-    "wrist": (4, -10, -2, 32),
-    "pinky": (-24, -17, 24, 34),
-    "index": (-24, -14, -20, 24),
-    "thumb": (5, 7, -27, 26),
-    "hip": (27, 35, 2, 47),
-    "knee": (1, 21, -14, 47),
-    "ankle": (4, 6, 16, 37),
-    "heel": (-1, -22, 26, 53),
-    "foot_index": (-11, -12, -51, 58),
+    "nose": (-1, 13, -26, 24),
+    "eye_inner": (-5, 4, -21, 21),
+    "eye": (-10, 1, -27, 21),
+    "eye_outer": (-19, 3, -25, 21),
+    "ear": (-35, 7, 12, 21),
+    "mouth": (-12, 12, -17, 22),
+    "shoulder": (-13, 5, 11, 40),
+    "elbow": (6, 7, 9, 27),
+    "wrist": (5, 4, 4, 17),
+    "pinky": (-15, -8, 25, 18),
+    "index": (-20, -12, -17, 17),
+    "thumb": (4, 14, -19, 19),
+    "hip": (25, 26, 10, 38),
+    "knee": (4, 20, 9, 26),
+    "ankle": (6, 21, 11, 19),
+    "heel": (0, 0, 22, 24),
+    "foot_index": (3, 7, -31, 24),
 }
 
 
