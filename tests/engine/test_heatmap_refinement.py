@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Landmarks move to what their heatmaps show near them."""
+"""Landmarks move to what their heatmaps show around them."""
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from refit_engine.network.backbones.heatmap_refinement import refine
+from refit_engine.network.backbones.heatmap_refinement import REACH, UNLIKELY, refine
 
 SIZE, CELLS = 256.0, 64
 
@@ -18,8 +19,12 @@ def heatmap(*cells, level=-12.0):
     return logits
 
 
-def moved(x, y, logits):
-    return refine(torch.tensor([[[x, y]]]), logits, SIZE)[0, 0].tolist()
+def moved(x, y, logits, size=SIZE):
+    return refine(torch.tensor([[[x, y]]]), logits, size)[0, 0].tolist()
+
+
+def logit(probability):
+    return math.log(probability / (1 - probability))
 
 
 def test_landmark_moves_to_the_likely_cell_by_its_index():
@@ -30,27 +35,41 @@ def test_two_likely_cells_are_averaged():
     assert moved(100.0, 60.0, heatmap((24, 15, 9.0), (26, 15, 9.0))) == pytest.approx([25 * 4, 15 * 4], abs=0.05)
 
 
-def test_what_lies_beyond_three_cells_does_not_count():
-    assert moved(100.0, 60.0, heatmap((29, 15, 9.0))) == [100.0, 60.0]
-    assert moved(100.0, 60.0, heatmap((28, 15, 9.0))) == pytest.approx([28 * 4, 15 * 4], abs=0.05)
+def test_the_likelier_of_two_cells_counts_by_the_square_of_its_odds():
+    x, _ = moved(100.0, 60.0, heatmap((24, 15, 9.0 + math.log(2)), (26, 15, 9.0)))
+    assert x == pytest.approx((4 * 96 + 104) / 5, abs=0.05)
 
 
-@pytest.mark.parametrize(("probability", "share"), [(0.39, 0), (0.45, 0.25), (0.5, 0.5), (0.55, 0.75), (0.61, 1)])
-def test_landmark_moves_as_far_as_a_cell_is_likely(probability, share):
-    logit = math.log(probability / (1 - probability))
-    assert moved(100.0, 60.0, heatmap((28, 14, logit)))[0] == pytest.approx(100 + 12 * share, abs=0.05)
+def test_a_sure_cell_far_off_is_found_and_one_farther_counts_less():
+    assert moved(100.0, 60.0, heatmap((40, 15, 9.0))) == pytest.approx([160, 60], abs=0.5)
+    x, _ = moved(100.0, 60.0, heatmap((20, 15, 9.0), (40, 15, 9.0)))
+    near, far = (math.exp(-(off**2) / (2 * REACH**2)) for off in (20, 60))
+    assert x == pytest.approx((80 * near + 160 * far) / (near + far), abs=0.1)
 
 
-@pytest.mark.parametrize("place", [(-1.0, 60.0), (256.0, 60.0), (60.0, -0.5), (60.0, 300.0)])
-def test_landmark_outside_the_crop_stays(place):
-    assert moved(*place, torch.full((1, 1, CELLS, CELLS), 5.0)) == list(place)
+def test_where_nothing_is_likely_the_landmark_stays():
+    assert moved(100.0, 60.0, heatmap()) == pytest.approx([100.0, 60.0], abs=0.01)
 
 
-def test_window_is_cut_at_the_border():
-    assert moved(0.5, 255.5, torch.full((1, 1, CELLS, CELLS), 5.0)) == pytest.approx([1.5 * 4, 61.5 * 4], abs=0.01)
+def test_landmark_moves_the_further_the_likelier_a_cell_is():
+    places = [moved(100.0, 60.0, heatmap((28, 15, logit(one))))[0] for one in (0.05, UNLIKELY, 0.5, 0.9)]
+    assert places == sorted(places)
+    assert 100 < places[0] < 101 and 105 < places[1] < 107 and places[3] > 111.9
+
+
+@pytest.mark.parametrize("place", [(-1.0, 60.0), (256.0, 60.0), (60.0, -0.5), (60.0, 255.9)])
+def test_nothing_jumps_at_the_border(place):
+    logits = torch.randn(1, 1, CELLS, CELLS, generator=torch.Generator().manual_seed(0))
+    inside = np.clip(place, 1.0, 255.0)
+    assert np.abs(np.subtract(moved(*place, logits), moved(*inside, logits))).max() < 1.5
+
+
+def test_a_crop_of_twice_the_pixels_gives_twice_the_place():
+    logits = torch.randn(1, 1, CELLS, CELLS, generator=torch.Generator().manual_seed(0))
+    assert moved(200.0, 120.0, logits, 512.0) == pytest.approx([2 * v for v in moved(100.0, 60.0, logits)], abs=1e-2)
 
 
 def test_landmarks_do_not_meet_each_others_heatmaps():
     logits = torch.cat([heatmap((25, 15, 9.0)), heatmap((40, 40, 9.0))], dim=1)
-    both = refine(torch.tensor([[[100.0, 60.0], [100.0, 60.0]]]), logits, SIZE)[0]
-    assert both[0].tolist() == pytest.approx([100, 60], abs=0.05) and both[1].tolist() == [100.0, 60.0]
+    both = refine(torch.tensor([[[100.0, 60.0], [160.0, 160.0]]]), logits, SIZE)[0]
+    assert both.tolist() == [pytest.approx([100, 60], abs=0.05), pytest.approx([160, 160], abs=0.05)]

@@ -19,24 +19,29 @@ from .points import LANDMARK_NAMES
 # (at rest: left, up, front), and the spread around it. Measured on rendered people, whose bodies are known:
 #     python -m refit_training.assets.landmark_offsets FEATURES
 _MEASURED: dict[str, tuple[float, float, float, float]] = {
-    "nose": (-1, 13, -26, 24),
-    "eye_inner": (-5, 4, -21, 21),
-    "eye": (-10, 1, -27, 21),
-    "eye_outer": (-19, 3, -25, 21),
-    "ear": (-35, 7, 12, 21),
-    "mouth": (-12, 12, -17, 22),
-    "shoulder": (-13, 5, 11, 40),
-    "elbow": (6, 7, 9, 27),
-    "wrist": (5, 4, 4, 17),
-    "pinky": (-15, -8, 25, 18),
-    "index": (-20, -12, -17, 17),
-    "thumb": (4, 14, -19, 19),
-    "hip": (25, 26, 10, 38),
-    "knee": (4, 20, 9, 26),
-    "ankle": (6, 21, 11, 19),
-    "heel": (0, 0, 22, 24),
-    "foot_index": (3, 7, -31, 24),
+    "nose": (-1, 13, -23, 22),
+    "eye_inner": (-5, 3, -16, 20),
+    "eye": (-11, 1, -22, 20),
+    "eye_outer": (-19, 3, -20, 21),
+    "ear": (-33, 6, 13, 20),
+    "mouth": (-13, 12, -14, 21),
+    "shoulder": (-10, 26, -3, 31),
+    "elbow": (-7, 6, 10, 21),
+    "wrist": (5, 3, 4, 16),
+    "pinky": (-14, -8, 26, 17),
+    "index": (-20, -11, -19, 17),
+    "thumb": (5, 14, -20, 19),
+    "hip": (31, 27, 12, 37),
+    "knee": (2, 20, 8, 23),
+    "ankle": (8, 21, 7, 17),
+    "heel": (1, -2, 16, 23),
+    "foot_index": (7, 7, -23, 19),
 }
+
+
+_WITH_PARENT = ("shoulder", "elbow", "ankle")
+"""Landmarks that turn with the bone before the joint: a raised arm takes the shoulder's landmark along less than the arm.
+Spread 36, 23 and 18 mm in the joint's own frame, 31, 21 and 17 in its parent's."""
 
 
 class LandmarkBody(PointBody):
@@ -59,8 +64,10 @@ class LandmarkBody(PointBody):
 
 
 def landmark_carriers(data: BodyData) -> np.ndarray:
-    """The joint ``[33]`` that most of each landmark hangs on."""
-    return data.weights[data.landmark_vertices()].mean(axis=1).argmax(axis=1)
+    """The joint ``[33]`` whose frame each landmark's offset is given in: the one that most of it hangs on, or that one's parent."""
+    most = data.weights[data.landmark_vertices()].mean(axis=1).argmax(axis=1)
+    inner = np.array([_unsided(name) in _WITH_PARENT for name in LANDMARK_NAMES])
+    return np.where(inner, data.parents[most], most)
 
 
 def landmark_spread() -> np.ndarray:

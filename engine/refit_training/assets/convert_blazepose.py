@@ -28,7 +28,7 @@ from refit_engine.network.backbones.blazepose import (
     ResidualSeparable,
     heatmap_file,
 )
-from refit_engine.network.backbones.heatmap_refinement import LIKELY, UNLIKELY
+from refit_engine.network.backbones.heatmap_refinement import REACH, SHARPNESS, UNLIKELY
 from safetensors.torch import save_file
 from torch import nn
 
@@ -174,21 +174,15 @@ def run_original(path: Path, crop: np.ndarray, inner: dict[str, int]) -> dict[st
 
 
 def refine_slowly(pixels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Landmarks [39,2] (crop pixels) moved by heatmaps [64,64,39], one by one as MediaPipe's calculator does it."""
-    size, refined = len(logits), pixels.copy()
+    """Landmarks [39,2] (crop pixels) moved by heatmaps [64,64,39], one by one: see `heatmap_refinement`."""
+    refined = np.empty_like(pixels)
+    rows, columns = np.mgrid[: len(logits), : len(logits)] * INPUT_SIZE / len(logits)
     for point, (x, y) in enumerate(pixels):
-        column, row = int(x * size / INPUT_SIZE), int(y * size / INPUT_SIZE)
-        if not (0 <= column < size and 0 <= row < size):
-            continue
-        window = logits[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4, point].astype(np.float64)
-        likely = 1 / (1 + np.exp(-window))
-        share = min(max((likely.max() - UNLIKELY) / (LIKELY - UNLIKELY), 0.0), 1.0)  # MediaPipe: 1 from 0.5 on, else 0
-        rows, columns = np.mgrid[: likely.shape[0], : likely.shape[1]]
-        place = [
-            (likely * columns).sum() / likely.sum() + max(0, column - 3),
-            (likely * rows).sum() / likely.sum() + max(0, row - 3),
-        ]
-        refined[point] += share * (np.array(place) / size * INPUT_SIZE - refined[point])
+        odds = np.exp(logits[..., point].astype(np.float64)) ** SHARPNESS
+        weights = odds * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * REACH**2))
+        own = (UNLIKELY / (1 - UNLIKELY)) ** SHARPNESS
+        total = weights.sum() + own
+        refined[point] = ((weights * columns).sum() + own * x) / total, ((weights * rows).sum() + own * y) / total
     return refined
 
 

@@ -1,41 +1,44 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Landmarks refined from heatmaps, as MediaPipe's `RefineLandmarksFromHeatmapCalculator` does.
+"""Landmarks refined from heatmaps.
 
 Regressed landmarks are right about which joint is where and coarse about the exact place; heatmaps are the other way
-round. A landmark moves to the weighted mean of the cells in a window around it, as far as one of them is likely.
+round. MediaPipe's `RefineLandmarksFromHeatmapCalculator` moves a landmark to the weighted mean of the 7×7 cells around it.
+Here all cells count, the likelier and the nearer the more: the joint is often further off than that window reaches.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RADIUS = 3
-"""Cells on each side of the landmark's own: MediaPipe's window of 7×7."""
-UNLIKELY, LIKELY = 0.4, 0.6
-"""Probability of the window's likeliest cell up to which a landmark stays, and from which on it moves all the way. MediaPipe
-switches at 0.5, where a picture that is darker by one grey level may move a landmark by several pixels."""
+SHARPNESS = 2.0
+"""Power of the odds that cells are weighed by: one joint that is seen twice is not looked for in the middle."""
+REACH = 25.0
+"""Crop pixels of 256, standard deviation of a cell's weight around the regressed landmark: people beside are left alone."""
+UNLIKELY = 0.2
+"""Probability that the regressed place itself counts with: where no cell is likely, the landmark stays. Of 250 photos, landmarks
+within a fifth and a tenth of the trunk are 76.4, 51.5 % with MediaPipe's window, 77.9, 54.1 % with these three numbers, and at
+least 77.7, 53.9 % with reaches of 16 to 40 pixels, powers from 1.5 to 3 and probabilities from 0 to 0.4."""
+CROP = 256.0
 
 
 def refine(pixels: Tensor, logits: Tensor, size: float) -> Tensor:
     """Landmarks [B,P,2] (pixels of a square crop of this side), moved by their heatmaps' logits [B,P,h,h].
 
-    Cells count by their index, without half a cell added, as the original does. Landmarks outside the crop stay.
+    Cells count by their index, without half a cell added, as in MediaPipe.
     """
-    cells = logits.shape[-1]
-    own = (pixels * (cells / size)).trunc().long()
-    reach = torch.arange(-RADIUS, RADIUS + 1, device=pixels.device)
-    columns, rows = (own[..., axis, None] + reach for axis in (0, 1))
-    inside = [(index >= 0) & (index < cells) for index in (columns, rows)]
-    places = rows.clamp(0, cells - 1)[..., :, None] * cells + columns.clamp(0, cells - 1)[..., None, :]
-    near = torch.unflatten(logits.flatten(2).gather(2, places.flatten(2)).float().sigmoid(), 2, places.shape[2:])
-    near = near * (inside[1][..., :, None] & inside[0][..., None, :])
-    total = near.sum((2, 3)).clamp(min=1e-9)
-    mean = torch.stack([(near.sum(2) * columns).sum(-1), (near.sum(3) * rows).sum(-1)], dim=-1) / total[..., None]
-    seen = (pixels >= 0).all(-1) & (own < cells).all(-1)
-    share = seen * ((near.amax((2, 3)) - UNLIKELY) / (LIKELY - UNLIKELY)).clamp(0, 1)
-    return pixels + share[..., None].to(pixels.dtype) * (mean.to(pixels.dtype) * (size / cells) - pixels)
+    places = torch.arange(logits.shape[-1], device=pixels.device) * (size / logits.shape[-1])
+    exact = pixels.float()
+    across, down = (-((places - exact[..., axis, None]) * (CROP / size / REACH)).square() / 2 for axis in (0, 1))
+    weights = SHARPNESS * logits.float() + across[..., None, :] + down[..., :, None]
+    own = torch.full_like(exact[..., :1], SHARPNESS * math.log(UNLIKELY / (1 - UNLIKELY)))
+    shares = torch.cat([weights.flatten(2), own], -1).softmax(-1)
+    cells = torch.unflatten(shares[..., :-1], 2, logits.shape[-2:])
+    mean = torch.stack([cells.sum(2) @ places, cells.sum(3) @ places], dim=-1)
+    return (mean + shares[..., -1:] * exact).to(pixels.dtype)
 
 
 def peaks_at(pixels: Tensor, logits: Tensor, size: float) -> Tensor:
