@@ -19,9 +19,10 @@ from .distortion import distort_points
 from .evaluate import INDICES, JOINTS, DatasetError, Picture, named, numbers, read_picture, sentence, short
 from .fitting.annotation_joints import annotation_convention_joints
 from .fitting.crops.refinement import CropSource
-from .fitting.motion.fitter import MotionFitter, Person, Posed, posed_track
+from .fitting.motion.fitter import MotionFitter, Posed, posed_track
 from .fitting.motion.frame_fit import FrameFitter, Seen
 from .fitting.motion.observer import each_looked
+from .fitting.motion.people import Person
 from .fitting.motion.request import CameraPath
 from .fitting.motion.windows import SolvedTrack
 from .fitting.multiview.views import is_rotation
@@ -142,7 +143,8 @@ class _Sequence:
         nearest = [places[known[np.abs(known - instant).argmin()]] for instant in range(len(self._times))]
         placed = [self._camera(self._records[place]) for place in nearest]
         intrinsics = tuple(self._pictures[place].intrinsics for place in nearest)
-        return CameraPath(intrinsics, np.stack([R for R, _ in placed]), np.stack([t for _, t in placed]))
+        R, t = (np.stack(values) for values in zip(*placed, strict=True))
+        return CameraPath(intrinsics, R, t, np.zeros(len(nearest)))
 
     def _predicted(self, place: int, track: SolvedTrack, body: Posed, up: np.ndarray) -> dict[str, Any]:
         instant, picture, record = int(self._instants[place]), self._pictures[place], self._records[place]

@@ -15,7 +15,7 @@ from refit_engine.errors import BodyFileError, Cancelled, ImageError, NoPersonFo
 from refit_engine.evaluate_sequences import sequence_predictions
 from refit_engine.fitting import FitOptions, Models
 from refit_engine.fitting.motion import MotionFitter, MotionRequest, VideoRequest
-from refit_engine.fitting.motion.request import nearest_frames
+from refit_engine.fitting.motion.request import nearest_frames, own_frames
 from refit_engine.images import read_photo
 from refit_engine.motion_params import motion_request, read_betas, read_videos
 from refit_engine.motion_results import FILLED, SEEN, read_motion
@@ -234,6 +234,15 @@ def test_frames_of_other_rates_are_the_nearest_in_time():
     stamps = np.arange(6) / 30
     assert nearest_frames(stamps, np.array([-0.1, 0, 0.04, 0.08, 0.12, 0.16, 0.3])).tolist() == [-1, 0, 1, 2, 4, 5, -1]
     assert nearest_frames(np.array([0.0]), np.array([0.0, 5.0])).tolist() == [0, 0]
+
+
+def test_each_frame_of_another_clock_is_used_once_with_its_delay():
+    frames, lag = own_frames(np.arange(4) * 0.1 + 0.013, np.arange(7) * 0.05)
+    assert frames.tolist() == [0, -1, 1, -1, 2, -1, 3]
+    np.testing.assert_allclose(lag, [0.013, 0, 0.013, 0, 0.013, 0, 0.013], atol=1e-9)
+    frames, lag = own_frames(np.arange(20) / 60 - 0.004, np.arange(5) / 25)
+    np.testing.assert_allclose(frames / 60 - 0.004, np.arange(5) / 25 + lag)
+    assert np.abs(lag).max() <= 0.5 / 60
 
 
 def test_files_that_are_no_motion_are_refused(tracked, tmp_path):

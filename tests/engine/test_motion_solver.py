@@ -12,7 +12,7 @@ from refit_engine.body.landmarks import landmark_spread
 from refit_engine.fitting.motion.banded import Banded, covariances, factor, solve
 from refit_engine.fitting.motion.contacts import of_feet, standing
 from refit_engine.fitting.motion.numbers import NUMBERS
-from refit_engine.fitting.motion.observations import Observations, first_motion
+from refit_engine.fitting.motion.observations import Motion, Observations, first_motion, when_seen
 from refit_engine.fitting.motion.solve import solve_motion
 from refit_engine.fitting.motion.view_fusion import refined_betas, trusted
 from refit_engine.fitting.motion.windows import segments, solve_track, windows
@@ -29,9 +29,9 @@ def body():
     return LandmarkBody(load_body()).double()
 
 
-def swinging(count, rate=RATE):
+def swinging(count, rate=RATE, start=0.0):
     """Somebody who stands on the right leg and swings an arm and the left leg sideways: rotmats, pelvis, times."""
-    times = torch.arange(count, dtype=torch.float64) / rate
+    times = torch.arange(count, dtype=torch.float64) / rate + start
     turns = torch.zeros(count, 24, 3, dtype=torch.float64)
     turns[:, 0, 0] = np.pi
     turns[:, RIGHT_SHOULDER, 2] = 0.8 * torch.sin(2 * np.pi * times / 1.3)
@@ -46,7 +46,7 @@ def points_of(body, rotmats, pelvis):
     return posed.points - posed.joints[:, :1] + pelvis[:, None], posed.joints - posed.joints[:, :1] + pelvis[:, None]
 
 
-def observed(body, rotmats, pelvis, frames=None, noise=1.0, seed=0, camera=None, view=0):
+def observed(body, rotmats, pelvis, frames=None, noise=1.0, seed=0, camera=None, view=0, lag=0.0):
     """What a camera (R, t) sees of a motion, with as much noise in landmarks, poses and depth as is usual."""
     rng = np.random.default_rng(seed)
 
@@ -67,6 +67,7 @@ def observed(body, rotmats, pelvis, frames=None, noise=1.0, seed=0, camera=None,
         confidence=torch.full((count, 33), 0.9, dtype=torch.float64),
         rotmats=rotmats[frames] @ roma.rotvec_to_rotmat(np.radians(12) * normal(count, 24, 3)),
         depth=torch.zeros(count, dtype=torch.float64),
+        lag=torch.full((count,), lag, dtype=torch.float64),
     )
     points, joints = points_of(body, rotmats[frames], pelvis[frames])
     depth = seen.in_camera(joints)[:, 0, 2]
@@ -269,9 +270,10 @@ def test_a_camera_that_was_moved_loses_its_say(body):
     moved = both._replace(rotation=pushed)
     numbers = NUMBERS.of_several_views()
     track = solve_track(moved, times, body, BETAS, numbers)
-    confidence = trusted(moved, track, body, BETAS, numbers).confidence
+    confidence = trusted(moved, track, times, body, BETAS, numbers).confidence
     assert confidence[both.view == 2].max() < 0.5 * confidence[both.view != 2].max()
-    sound = trusted(both, solve_track(both, times, body, BETAS, numbers), body, BETAS, numbers).confidence
+    track = solve_track(both, times, body, BETAS, numbers)
+    sound = trusted(both, track, times, body, BETAS, numbers).confidence
     assert sound.min() > 0.6
 
 
@@ -283,3 +285,39 @@ def test_several_views_place_the_body(body):
     depths = [(motion.pelvis - pelvis)[:, 2].abs().mean() for motion in (solution.motion, alone.motion)]
     assert depths[0] < 0.03
     assert depths[0] < depths[1]
+
+
+def test_pictures_between_the_instants_show_the_body_at_their_own_time(body):
+    """Of two cameras, one takes its pictures 40 ms, two fifths of an interval, later."""
+    rotmats, pelvis, times = swinging(50)
+    late_rotmats, late_pelvis, _ = swinging(50, start=0.04)
+    pelvis, late_pelvis = pelvis.clone(), late_pelvis.clone()
+    pelvis[:, 0] += times
+    late_pelvis[:, 0] += times + 0.04
+    turned = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]], dtype=torch.float64)
+    middle = torch.tensor([2.0, 0, 4], dtype=torch.float64)
+    first = observed(body, rotmats, pelvis, noise=0)
+    second = observed(
+        body, late_rotmats, late_pelvis, noise=0, camera=(turned, middle - turned @ middle), view=1, lag=0.04
+    )
+    both = Observations(*(torch.cat(parts) for parts in zip(first, second, strict=True)))
+    both = both.select(both.frame.argsort(stable=True))
+    numbers = NUMBERS.of_several_views()
+    errors = []
+    for seen in (both, both._replace(lag=torch.zeros_like(both.lag))):
+        track = solve_track(seen, times, body, BETAS, numbers)
+        errors.append(joint_errors(body, track.rotmats, track.pelvis, rotmats, pelvis).mean())
+        assert torch.isfinite(trusted(seen, track, times, body, BETAS, numbers).confidence).all()
+    assert errors[0] < 0.012
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_the_motion_between_instants_turns_and_moves_evenly():
+    turns = torch.zeros(3, 24, 3, dtype=torch.float64)
+    turns[1:, 5, 1] = torch.tensor([0.4, 1.0])
+    motion = Motion(roma.rotvec_to_rotmat(turns), torch.tensor([[0.0, 0, 0], [1, 0, 0], [3, 0, 0]]).double())
+    empty = Observations(*(torch.zeros(3) for _ in Observations._fields))
+    seen = empty._replace(frame=torch.tensor([0, 1, 2]), lag=torch.tensor([0.05, -0.025, 0.01]).double())
+    then = when_seen(motion, seen, torch.tensor([0.0, 0.1, 0.2]).double())
+    torch.testing.assert_close(then.pelvis[:, 0], torch.tensor([0.5, 0.75, 3.2]).double())
+    torch.testing.assert_close(roma.rotmat_to_rotvec(then.rotmats)[:, 5, 1], torch.tensor([0.2, 0.3, 1.06]).double())

@@ -1,126 +1,187 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How near solved motions come to the truth, beside each frame's own fit and that fit smoothed.
+"""How near solved motions come to the truth, beside each frame's own fit and that fit after low-pass filters.
 
-    python -m refit_training.evaluation.measure_motion CLIP [CLIP ...] [--cameras 1] [--known-shape]
+    python -m refit_training.evaluation.measure_motion CLIP [CLIP ...]
 
-CLIP is a folder of `refit_training.render.clips`. Prints a row each for frames of the first camera fitted alone (T = 5), for the
-same after a Gaussian over time of one to three frames, and for the solver:
-
-acc, abs    error of the second difference of joints, mm a frame², relative to the pelvis and absolute
-mpjpe, pa   millimetres
-place       error of the pelvis across and along the first camera's ray, mm, after the mean offset is removed
-slide       mm a second of ankles that truly stand
-kept        correlation of the speeds of wrists and ankles with the truth
+CLIP is a folder of `refit_training.render.clips`. Prints a table for the first camera of each clip and one for all its cameras; what the
+columns are is said in `motion_measures.Errors`. Frame by frame is one camera with T = 5, all cameras with T = 10. Then: the part of frames
+within two standard deviations, of hidden frames too; the largest step of a joint beside a hidden part, over the usual one; how far the lowest
+vertex is below the floor that was found; how often people were exchanged. At the end, means over the clips.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from refit_engine.body import SMPL_JOINT_NAMES
-from refit_engine.camera import Intrinsics
 from refit_engine.fitting import FitOptions, Models
-from refit_engine.fitting.motion import MotionFitter, MotionRequest, VideoRequest
+from refit_engine.fitting.height import standing_height
+from refit_engine.fitting.job import FitJob
+from refit_engine.fitting.motion import MotionFitter, MotionRequest
+from refit_engine.fitting.motion.frame_fit import Record
+from refit_engine.fitting.motion.observer import box_around
+from refit_engine.fitting.motion.output import vertices_at
+from refit_engine.fitting.motion.people import Observed
+from refit_engine.fitting.multiview import View, fit_person
 from refit_engine.fitting.single import Fitter
 from refit_engine.motion_params import read_videos
+from refit_engine.motion_results import ABSENT, MotionResult
 from refit_engine.moving_pictures import open_footage
-from scipy.ndimage import gaussian_filter1d
 
-from refit_training.known import known
+from .motion_measures import (
+    HEADER,
+    WIDTHS,
+    Errors,
+    best_filter,
+    errors_of,
+    exchanges,
+    largest_step,
+    rays,
+    smoothed,
+    within,
+)
 
-from .metrics import mpjpe, pa_mpjpe
-
-STILL = 0.05
-"""Metres a second below which a foot truly stands."""
-LIMBS = [SMPL_JOINT_NAMES.index(name) for name in ("left_wrist", "right_wrist", "left_ankle", "right_ankle")]
-ANKLES = LIMBS[2:]
-ROW = "{:28} {:6.1f} {:6.1f} {:6.0f} {:6.1f} {:6.0f} {:6.0f} {:6.0f} {:6.2f}"
-
-
-def measures(joints: np.ndarray, truth: np.ndarray, rate: float, R: np.ndarray) -> list[float]:
-    """Errors of joints [F,24,3] against true ones; R: [3,3] the first camera's rotation, world to camera."""
-    ours, true = torch.from_numpy(joints), torch.from_numpy(truth)
-    relative, true_relative = joints - joints[:, :1], truth - truth[:, :1]
-
-    def bend(values: np.ndarray) -> np.ndarray:
-        return values[2:] - 2 * values[1:-1] + values[:-2]
-
-    def speed(values: np.ndarray) -> np.ndarray:
-        return np.linalg.norm(np.diff(values, axis=0), axis=-1) * rate
-
-    acc = np.linalg.norm(bend(relative) - bend(true_relative), axis=-1).mean()
-    absolute = np.linalg.norm(bend(joints) - bend(truth), axis=-1).mean()
-    offset = (joints[:, 0] - truth[:, 0]) @ R.T
-    offset = offset - offset.mean(axis=0)
-    stands = speed(truth[:, ANKLES]) < STILL
-    slide = speed(joints[:, ANKLES])[stands].mean() if stands.any() else np.nan
-    kept = np.corrcoef(speed(relative[:, LIMBS]).ravel(), speed(true_relative[:, LIMBS]).ravel())[0, 1]
-    return [
-        1000 * acc,
-        1000 * absolute,
-        float(mpjpe(ours, true).mean()),
-        float(pa_mpjpe(ours, true).mean()),
-        1000 * float(np.linalg.norm(offset[:, :2], axis=1).mean()),
-        1000 * float(np.abs(offset[:, 2]).mean()),
-        1000 * float(slide),
-        float(kept),
-    ]
+ALONE, SOLVED, KNOWN = "frame by frame", "solved", "solved, height known"
 
 
-def frames_alone(video: VideoRequest, boxes: np.ndarray, models: Models, iterations: int) -> np.ndarray:
-    """Joints [F,24,3] in the camera's frame of each frame's own fit in boxes [F,4]."""
-    fitter = Fitter(models, FitOptions(iterations=iterations, confidence=False))
-    pictures, intrinsics = open_footage(video.video), Intrinsics(np.asarray(video.K), "scene")
-    found = [
-        fitter.fit(known(pixels), boxes[frame][None], intrinsics).joints[0]
-        for frame, pixels in pictures.read(range(len(boxes)))
-    ]
-    return np.array(found, dtype=np.float64)
+class Clip:
+    """A rendered clip with its truth, and what the engine sees in it."""
+
+    def __init__(self, folder: Path, models: Models) -> None:
+        self.folder, self.models = folder, models
+        with np.load(folder / "truth.npz") as archive:
+            self.truth, self.betas, self.hidden = archive["joints"], archive["betas"], archive["hidden"]
+            self.rate = 1 / float(np.median(np.diff(archive["times"])))
+        self.observed = MotionFitter(models, FitOptions()).observe(MotionRequest(read_videos(folder / "views.json")))
+        first = self.observed.views[0]
+        self.rays = rays(self.truth[0], first.R, first.t)
+
+    def seen_by(self, cameras: int) -> Observed:
+        """What the first cameras alone see."""
+        records = {key: one for key, one in self.observed.records.items() if key[0] < cameras}
+        return self.observed._replace(views=self.observed.views[:cameras], records=records)
+
+    def solved(self, cameras: int, height: float | None = None) -> MotionResult:
+        options = FitOptions(people="all" if len(self.truth) > 1 else "largest", height=height)
+        return MotionFitter(self.models, options).result(self.seen_by(cameras))
+
+    def first(self, motion: MotionResult) -> int:
+        """The number of the solved person who is the true first one."""
+        return int(np.nanmean(np.linalg.norm(motion.joints_world - self.truth[:1], axis=-1), axis=(1, 2)).argmin())
+
+    def errors(self, joints: np.ndarray, there: np.ndarray) -> Errors:
+        """Of joints [F,24,3] of the first person in the frames [F] in which somebody is there."""
+        return errors_of(joints[there], self.truth[0, there], self.rate, self.rays[there])
+
+    def frame_by_frame(self, cameras: int) -> np.ndarray:
+        """Joints [F,24,3], world frame, of the first person; frames without are filled along straight lines."""
+        views = self.observed.views[:cameras]
+        one = Fitter(self.models, FitOptions(iterations=5, confidence=False))
+        together = FitJob(self.models, FitOptions(iterations=10, confidence=False))
+        records = [self._record(number) for number in range(cameras)]
+        movies = [open_footage(view.pictures.footage.path).read(range(self.truth.shape[1])) for view in views]
+        joints = np.full(self.truth.shape[1:], np.nan)
+        for frame, pictures in enumerate(zip(*movies, strict=True)):
+            there = [n for n, record in enumerate(records) if frame in record.frames]
+            boxes = [box_around(records[n].landmarks[records[n].frames.index(frame)][:, :2]) for n in there]
+            seen = [
+                View(views[n].name, pictures[n][1], views[n].intrinsics[frame], views[n].R[frame], views[n].t[frame])
+                for n in there
+            ]
+            if cameras == 1 and there:
+                own = one.fit(seen[0].pixels, boxes[0][None], seen[0].intrinsics).joints[0]
+                joints[frame] = (own - seen[0].t) @ seen[0].R
+            elif there:
+                joints[frame] = fit_person(together, seen, np.array(boxes)).joints[0]
+        return _filled(joints)
+
+    def _record(self, view: int) -> Record:
+        """What a camera saw of the first person: of the track whose shoulders are nearest to the true ones."""
+        camera = self.observed.views[view]
+
+        def apart(record: Record) -> float:
+            true = np.array([self.truth[0, n, 16:18] @ camera.R[n].T + camera.t[n] for n in record.frames])
+            K = camera.intrinsics[0]
+            pixels = true[..., :2] / true[..., 2:] * K.focal + K.principal
+            shoulders = np.array(record.landmarks)[:, 11:13, :2]
+            return float(np.median(np.linalg.norm(pixels - shoulders, axis=-1))) - len(record.frames)
+
+        return min((one for key, one in self.observed.records.items() if key[0] == view), key=apart)
 
 
-def measure_clip(folder: Path, cameras: int, known_shape: bool, models: Models) -> None:
-    """Print the rows of a clip."""
-    with np.load(folder / "truth.npz") as archive:
-        truth, times, betas = archive["joints"], archive["times"], archive["betas"]
-    rate = 1 / float(np.median(np.diff(times)))
-    videos = read_videos(folder / "views.json")[:cameras]
-    options = FitOptions(betas=betas.astype(np.float32) if known_shape else None, people="largest")
-    fitter = MotionFitter(models, options)
-    motion, _ = fitter.track(MotionRequest(videos))
-    R, t = np.asarray(videos[0].R), np.asarray(videos[0].t)
-    there = motion.state[0] > 0
-    boxes = motion.boxes_xywh[0, 0].astype(np.float64)
-    known = np.flatnonzero(np.isfinite(boxes[:, 0]))
-    boxes = np.stack([np.interp(np.arange(len(times)), known, boxes[known, side]) for side in range(4)], axis=1)
-    alone = (frames_alone(videos[0], boxes, models, 5) - t) @ R
+def _filled(joints: np.ndarray) -> np.ndarray:
+    known, flat = np.flatnonzero(np.isfinite(joints[:, 0, 0])), joints.reshape(len(joints), -1)
+    columns = [np.interp(np.arange(len(joints)), known, flat[known, column]) for column in range(flat.shape[1])]
+    return np.stack(columns, axis=1).reshape(joints.shape)
+
+
+def below_floor(motion: MotionResult, person: int, models: Models) -> float:
+    """Centimetres by which the lowest vertex is below the floor that was found, the 95th percentile over frames."""
+    body = MotionFitter(models, FitOptions()).subject().result_body
+    depths = []
+    for instant in np.flatnonzero(motion.state[person] != ABSENT):
+        there = np.flatnonzero(motion.state[:, instant] != ABSENT).tolist().index(person)
+        vertices = vertices_at(motion, int(instant), body)[there]
+        depths.append(motion.floor - float((vertices @ motion.up_world).min()))
+    return 100 * float(np.percentile(np.maximum(depths, 0), 95))
+
+
+def rows_of(clip: Clip, cameras: int) -> dict[str, Errors]:
+    """Print the table of a clip seen by its first cameras; its rows by name."""
+    motion = clip.solved(cameras)
+    person = clip.first(motion)
+    there = motion.state[person] != ABSENT
+    joints = motion.joints_world[person].astype(np.float64)
+    alone = clip.frame_by_frame(cameras)
+    rows = {ALONE: clip.errors(alone, there)}
+    filtered = {f"Gaussian of {width} frames": clip.errors(smoothed(alone, width), there) for width in WIDTHS}
+    rows |= filtered | {SOLVED: clip.errors(joints, there)}
+    if cameras == 1:
+        tall = standing_height(MotionFitter(clip.models, FitOptions()).subject().loop_body.data, clip.betas[0])
+        known = clip.solved(1, tall)
+        rows[KNOWN] = clip.errors(known.joints_world[clip.first(known)].astype(np.float64), there)
+    print(f"{clip.folder.name}, {cameras} of the cameras: {there.sum()} of {len(there)} frames")
+    print(HEADER)
+    print(clip.errors(clip.truth[0], there).row("truth"))
+    for name, errors in rows.items():
+        print(errors.row(name))
     print(
-        f"{folder.name}: {len(times)} frames, {there.sum()} solved, {rate:.0f} a second; seconds {dict(fitter.seconds)}"
+        f"  speed of filters at the solver's acc: {best_filter(list(filtered.values()), rows[SOLVED].acc):.3f}; "
+        f"{below_floor(motion, person, clip.models):.1f} cm below the floor"
     )
-    print("                                acc    abs  mpjpe     pa across  along  slide   kept")
-    rows = {"alone (T = 5)": alone}
-    rows |= {f"alone, Gaussian {width}": gaussian_filter1d(alone, width, axis=0) for width in (1, 2, 3)}
-    rows["solved"] = motion.joints_world[0].astype(np.float64)
-    for name, joints in rows.items():
-        print(ROW.format(name, *measures(joints[there], truth[there], rate, R)))
-    error = np.linalg.norm((rows["solved"] - rows["solved"][:, :1]) - (truth - truth[:, :1]), axis=-1)[there, 1:]
-    std = motion.joint_std_mm[0, there, 1:] / 1000
-    print(f"within two deviations {100 * (error < 2 * std).mean():.0f} %, error over deviation (rms) "
-          f"{np.sqrt((error**2).mean() / (std**2).mean()):.2f}")  # fmt: skip
+    std = motion.joint_std_mm[person] / 1000
+    seen = there & ~clip.hidden
+    print(f"  within two deviations: {100 * within(joints[seen], clip.truth[0, seen], std[seen]):.0f} %", end="")
+    if clip.hidden.any():
+        gap = there & clip.hidden
+        steps = largest_step(joints) / largest_step(clip.truth[0]).max()
+        print(f"; hidden: {100 * within(joints[gap], clip.truth[0, gap], std[gap]):.0f} %, largest step there "
+              f"{steps[clip.hidden[1:] | clip.hidden[:-1]].max():.2f} of the truth's", end="")  # fmt: skip
+    print()
+    if len(clip.truth) > 1:
+        print(f"  {motion.people} people, {exchanges(motion.joints_world, clip.truth)} exchanges")
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP")
-    parser.add_argument("--cameras", type=int, default=1)
-    parser.add_argument("--known-shape", action="store_true")
     options = parser.parse_args(arguments)
     models = Models()
-    for clip in options.clips:
-        measure_clip(clip, options.cameras, options.known_shape, models)
+    tables: dict[str, dict[str, list[Errors]]] = defaultdict(lambda: defaultdict(list))
+    for folder in options.clips:
+        clip = Clip(folder, models)
+        for cameras in sorted({1, len(clip.observed.views)}):
+            for name, errors in rows_of(clip, cameras).items():
+                tables["one camera" if cameras == 1 else "all cameras"][name].append(errors)
+    for title, rows in tables.items():
+        print(f"mean over clips, {title}")
+        print(HEADER)
+        for name, several in rows.items():
+            print(Errors.mean(several).row(name))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS
         still = after.project(now.back_project(smooth[pairs]))
         scale = (after.depth[:, None] / after.focal)[:, None]
         moved = ((smooth[pairs + 1] - still) * scale).norm(dim=-1)
-        interval = times[after.frame] - times[now.frame]
+        interval = times[after.frame] + after.lag - times[now.frame] - now.lag
         speed[now.frame] = torch.maximum(speed[now.frame], moved / interval[:, None])
     probability = 1 / (1 + (speed / numbers.contact_speed) ** _STEEPNESS)
     return torch.where(speed < 0, 0.0, probability)
@@ -57,7 +57,7 @@ def of_feet(standing_points: Tensor) -> Tensor:
 def _smoothed(rows: Observations, times: Tensor, seconds: float) -> Tensor:
     """The foot points [O,6,2] of one camera's rows, averaged over a Gaussian of that deviation; a moving camera's as if it
     stood where it was at the row's instant."""
-    stamps = times[rows.frame]
+    stamps = times[rows.frame] + rows.lag
     reach = int((_REACH * seconds / (stamps[1:] - stamps[:-1]).min()).ceil()) if len(stamps) > 1 else 0
     reach = min(reach, len(stamps) - 1)
     points = rows.pixels[:, FOOT_POINTS]

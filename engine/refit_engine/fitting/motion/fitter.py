@@ -24,12 +24,12 @@ from ..job import FitJob
 from ..models import FitOptions, Models
 from ..multiview.fit import rest_pelvis
 from ..subject import Subject
-from .frame_fit import FrameFitter, Record, certain_median
+from .frame_fit import FrameFitter, Record
 from .ground import STANDS, Floor, find_floor, lowest_points
 from .numbers import NUMBERS, MotionNumbers
 from .observations import Observations
 from .observer import Observer, box_around
-from .people import match_tracks
+from .people import Observed, Person, match_tracks
 from .request import CameraPath, MotionRequest, VideoView, check_box, open_videos
 from .tracks import TRACKS
 from .view_fusion import refined_betas, trusted
@@ -40,22 +40,6 @@ Progress = Callable[[str, int, int], None]
 UP_POSES, FLOOR_POSES = 60, 80
 """Instants at most from which up is found, and the floor's level."""
 _CHUNK = 128
-
-
-class Person(NamedTuple):
-    """Somebody's tracks, by view; a view may have several, one after the other."""
-
-    tracks: tuple[tuple[int, Record], ...]
-
-    def free_betas(self) -> np.ndarray:
-        """The shape [10] of the followed body that all frames agree on."""
-        shapes = np.concatenate([np.array(record.free_betas) for _, record in self.tracks])
-        certainty = np.concatenate([np.array(record.certainty) for _, record in self.tracks])
-        return certain_median(shapes, certainty)
-
-    def extent(self) -> float:
-        """How much of the videos the person fills: heights in pixels, summed over frames."""
-        return sum(float(np.ptp(seen[:, 1])) for _, record in self.tracks for seen in record.landmarks)
 
 
 class MotionFitter(FitJob):
@@ -78,19 +62,29 @@ class MotionFitter(FitJob):
 
         Raises ImageError, ViewsError, NoPersonFound, BodyFileError, WeightsFileError, DeviceError, Cancelled.
         """
+        observed = self.observe(request)
+        return self.result(observed), observed.views
+
+    def observe(self, request: MotionRequest) -> Observed:
+        """What all frames show, before any motion is solved; raises what `track` does."""
         if not self.subject().network.model.config.compact:
             raise WeightsFileError(f"The weights {self.subject().network.name} find no landmarks, which motion needs.")
         views, times = open_videos(request)
         instant = check_box(request, views)
         fits = FrameFitter(self)
         views, readable, lines = self._observe(views, times, fits, request.box_xywh, instant)
-        people = self._people(fits, views, request.box_xywh, instant)
+        return Observed(views, times, readable, dict(fits.records), lines, request.box_xywh, instant)
+
+    def result(self, observed: Observed) -> MotionResult:
+        """The motions of all people who are wanted. Raises NoPersonFound, BodyFileError, DeviceError, Cancelled."""
+        people = self._people(observed)
         solved, subjects = [], []
         for number, person in enumerate(people):
-            track, subject = self.solve(person, views, times, number == 0, self._told(number, len(people), times))
+            told = self._told(number, len(people), observed.times)
+            track, subject = self.solve(person, observed.views, observed.times, number == 0, told)
             solved.append(track)
             subjects.append(subject)
-        return self._result(views, times, readable, people, solved, subjects, lines), views
+        return self._result(observed, people, solved, subjects)
 
     def _observe(
         self, views: list[VideoView], times: np.ndarray, fits: FrameFitter, box: np.ndarray | None, instant: int | None
@@ -143,13 +137,11 @@ class MotionFitter(FitJob):
             name = view.pictures.footage.path.name
             self.say(f"{len(missing)} frames of {name} cannot be read and are filled in: {some}.")
 
-    def _people(
-        self, fits: FrameFitter, views: list[VideoView], box: np.ndarray | None, instant: int | None
-    ) -> list[Person]:
+    def _people(self, observed: Observed) -> list[Person]:
         """Who is wanted, those who fill most of the video first. Raises NoPersonFound."""
-        records = {key: one for key, one in fits.records.items() if _seen_seconds(one, views[0]) >= TRACKS.shortest}
-        records = records or dict(fits.records)
-        people = [Person(tracks) for tracks in match_tracks(records, views)]
+        views, box, instant = observed.views, observed.box, observed.box_instant
+        records = {key: one for key, one in observed.records.items() if _seen_seconds(one, views[0]) >= TRACKS.shortest}
+        people = [Person(tracks) for tracks in match_tracks(records or observed.records, views)]
         if not people:
             raise NoPersonFound(f"Nobody was found in {views[0].pictures.footage.path.name}.")
         people.sort(key=lambda one: -one.extent())
@@ -196,7 +188,7 @@ class MotionFitter(FitJob):
             seen = observations(person, cameras, betas, subject)
             track = solve_track(seen, stamps, body, betas, numbers, told)
             if len(seen.view.unique()) > 1:
-                seen = trusted(seen, track, body, betas, numbers)
+                seen = trusted(seen, track, stamps, body, betas, numbers)
                 if subject.given_betas is None:
                     betas = refined_betas(seen, track, stamps, body, betas, numbers)
                     subject = replace(subject, loop_betas=betas[None].to(subject.loop_betas))
@@ -204,18 +196,12 @@ class MotionFitter(FitJob):
         return track, subject
 
     def _result(
-        self,
-        views: list[VideoView],
-        times: np.ndarray,
-        readable: np.ndarray,
-        people: list[Person],
-        solved: list[SolvedTrack],
-        subjects: list[Subject],
-        lines: LineEvidence | None,
+        self, observed: Observed, people: list[Person], solved: list[SolvedTrack], subjects: list[Subject]
     ) -> MotionResult:
+        views, times = observed.views, observed.times
         bodies = [posed_track(track, subject) for track, subject in zip(solved, subjects, strict=True)]
         seen, boxes = _seen_and_boxes(people, len(views), len(times))
-        floor = self._floor(solved, bodies, subjects, lines)
+        floor = self._floor(solved, bodies, subjects, observed.lines)
         footage, subject = views[0].pictures.footage, self.subject()
         return MotionResult(
             view_names=tuple(view.name for view in views),
@@ -225,7 +211,7 @@ class MotionFitter(FitJob):
             frame_rate=footage.rate,
             times=times,
             frames=np.stack([view.frames for view in views]),
-            readable=readable,
+            readable=observed.readable,
             K=np.stack([[one.K for one in view.intrinsics] for view in views]),
             R_world2cam=np.stack([view.R for view in views]),
             t_world2cam=np.stack([view.t for view in views]),
@@ -313,6 +299,7 @@ def observations(person: Person, cameras: Sequence[CameraPath], betas: Tensor, s
                 confidence=marks[..., 2],
                 rotmats=rotmats,
                 depth=torch.from_numpy(np.array(record.depths) * sizes),
+                lag=torch.from_numpy(view.lag)[frames],
             )
         )
     together = Observations(*(torch.cat(values) for values in zip(*parts, strict=True)))

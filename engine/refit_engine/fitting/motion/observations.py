@@ -35,6 +35,8 @@ class Observations(NamedTuple):
     """[O,24,3,3] of the picture's own fit, the root's in the world."""
     depth: Tensor
     """[O] of the pelvis in the camera, by that fit."""
+    lag: Tensor
+    """[O] seconds from the instant to the time at which the picture was taken: cameras need not be synchronised."""
 
     def select(self, rows: Tensor | slice) -> Observations:
         return Observations(*(value[rows] for value in self))
@@ -72,6 +74,25 @@ class Motion(NamedTuple):
     """[F,24,3,3] relative to the parent, the root's in the world."""
     pelvis: Tensor
     """[F,3] metres."""
+
+
+def when_seen(motion: Motion, seen: Observations, times: Tensor) -> Motion:
+    """The motion [O] at the times at which pictures were taken, between their instants and the next known ones on that side.
+
+    motion: over the instants `times` [F], NaN where nothing is known.
+    """
+    here = Motion(motion.rotmats[seen.frame], motion.pelvis[seen.frame])
+    if not seen.lag.any():
+        return here
+    known = motion.pelvis[:, 0].isfinite()
+    back, ahead = (seen.frame - 1).clamp(min=0), (seen.frame + 1).clamp(max=len(times) - 1)
+    back, ahead = (torch.where(known[other], other, seen.frame) for other in (back, ahead))
+    other = torch.where((seen.lag < 0) & (back < seen.frame) | (ahead == seen.frame), back, ahead)
+    span = times[other] - times[seen.frame]
+    share = torch.where(span == 0, 0.0, seen.lag / span)[:, None]
+    turn = roma.rotmat_to_rotvec(here.rotmats.mT @ motion.rotmats[other])
+    rotmats = here.rotmats @ roma.rotvec_to_rotmat(share[..., None] * turn)
+    return Motion(rotmats, torch.lerp(here.pelvis, motion.pelvis[other], share))
 
 
 def first_motion(seen: Observations, times: Tensor) -> Motion:

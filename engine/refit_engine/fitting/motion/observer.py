@@ -29,6 +29,13 @@ DETECT_EVERY, DETECT_LOST = 0.5, 0.15
 """Seconds between looks of the detector at whole frames; the second where somebody is lost, or nobody is there."""
 KNOWN = 0.5
 """Intersection over union with a followed person's box above which a detection is that person."""
+DOUBT = 0.65
+"""Share of a person's usual visibility below which a crop is not believed to show the person unless the detector agrees: of a
+wall in front of somebody with 0.75, crops have 0.3 to 0.5."""
+AGREED = 0.3
+"""Intersection over union with a detection above which it does."""
+USUAL = 0.1
+"""Share of a frame in the running mean of a person's visibility."""
 BEFORE_BEHIND = 0.05
 """Share of a box added around landmarks, which end at wrists, ankles and eyes."""
 
@@ -57,6 +64,7 @@ class _Followed:
     track: Track
     crop: Crop
     joints: np.ndarray
+    visible: float
 
     def next_crop(self, time: float) -> Crop:
         moved = self.track.predicted(time).mean(axis=0) - self.joints.mean(axis=0)
@@ -84,11 +92,14 @@ class Observer:
         """
         alive = [one for one in self._followed if not one.track.lost(time)]
         looked = self._look_at(pixels, intrinsics, [one.next_crop(time) for one in alive], time, alive)
-        looked = [one for one in looked if one.visible >= TRACKS.still_visible]
-        if self._due(time, alive) or len(boxes):
-            new = self._look_around(pixels, intrinsics, boxes, looked)
+        doubted = {id(found) for found, one in zip(looked, alive, strict=True) if found.visible < DOUBT * one.visible}
+        if doubted or self._due(time, alive) or len(boxes):
+            detected = [np.array(one.bbox_xywh) for one in self._job.detect(Photo(Path("frame"), pixels), intrinsics)]
+            looked = [one for one in looked if id(one) not in doubted or _agrees(one, detected)]
+            new = self._look_around(pixels, intrinsics, [*boxes, *detected], looked)
             looked += [one for one in new if one.visible >= TRACKS.visible]
             self._detected = time
+        looked = [one for one in looked if one.visible >= TRACKS.still_visible]
         looked.sort(key=lambda one: -one.visible)
         found = [one.found(pixels) for one in looked]
         kept = distinct(found)
@@ -116,12 +127,11 @@ class Observer:
         return each_looked(crops, encoding, intrinsics)
 
     def _look_around(
-        self, pixels: np.ndarray, intrinsics: Intrinsics, boxes: np.ndarray, looked: list[Looked]
+        self, pixels: np.ndarray, intrinsics: Intrinsics, boxes: list[np.ndarray], looked: list[Looked]
     ) -> list[Looked]:
-        """Those whom the detector sees, or the boxes tell of, and no track has found already."""
-        detected = [np.array(one.bbox_xywh) for one in self._job.detect(Photo(Path("frame"), pixels), intrinsics)]
+        """Those in the boxes whom no track has found already."""
         known = np.array([box_around(one.landmarks[:, :2]) for one in looked]).reshape(-1, 4)
-        new = [box for box in [*boxes, *detected] if not (len(known) and overlap(box, known).max() > KNOWN)]
+        new = [box for box in boxes if not (len(known) and overlap(box, known).max() > KNOWN)]
         found: list[Looked] = []
         for box in new:
             seen = self._job.observe([CropSource(pixels, box, intrinsics)], 1)
@@ -136,7 +146,8 @@ class Observer:
     ) -> None:
         """Note what was seen of a person, of somebody new where nobody is known."""
         if known is None:
-            known = _Followed(Track(self._count, found.joints, time, found.colours), looked.crop, found.joints)
+            track = Track(self._count, found.joints, time, found.colours)
+            known = _Followed(track, looked.crop, found.joints, looked.visible)
             self._followed.append(known)
             self._count += 1
         else:
@@ -144,8 +155,14 @@ class Observer:
         circle = exact(looked.encoding.circle[0]).numpy()
         better = upright_crop(looked.crop, intrinsics, *circle)
         known.crop, known.joints = rounded_crop(better), found.joints
+        known.visible += USUAL * (looked.visible - known.visible)
         seen = Seen(self._view, known.track.number, frame, looked.crop, intrinsics, looked.landmarks, looked.encoding)
         self._fits.add(seen)
+
+
+def _agrees(looked: Looked, detected: list[np.ndarray]) -> bool:
+    """Whether the detector, too, sees somebody [4] there."""
+    return bool(detected) and overlap(box_around(looked.landmarks[:, :2]), np.array(detected)).max() > AGREED
 
 
 def box_around(points: np.ndarray) -> np.ndarray:

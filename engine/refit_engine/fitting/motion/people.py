@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose tracks are one person's: those of several cameras that see the same points of space."""
+"""What videos show, and whose tracks are one person's: those of several cameras that see the same points of space."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
-from .frame_fit import Record
+from ...gravity import LineEvidence
+from .frame_fit import Record, certain_median
 from .request import VideoView
 from .tracks import shared_joints
 
@@ -21,6 +23,38 @@ APART = 0.15
 
 Key = tuple[int, int]
 """View and track."""
+
+
+class Person(NamedTuple):
+    """Somebody's tracks, by view; a view may have several, one after the other."""
+
+    tracks: tuple[tuple[int, Record], ...]
+
+    def free_betas(self) -> np.ndarray:
+        """The shape [10] of the followed body that all frames agree on."""
+        shapes = np.concatenate([np.array(record.free_betas) for _, record in self.tracks])
+        certainty = np.concatenate([np.array(record.certainty) for _, record in self.tracks])
+        return certain_median(shapes, certainty)
+
+    def extent(self) -> float:
+        """How much of the videos the person fills: heights in pixels, summed over frames."""
+        return sum(float(np.ptp(seen[:, 1])) for _, record in self.tracks for seen in record.landmarks)
+
+
+class Observed(NamedTuple):
+    """What the frames of videos show.
+
+    readable: [C,F] which frames could be read; records: by view and track; lines: what straight lines say of up, None where
+    cameras are placed; box: [4] the wanted person's at the instant `box_instant`, None for everybody.
+    """
+
+    views: list[VideoView]
+    times: np.ndarray
+    readable: np.ndarray
+    records: dict[tuple[int, int], Record]
+    lines: LineEvidence | None
+    box: np.ndarray | None = None
+    box_instant: int | None = None
 
 
 def match_tracks(records: Mapping[Key, Record], views: list[VideoView]) -> list[tuple[tuple[int, Record], ...]]:

@@ -52,11 +52,15 @@ class MotionRequest:
 
 @dataclass(frozen=True)
 class CameraPath:
-    """A camera at F instants. intrinsics: [F] of frames without distortion; R: [F,3,3], t: [F,3] camera from world, metres."""
+    """A camera at F instants. intrinsics: [F] of frames without distortion; R: [F,3,3], t: [F,3] camera from world, metres.
+
+    lag: [F] seconds from the instant to the time at which its picture was taken.
+    """
 
     intrinsics: tuple[Intrinsics, ...]
     R: np.ndarray
     t: np.ndarray
+    lag: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,24 @@ def open_videos(request: MotionRequest) -> tuple[list[VideoView], np.ndarray]:
     times = opened[0].footage.times[numbers]
     views = []
     for place, (video, pictures) in enumerate(zip(request.videos, opened, strict=True)):
-        frames = numbers if place == 0 else nearest_frames(pictures.footage.times, times + video.offset)
-        views.append(_view(video, pictures, frames))
+        frames, lag = numbers, np.zeros(len(numbers))
+        if place:
+            frames, lag = own_frames(pictures.footage.times - video.offset, times)
+        views.append(_view(video, pictures, frames, lag))
     return views, times
+
+
+def own_frames(stamps: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frame at each instant [F], each frame at the nearest one only (-1 for none), and seconds [F] by which it comes later.
+
+    stamps: [G] times of the frames; times: [F] of the instants, by the same clock.
+    """
+    frames = nearest_frames(stamps, times)
+    lag = np.where(frames < 0, 0.0, stamps[frames] - times)
+    order = np.lexsort((np.abs(lag), frames))
+    kept = np.zeros(len(frames), dtype=bool)
+    kept[order[np.unique(frames[order], return_index=True)[1]]] = True
+    return np.where(kept, frames, -1), np.where(kept, lag, 0.0)
 
 
 def nearest_frames(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -109,7 +128,7 @@ def nearest_frames(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.where(np.abs(stamps[nearest] - times) <= 0.75 * usual, nearest, -1)
 
 
-def _view(video: VideoRequest, pictures: MovingPictures, frames: np.ndarray) -> VideoView:
+def _view(video: VideoRequest, pictures: MovingPictures, frames: np.ndarray, lag: np.ndarray) -> VideoView:
     count, footage = len(frames), pictures.footage
     K = None if video.K is None else _of_every_frame(video.K, (3, 3), count, f"K of {video.name}")
     intrinsics = _intrinsics(video, footage.size, footage.pixel_aspect, K, count)
@@ -120,7 +139,7 @@ def _view(video: VideoRequest, pictures: MovingPictures, frames: np.ndarray) -> 
     if not all(map(is_rotation, R)):
         raise ViewsError(f"The rotation of the camera {video.name} is no rotation: it scales, skews or mirrors.")
     u, _, vt = np.linalg.svd(R)
-    return VideoView(intrinsics, u @ vt, t, video.name, pictures, frames, video.distortion, video.R is not None)
+    return VideoView(intrinsics, u @ vt, t, lag, video.name, pictures, frames, video.distortion, video.R is not None)
 
 
 def _intrinsics(

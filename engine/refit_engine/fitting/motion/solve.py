@@ -26,7 +26,7 @@ from ...body.model import PosedPoints
 from .banded import Banded, covariances, factor, solve
 from .contacts import FOOT_POINTS, standing
 from .numbers import NUMBERS, MotionNumbers
-from .observations import NEAREST, Motion, Observations, first_motion
+from .observations import NEAREST, Motion, Observations, first_motion, when_seen
 
 STEPS = 12
 CONVERGED = 2e-4
@@ -98,11 +98,23 @@ def normal_equations(
     posed = body.pose(betas.expand(frames, -1), motion.rotmats)
     slopes = point_slopes(posed, body, posed.points)
     points = posed.points - posed.joints[:, :1] + motion.pelvis[:, None]
-    _add_landmarks(matrix, right, seen, points, slopes, numbers)
-    _add_poses(matrix, right, seen, motion, numbers)
+    then = when_seen(motion, seen, times)
+    _add_landmarks(matrix, right, seen, points_seen(then, seen, points, body, betas), slopes, numbers)
+    _add_poses(matrix, right, seen, then, numbers)
     _add_accelerations(matrix, right, motion, times, numbers)
     _add_contacts(matrix, right, points[:, FOOT_POINTS], slopes[:, FOOT_POINTS], stands, times, numbers)
     return matrix, right
+
+
+def points_seen(then: Motion, seen: Observations, points: Tensor, body: LandmarkBody, betas: Tensor) -> Tensor:
+    """The body's landmarks [O,33,3] when each picture was taken, from the motion at these times and the points [F,33,3] at instants.
+
+    Their slopes are those of the instant: the time between is short.
+    """
+    if not seen.lag.any():
+        return points[seen.frame]
+    posed = body.pose(betas.expand(len(then.pelvis), -1), then.rotmats)
+    return posed.points - posed.joints[:, :1] + then.pelvis[:, None]
 
 
 class LandmarkTerms(NamedTuple):
@@ -146,18 +158,19 @@ def point_slopes(posed: PosedPoints, body: LandmarkBody, points: Tensor, influen
 def _add_landmarks(
     matrix: Banded, right: Tensor, seen: Observations, points: Tensor, slopes: Tensor, numbers: MotionNumbers
 ) -> None:
+    """points: [O,33,3] when each picture was taken; slopes: [F,33,3,U]."""
     for rows in torch.arange(len(seen.frame)).split(_CHUNK):
         part = seen.select(rows)
-        terms = landmark_terms(part, points[part.frame], slopes[part.frame], numbers)
+        terms = landmark_terms(part, points[rows], slopes[part.frame], numbers)
         weighted = (terms.weight[..., None, None] * terms.moves).flatten(1, 2).mT
         matrix.diagonal.index_add_(0, part.frame, weighted @ terms.moves.flatten(1, 2))
         right.index_add_(0, part.frame, (weighted @ terms.miss.flatten(1)[..., None])[..., 0])
 
 
-def _add_poses(matrix: Banded, right: Tensor, seen: Observations, motion: Motion, numbers: MotionNumbers) -> None:
-    """Each picture's own pose and depth."""
+def _add_poses(matrix: Banded, right: Tensor, seen: Observations, then: Motion, numbers: MotionNumbers) -> None:
+    """Each picture's own pose and depth, of the motion [O] when it was taken."""
     std, freedom = np.radians(numbers.pose_deg), numbers.pose_freedom
-    miss = roma.rotmat_to_rotvec(motion.rotmats[seen.frame].mT @ seen.rotmats) / std
+    miss = roma.rotmat_to_rotvec(then.rotmats.mT @ seen.rotmats) / std
     trust = (freedom + 3) / (freedom + miss.square().sum(-1, keepdim=True))
     weight = numbers.pose_weight * trust.expand_as(miss)
     diagonal = matrix.diagonal.diagonal(dim1=1, dim2=2)
@@ -165,7 +178,7 @@ def _add_poses(matrix: Banded, right: Tensor, seen: Observations, motion: Motion
     right[:, :_TURNS].index_add_(0, seen.frame, (weight * miss / std).flatten(1))
 
     ahead = seen.rotation[:, 2]
-    short = seen.depth - seen.in_camera(motion.pelvis[seen.frame][:, None])[:, 0, 2]
+    short = seen.depth - seen.in_camera(then.pelvis[:, None])[:, 0, 2]
     inverse = numbers.pose_weight / numbers.depth_std**2
     matrix.diagonal[:, _TURNS:, _TURNS:].index_add_(0, seen.frame, inverse * ahead[:, :, None] * ahead[:, None])
     right[:, _TURNS:].index_add_(0, seen.frame, inverse * short[:, None] * ahead)

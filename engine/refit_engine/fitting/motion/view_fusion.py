@@ -12,7 +12,7 @@ from ...robust import robust_weight
 from .banded import factor, solve
 from .contacts import standing
 from .numbers import MotionNumbers
-from .observations import Motion, Observations
+from .observations import Motion, Observations, when_seen
 from .solve import UNKNOWNS, landmark_terms, moved, normal_equations, point_slopes
 from .windows import SolvedTrack, segments, windows
 
@@ -24,7 +24,7 @@ ROUNDS = 3
 
 
 def trusted(
-    seen: Observations, track: SolvedTrack, body: LandmarkBody, betas: Tensor, numbers: MotionNumbers
+    seen: Observations, track: SolvedTrack, times: Tensor, body: LandmarkBody, betas: Tensor, numbers: MotionNumbers
 ) -> Observations:
     """The observations with less confidence in cameras that see the person beside the solved track.
 
@@ -34,7 +34,7 @@ def trusted(
     spread = torch.from_numpy(landmark_spread())
     for view in seen.view.unique():
         part = _some(seen.select(seen.view == view))
-        points = _points(part, track, body, betas)
+        points = _points(part, track, times, body, betas)
         terms = landmark_terms(part, points, points.new_zeros(*points.shape, 1), numbers)
         factor[view] = robust_weight((terms.miss.norm(dim=-1) * spread).median(), numbers.view_scale)
     return seen._replace(confidence=seen.confidence * (factor / factor.max())[seen.view, None])
@@ -58,9 +58,10 @@ def refined_betas(
     for _ in range(ROUNDS):
         matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers)
         factors = factor(matrix)
-        slopes = torch.stack([_points(seen, motion, body, betas + step) for step in level], dim=-1)
-        slopes = slopes - _points(seen, motion, body, betas)[..., None]
-        mixed, own, pull = _shape_equations(seen, motion, body, betas, slopes, numbers)
+        points = _points(seen, motion, times, body, betas)
+        slopes = torch.stack([_points(seen, motion, times, body, betas + step) for step in level], dim=-1)
+        slopes = slopes - points[..., None]
+        mixed, own, pull = _shape_equations(seen, motion, body, betas, points, slopes, numbers)
         columns = torch.stack([solve(factors, column) for column in mixed.unbind(dim=2)], dim=2)
         alone = solve(factors, right)
         normal = share * (own - torch.einsum("fub,fuc->bc", mixed, columns)) + level / numbers.beta_std**2
@@ -71,15 +72,20 @@ def refined_betas(
 
 
 def _shape_equations(
-    seen: Observations, motion: Motion, body: LandmarkBody, betas: Tensor, slopes: Tensor, numbers: MotionNumbers
+    seen: Observations,
+    motion: Motion,
+    body: LandmarkBody,
+    betas: Tensor,
+    points: Tensor,
+    slopes: Tensor,
+    numbers: MotionNumbers,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normal equations of the landmarks: of the motion's unknowns with the betas [F,U,10], of the betas [10,10], and their right side [10].
 
-    slopes: [O,33,3,10] how the landmarks move with the betas.
+    points: [O,33,3] landmarks; slopes: [O,33,3,10] how they move with the betas.
     """
     posed = body.pose(betas.expand(len(motion.pelvis), -1), motion.rotmats)
     of_pose = point_slopes(posed, body, posed.points)
-    points = _points(seen, motion, body, betas)
     terms = landmark_terms(seen, points, torch.cat([of_pose[seen.frame], slopes], dim=-1), numbers)
     weighted = (terms.weight[..., None, None] * terms.moves[..., UNKNOWNS:]).flatten(1, 2).mT
     both = (weighted @ terms.moves.flatten(1, 2)).mT
@@ -95,7 +101,10 @@ def _some(seen: Observations) -> Observations:
     return seen.select(torch.linspace(0, count - 1, min(count, ROWS)).round().long())
 
 
-def _points(seen: Observations, track: SolvedTrack | Motion, body: LandmarkBody, betas: Tensor) -> Tensor:
-    """The track's landmarks [O,33,3] at the observations' instants, world frame."""
-    posed = body.pose(betas.expand(len(seen.frame), -1), track.rotmats[seen.frame])
-    return posed.points - posed.joints[:, :1] + track.pelvis[seen.frame][:, None]
+def _points(
+    seen: Observations, track: SolvedTrack | Motion, times: Tensor, body: LandmarkBody, betas: Tensor
+) -> Tensor:
+    """The track's landmarks [O,33,3] when each picture was taken, world frame."""
+    then = when_seen(Motion(track.rotmats, track.pelvis), seen, times)
+    posed = body.pose(betas.expand(len(seen.frame), -1), then.rotmats)
+    return posed.points - posed.joints[:, :1] + then.pelvis[:, None]
