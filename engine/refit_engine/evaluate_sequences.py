@@ -19,7 +19,7 @@ from .distortion import distort_points
 from .evaluate import INDICES, JOINTS, DatasetError, Picture, named, numbers, read_picture, sentence, short
 from .fitting.annotation_joints import annotation_convention_joints
 from .fitting.crops.refinement import CropSource
-from .fitting.motion.fitter import MotionFitter, Posed, posed_track
+from .fitting.motion.fitter import UP_OF_SCENES, MotionFitter, Posed, posed_track
 from .fitting.motion.frame_fit import FrameFitter, Seen
 from .fitting.motion.observer import each_looked
 from .fitting.motion.people import Person
@@ -95,10 +95,11 @@ class _Sequence:
             tuple((view, record) for (view, _), record in sorted(fits.records.items(), key=lambda one: one[0]))
         )
         cameras = [self._path(view) for view in range(len(set(names)))]
-        track, subject = self._fitter.solve(person, cameras, self._times)
+        placed = any(record.get("R_world2cam") is not None for record in self._records)
+        track, subject = self._fitter.solve(person, cameras, self._times, up=UP_OF_SCENES if placed else None)
         body = posed_track(track, subject)
-        if any(record.get("R_world2cam") is not None for record in self._records):
-            return track, body, np.array([0.0, 0.0, 1.0])
+        if placed:
+            return track, body, UP_OF_SCENES
         there = np.flatnonzero(track.state.numpy() != ABSENT)[::10]
         return track, body, find_up(lines, body.rotmats[there], body.joints[there]).direction
 

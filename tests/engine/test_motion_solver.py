@@ -10,7 +10,8 @@ import torch
 from refit_engine.body import LandmarkBody, load_body
 from refit_engine.body.landmarks import landmark_spread
 from refit_engine.fitting.motion.banded import Banded, covariances, factor, solve
-from refit_engine.fitting.motion.contacts import of_feet, standing
+from refit_engine.fitting.motion.contacts import FOOT_POINTS, of_feet, standing
+from refit_engine.fitting.motion.footing import find_footing
 from refit_engine.fitting.motion.numbers import NUMBERS
 from refit_engine.fitting.motion.observations import Motion, Observations, first_motion, when_seen
 from refit_engine.fitting.motion.solve import solve_motion
@@ -321,3 +322,31 @@ def test_the_motion_between_instants_turns_and_moves_evenly():
     then = when_seen(motion, seen, torch.tensor([0.0, 0.1, 0.2]).double())
     torch.testing.assert_close(then.pelvis[:, 0], torch.tensor([0.5, 0.75, 3.2]).double())
     torch.testing.assert_close(roma.rotmat_to_rotvec(then.rotmats)[:, 5, 1], torch.tensor([0.2, 0.3, 1.06]).double())
+
+
+def test_two_cameras_see_a_foot_move_that_comes_straight_at_one_of_them(body):
+    rotmats, pelvis, times = swinging(30)
+    coming = pelvis.clone()
+    coming[:, 2] -= 0.3 * times
+    views, both = seen_from_around(body, rotmats, coming)
+    assert of_feet(standing(views[0], times))[:, 1].median() > 0.5
+    assert of_feet(standing(both, times))[:, 1].max() < 0.3
+    assert of_feet(standing(seen_from_around(body, rotmats, pelvis)[1], times))[:, 1].median() > 0.9
+
+
+def test_feet_are_kept_on_a_level_floor_and_not_below_it(body):
+    rotmats, pelvis, times = swinging(40)
+    seen = observed(body, rotmats, pelvis)
+    up = torch.tensor([0.0, -1, 0], dtype=torch.float64)
+    first = solve_motion(seen, times, body, BETAS)
+
+    def heights(motion):
+        return points_of(body, *motion)[0][:, FOOT_POINTS] @ up
+
+    footing = find_footing(points_of(body, *first.motion)[0][:, FOOT_POINTS], first.standing, up, NUMBERS)
+    torch.testing.assert_close(footing.levels[3:], heights((rotmats, pelvis))[0, 3:], atol=0.03, rtol=0)
+    higher = footing._replace(levels=footing.levels + 0.03)
+    solution = solve_motion(seen, times, body, BETAS, NUMBERS, higher)
+    below = (higher.levels - heights(solution.motion)).clamp(min=0)
+    assert below.mean() < 0.5 * (higher.levels - heights(first.motion)).clamp(min=0).mean()
+    assert find_footing(points_of(body, rotmats, pelvis)[0][:, FOOT_POINTS], 0 * first.standing, up, NUMBERS) is None

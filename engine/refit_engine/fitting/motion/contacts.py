@@ -11,13 +11,15 @@ from torch import Tensor
 
 from ...body.points import LANDMARK_NAMES
 from .numbers import NUMBERS, MotionNumbers
-from .observations import Observations
+from .observations import NEAREST, Observations
 
 FOOT_POINTS = tuple(
     LANDMARK_NAMES.index(f"{side}_{part}") for side in ("left", "right") for part in ("ankle", "heel", "foot_index")
 )
 """Left ankle, heel and toe, then the right ones."""
 _STEEPNESS = 4.0
+_RIDGE = 1e-3
+"""Of the velocity along the ray of a single camera, which nothing is known of: none."""
 _REACH = 3.0
 """Deviations of the smoothing kernel after which it is cut off."""
 
@@ -25,23 +27,39 @@ _REACH = 3.0
 def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS) -> Tensor:
     """Probabilities [F-1,6] that each of FOOT_POINTS stands from one instant to the next; 0 where one is not seen.
 
-    Of several cameras, the one in which a point moves most decides: along its ray a moving point seems to stand.
-    times: [F] seconds. Cameras may move: what counts is how far a point is from where one that stands would be.
+    A point's velocity is the one that all cameras' pictures agree on best, in which a camera counts as much as it sees the point; of
+    a single camera, the part across its ray. times: [F] seconds. Cameras may move: what counts is how far a point is from where one
+    that stands would be.
     """
     count = len(times)
-    speed = torch.full((count - 1, len(FOOT_POINTS)), -1.0, dtype=torch.float64)
+    normal = torch.zeros(count - 1, len(FOOT_POINTS), 3, 3, dtype=torch.float64)
+    pull = torch.zeros(count - 1, len(FOOT_POINTS), 3, dtype=torch.float64)
     for view in seen.view.unique():
         rows = seen.select(seen.view == view)
         pairs = ((rows.frame[1:] - rows.frame[:-1]) == 1).nonzero()[:, 0]
         now, after = rows.select(pairs), rows.select(pairs + 1)
         smooth = _smoothed(rows, times, numbers.contact_smoothing)
-        still = after.project(now.back_project(smooth[pairs]))
+        still = now.back_project(smooth[pairs])
         scale = (after.depth[:, None] / after.focal)[:, None]
-        moved = ((smooth[pairs + 1] - still) * scale).norm(dim=-1)
+        moved = (smooth[pairs + 1] - after.project(still)) * scale
         interval = times[after.frame] + after.lag - times[now.frame] - now.lag
-        speed[now.frame] = torch.maximum(speed[now.frame], moved / interval[:, None])
-    probability = 1 / (1 + (speed / numbers.contact_speed) ** _STEEPNESS)
-    return torch.where(speed < 0, 0.0, probability)
+        across = _across(after, still)
+        weight = torch.minimum(now.confidence, after.confidence)[:, FOOT_POINTS, None] ** 2
+        normal.index_add_(0, now.frame, weight[..., None] * across.mT @ across)
+        speed = moved / interval[:, None, None]
+        pull.index_add_(0, now.frame, weight * (across.mT @ speed[..., None])[..., 0])
+    seen_at_all = normal.diagonal(dim1=-2, dim2=-1).sum(-1)
+    ridge = (_RIDGE * seen_at_all + 1e-12)[..., None, None] * torch.eye(3, dtype=torch.float64)
+    velocity = torch.linalg.solve(normal + ridge, pull)
+    probability = 1 / (1 + (velocity.norm(dim=-1) / numbers.contact_speed) ** _STEEPNESS)
+    return torch.where(seen_at_all > 0, probability, 0.0)
+
+
+def _across(rows: Observations, points: Tensor) -> Tensor:
+    """How moves of points [O,K,3] in the world show across the rows' rays, at their depth: [O,K,2,3]."""
+    there = rows.in_camera(points)
+    slant = there[..., :2] / there[..., 2:].clamp(min=NEAREST)
+    return rows.rotation[:, None, :2] - slant[..., None] * rows.rotation[:, None, 2:]
 
 
 def of_feet(standing_points: Tensor) -> Tensor:

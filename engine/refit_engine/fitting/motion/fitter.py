@@ -24,6 +24,8 @@ from ..job import FitJob
 from ..models import FitOptions, Models
 from ..multiview.fit import rest_pelvis
 from ..subject import Subject
+from .contacts import FOOT_POINTS, standing
+from .footing import Footing, find_footing
 from .frame_fit import FrameFitter, Record
 from .ground import STANDS, Floor, find_floor, lowest_points
 from .numbers import NUMBERS, MotionNumbers
@@ -39,6 +41,7 @@ Progress = Callable[[str, int, int], None]
 """Told a stage ("observe", "solve"), how much of it is done, and how much there is; raises Cancelled to stop the job."""
 UP_POSES, FLOOR_POSES = 60, 80
 """Instants at most from which up is found, and the floor's level."""
+UP_OF_SCENES = np.array([0.0, 0.0, 1.0])
 _CHUNK = 128
 
 
@@ -81,7 +84,8 @@ class MotionFitter(FitJob):
         solved, subjects = [], []
         for number, person in enumerate(people):
             told = self._told(number, len(people), observed.times)
-            track, subject = self.solve(person, observed.views, observed.times, number == 0, told)
+            up = UP_OF_SCENES if observed.lines is None else None
+            track, subject = self.solve(person, observed.views, observed.times, number == 0, told, up)
             solved.append(track)
             subjects.append(subject)
         return self._result(observed, people, solved, subjects)
@@ -174,10 +178,12 @@ class MotionFitter(FitJob):
         times: np.ndarray,
         largest: bool = True,
         told: Callable[[int], None] = lambda _: None,
+        up: np.ndarray | None = None,
     ) -> tuple[SolvedTrack, Subject]:
         """A person's motion over times [F], seconds, and the subject with the shape that it was found for.
 
         largest: whether a known height is this person's. told: how many instants are solved; raises Cancelled to stop.
+        up: [3] the world's, None unless it is known for sure.
         """
         numbers = self.numbers if len(cameras) == 1 else self.numbers.of_several_views()
         subject = self._shape(person, largest)
@@ -186,13 +192,16 @@ class MotionFitter(FitJob):
         with self.timed("solve"):
             betas = subject.loop_betas[0].double().cpu()
             seen = observations(person, cameras, betas, subject)
-            track = solve_track(seen, stamps, body, betas, numbers, told)
-            if len(seen.view.unique()) > 1:
+            several = len(seen.view.unique()) > 1
+            track = solve_track(seen, stamps, body, betas, numbers, lambda done: told(done // 2 if several else done))
+            if several:
                 seen = trusted(seen, track, stamps, body, betas, numbers)
                 if subject.given_betas is None:
                     betas = refined_betas(seen, track, stamps, body, betas, numbers)
                     subject = replace(subject, loop_betas=betas[None].to(subject.loop_betas))
-                track = solve_track(seen, stamps, body, betas, numbers, told)
+                footing = None if up is None else _footing(track, seen, stamps, body, betas, up, numbers)
+                half = len(times)
+                track = solve_track(seen, stamps, body, betas, numbers, lambda done: told((half + done) // 2), footing)
         return track, subject
 
     def _result(
@@ -250,7 +259,7 @@ class MotionFitter(FitJob):
     ) -> Floor:
         """Up, which a scene has along Z, and where feet stood."""
         if lines is None:
-            up = Up(np.array([0.0, 0.0, 1.0]), "camera", 0.0, True)
+            up = Up(UP_OF_SCENES, "camera", 0.0, True)
         else:
             there = [spread_out(track.state != ABSENT, UP_POSES) for track in solved]
             poses = np.concatenate([body.rotmats[rows] for body, rows in zip(bodies, there, strict=True)])
@@ -304,6 +313,23 @@ def observations(person: Person, cameras: Sequence[CameraPath], betas: Tensor, s
         )
     together = Observations(*(torch.cat(values) for values in zip(*parts, strict=True)))
     return together.select(together.frame.argsort(stable=True))
+
+
+def _footing(
+    track: SolvedTrack,
+    seen: Observations,
+    times: Tensor,
+    body: LandmarkBody,
+    betas: Tensor,
+    up: np.ndarray,
+    numbers: MotionNumbers,
+) -> Footing | None:
+    """The floor under a solved track."""
+    there = (track.state != ABSENT).nonzero()[:, 0]
+    posed = body.pose(betas.expand(len(there), -1), track.rotmats[there])
+    feet = torch.full((len(times), len(FOOT_POINTS), 3), torch.nan, dtype=torch.float64)
+    feet[there] = (posed.points - posed.joints[:, :1] + track.pelvis[there][:, None])[:, FOOT_POINTS]
+    return find_footing(feet, standing(seen, times, numbers), torch.from_numpy(up), numbers)
 
 
 def posed_track(track: SolvedTrack, subject: Subject) -> Posed:

@@ -2,7 +2,8 @@
 """The most probable motion of one body, given what cameras saw of it.
 
 Gauss and Newton's method on all instants at once. The sum of squares has five parts: landmarks (robust), each picture's own
-pose (Student's t), its depth, accelerations of all joints' rotations and of the pelvis' place, and feet that stand still.
+pose (Student's t), its depth, accelerations of all joints' rotations and of the pelvis' place, and feet that stand still. Where up
+is known, feet are not below the floor either.
 Unknowns of an instant: small turns of the 24 joints about their own axes, radians, and a shift of the pelvis, metres.
 
 F instants, O observations, U = 75 unknowns, K = 33 landmarks. float64, world frame.
@@ -25,6 +26,7 @@ from ...body.landmarks import landmark_spread
 from ...body.model import PosedPoints
 from .banded import Banded, covariances, factor, solve
 from .contacts import FOOT_POINTS, standing
+from .footing import Footing, floor_terms
 from .numbers import NUMBERS, MotionNumbers
 from .observations import NEAREST, Motion, Observations, first_motion, when_seen
 
@@ -42,7 +44,7 @@ _CHUNK = 128
 
 @dataclass(frozen=True)
 class Solution:
-    """motion; joint_std_m, joint_std_rad: [F,24] as in `confidence`, before calibration; standing: [F-1,6], see `contacts`."""
+    """motion; joint_std_m, joint_std_rad: [F,24] as in `confidence`; standing: [F-1,6], see `contacts`."""
 
     motion: Motion
     joint_std_m: Tensor
@@ -51,24 +53,31 @@ class Solution:
 
 
 def solve_motion(
-    seen: Observations, times: Tensor, body: LandmarkBody, betas: Tensor, numbers: MotionNumbers = NUMBERS
+    seen: Observations,
+    times: Tensor,
+    body: LandmarkBody,
+    betas: Tensor,
+    numbers: MotionNumbers = NUMBERS,
+    footing: Footing | None = None,
 ) -> Solution:
     """The motion over the instants `times` [F], seconds, of a body of shape `betas` [10]; the first and last are observed.
 
-    body: in float64.
+    body: in float64. footing: the floor, where it is known.
     """
     motion = first_motion(seen, times)
     stands = standing(seen, times, numbers)
     with _one_thread():
         for _ in range(STEPS):
-            matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers)
+            matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers, footing)
             factors = factor(matrix)
             step = solve(factors, right)
             motion = moved(motion, step)
             if step.abs().max() < CONVERGED:
                 break
         position, rotation = _joint_deviations(motion, covariances(factors), body, betas)
-    return Solution(motion, position, rotation, stands)
+    position = torch.hypot(numbers.std_factor * position, torch.full_like(position, numbers.slow_error))
+    position[:, 0] = 0.0  # places are relative to the pelvis
+    return Solution(motion, position, numbers.std_factor * rotation, stands)
 
 
 def moved(motion: Motion, step: Tensor) -> Motion:
@@ -86,6 +95,7 @@ def normal_equations(
     body: LandmarkBody,
     betas: Tensor,
     numbers: MotionNumbers,
+    footing: Footing | None = None,
 ) -> tuple[Banded, Tensor]:
     """The damped matrix over all instants, and the right side [F,U]."""
     frames = len(times)
@@ -103,6 +113,8 @@ def normal_equations(
     _add_poses(matrix, right, seen, then, numbers)
     _add_accelerations(matrix, right, motion, times, numbers)
     _add_contacts(matrix, right, points[:, FOOT_POINTS], slopes[:, FOOT_POINTS], stands, times, numbers)
+    if footing is not None:
+        _add_floor(matrix, right, points[:, FOOT_POINTS], slopes[:, FOOT_POINTS], stands, footing, numbers)
     return matrix, right
 
 
@@ -234,6 +246,23 @@ def _add_contacts(
     matrix.next.sub_((weight * after).mT @ before)
     right[:-1] += ((weight * before).mT @ slide)[..., 0]
     right[1:] -= ((weight * after).mT @ slide)[..., 0]
+
+
+def _add_floor(
+    matrix: Banded,
+    right: Tensor,
+    feet: Tensor,
+    slopes: Tensor,
+    stands: Tensor,
+    footing: Footing,
+    numbers: MotionNumbers,
+) -> None:
+    """Points of the feet [F,6,3] stand on the floor, and are nowhere below it."""
+    terms = floor_terms(feet, stands, footing, numbers)
+    moves = torch.einsum("i,fkiu->fku", footing.up, slopes)
+    weighted = (terms.weight[..., None] * moves).mT
+    matrix.diagonal.add_(weighted @ moves)
+    right.sub_((weighted @ terms.miss[..., None])[..., 0])
 
 
 def _joint_deviations(motion: Motion, covariance: Tensor, body: LandmarkBody, betas: Tensor) -> tuple[Tensor, Tensor]:
