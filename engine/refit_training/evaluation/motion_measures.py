@@ -74,7 +74,7 @@ def errors_of(joints: np.ndarray, truth: np.ndarray, rate: float, toward: np.nda
         across=_millimetres(offset - along[:, None] * toward),
         along=1000 * float(np.abs(along).mean()),
         speed=float(np.corrcoef(speeds.ravel(), true_speeds.ravel())[0, 1]),
-        peak=float((speeds.max(axis=0) / true_speeds.max(axis=0)).mean()),
+        peak=float(speeds.max(axis=0).sum() / true_speeds.max(axis=0).sum()),
         slide=slide,
     )
 

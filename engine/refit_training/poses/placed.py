@@ -16,6 +16,12 @@ from .sources import Motion, read_expmap_clips, read_smpl_clips
 VIDEO_RATE = 25.0
 SMOOTHING = 0.02
 """Seconds, a Gaussian's deviation: places are stored in steps of some millimetres."""
+FEET = [7, 8, 10, 11]
+"""Ankles and balls of the feet."""
+SKATING = 0.35
+"""Metres a second below which a captured foot is taken to stand."""
+FREE = 0.01
+"""How much the captured travel counts beside a foot that stands."""
 
 
 class PlacedMotion(NamedTuple):
@@ -43,6 +49,21 @@ def read_placed(folder: Path, name: str) -> PlacedMotion:
     return PlacedMotion(
         retarget(motion.every(step)).astype(np.float64), scale * places[::step], motion.frame_rate / step
     )
+
+
+def with_planted_feet(joints: np.ndarray, pelvis: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places [F,3] of the pelvis at which feet that nearly stand do so, and how surely one does [F].
+
+    Captured motions skate a little on another body. joints: [F,24,3] relative to the pelvis, world with Z up.
+    """
+    moves, travel = np.diff(joints[:, FEET], axis=0) * rate, np.diff(pelvis, axis=0) * rate
+    speed = np.linalg.norm(moves + travel[:, None], axis=-1)
+    slowest = speed.min(axis=1, keepdims=True)
+    weight = np.exp((slowest - speed) / (0.1 * SKATING)) / (1 + (speed / SKATING) ** 6)
+    planted = (FREE * travel - (weight[..., None] * moves).sum(axis=1)) / (FREE + weight.sum(axis=1))[:, None]
+    places = np.concatenate([np.zeros((1, 3)), np.cumsum(planted, axis=0) / rate])
+    middle = (places[:, :2].min(axis=0) + places[:, :2].max(axis=0)) / 2
+    return np.column_stack([places[:, :2] - middle, pelvis[:, 2]]), np.append(weight.max(axis=1), weight[-1].max())
 
 
 def _find(folder: Path, name: str) -> tuple[Motion, np.ndarray]:

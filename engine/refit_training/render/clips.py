@@ -27,7 +27,7 @@ from refit_engine.moving_pictures import MovieWriter
 from scipy.ndimage import gaussian_filter1d
 from tqdm import tqdm
 
-from refit_training.poses.placed import PlacedMotion, read_placed
+from refit_training.poses.placed import PlacedMotion, read_placed, with_planted_feet
 from refit_training.render import AssetPack, PeopleRenderer, PosedPerson, random_appearance, random_background
 
 from .appearance import Appearance
@@ -38,23 +38,18 @@ DISTANCE, EYE = 5.0, 1.4
 """Metres of the cameras from the middle of the motion, and above the floor."""
 SWING, SWAY = 0.35, 0.15
 """How far a moving camera goes around the middle to either side, radians, and up and down, metres, in a period of four seconds."""
-
-FEET = [7, 8, 10, 11]
-"""Ankles and balls of the feet."""
-SKATING = 0.35
-"""Metres a second below which a captured foot is taken to stand."""
-FREE = 0.01
-"""How much the captured travel counts beside a foot that stands."""
+APART = 0.8
+"""Metres by which people who cross are apart along the first camera's ray."""
 SETTLING = 0.1
 """Seconds over which the height is corrected so that standing feet are on the floor."""
 
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """motions: the captured motion of each person; the second walks the other way, half a metre behind.
+    """motions: the captured motion of each person; the second walks against the first, behind them.
 
     start, seconds: of the motion. cameras: evenly around. hidden: frames from and up to which a wall hides everything.
-    heading: radians of the first camera around the middle, 0 where the first motion begins to face.
+    heading: radians of the first camera around the middle, 0 for one in front of somebody who walks as most captured people do.
     """
 
     motions: tuple[str, ...]
@@ -118,29 +113,16 @@ def standing_on_floor(motion: PlacedMotion, betas: np.ndarray) -> Bodies:
     return Bodies(*(value[None] for value in (betas, rotmats, transl, vertices, joints)))
 
 
-def with_planted_feet(joints: np.ndarray, pelvis: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Places [F,3] of the pelvis at which feet that nearly stand do so, and how surely one does [F].
-
-    Captured motions skate a little on another body. joints: [F,24,3] relative to the pelvis, world with Z up.
-    """
-    moves, travel = np.diff(joints[:, FEET], axis=0) * rate, np.diff(pelvis, axis=0) * rate
-    speed = np.linalg.norm(moves + travel[:, None], axis=-1)
-    slowest = speed.min(axis=1, keepdims=True)
-    weight = np.exp((slowest - speed) / (0.1 * SKATING)) / (1 + (speed / SKATING) ** 6)
-    planted = (FREE * travel - (weight[..., None] * moves).sum(axis=1)) / (FREE + weight.sum(axis=1))[:, None]
-    places = np.concatenate([np.zeros((1, 3)), np.cumsum(planted, axis=0) / rate])
-    middle = (places[:, :2].min(axis=0) + places[:, :2].max(axis=0)) / 2
-    return np.column_stack([places[:, :2] - middle, pelvis[:, 2]]), np.append(weight.max(axis=1), weight[-1].max())
-
-
-def turned_round(bodies: Bodies, aside: np.ndarray) -> Bodies:
-    """The same turned by half a turn about the vertical and shifted by `aside` [3]."""
-    half = np.diag([-1.0, -1, 1])
-    pelvis = bodies.joints[:, :, :1] - bodies.transl[:, :, None]
+def walking_against(bodies: Bodies, others: Bodies, aside: np.ndarray) -> Bodies:
+    """The same turned about the vertical so that they travel against the others, and shifted by `aside` [3]."""
+    (x, y), (u, v) = ((one.joints[0, -1, 0] - one.joints[0, 0, 0])[:2] for one in (bodies, others))
+    angle = np.arctan2(-v, -u) - np.arctan2(y, x)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    rest = bodies.joints[:, :, 0] - bodies.transl
     rotmats = bodies.rotmats.copy()
-    rotmats[:, :, 0] = half @ rotmats[:, :, 0]
-    vertices, joints = (points @ half + aside for points in (bodies.vertices, bodies.joints))
-    return Bodies(bodies.betas, rotmats, (joints[:, :, :1] - pelvis)[:, :, 0], vertices, joints)
+    rotmats[:, :, 0] = turn @ rotmats[:, :, 0]
+    vertices, joints = (points @ turn.T + aside for points in (bodies.vertices, bodies.joints))
+    return Bodies(bodies.betas, rotmats, joints[:, :, 0] - rest, vertices, joints)
 
 
 def cameras_of(spec: ClipSpec, joints: np.ndarray, rate: float) -> list[Camera]:
@@ -165,12 +147,13 @@ def cameras_of(spec: ClipSpec, joints: np.ndarray, rate: float) -> list[Camera]:
 
 def make_bodies(spec: ClipSpec, mocap: Path, rng: np.random.Generator) -> tuple[Bodies, float]:
     """The people of a clip, and frames a second."""
-    parts, rate = [], 0.0
+    parts: list[Bodies] = []
+    rate = 0.0
     for number, name in enumerate(spec.motions):
         motion = read_placed(mocap, name).part(spec.start, spec.seconds)
         one, rate = standing_on_floor(motion, np.clip(rng.normal(size=10), -2, 2)), motion.rate
         ahead = np.array([np.cos(spec.heading - np.pi / 2), np.sin(spec.heading - np.pi / 2), 0])
-        parts.append(turned_round(one, -0.5 * ahead) if number else one)
+        parts.append(walking_against(one, parts[0], -APART * ahead) if number else one)
     count = min(one.joints.shape[1] for one in parts)
     betas = np.concatenate([one.betas for one in parts])
     return Bodies(betas, *(np.concatenate([one[k][:, :count] for one in parts]) for k in range(1, 5))), rate

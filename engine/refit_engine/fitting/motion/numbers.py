@@ -47,7 +47,7 @@ class MotionNumbers:
     """Metres a second at the body's depth under which a point of the foot stands: precision 0.80, recall 0.94."""
     contact_smoothing: float = 0.1
     """Seconds over which landmarks are averaged for that speed."""
-    contact_std: float = 0.01
+    contact_std: float = 0.015
     """Metres that a standing point moves in `interval`."""
     floor_std: float = 0.02
     """Metres that a standing point is off a level floor."""
@@ -64,8 +64,8 @@ class MotionNumbers:
     """Seconds of a long track that are kept of each solution,"""
     window_frames: int = 240
     """and so many of its frames, at most, whatever the frame rate is."""
-    margin: float = 3.0
-    """Seconds more at both ends that are solved with them: with half a second, windows differ by 3 mm at the seams."""
+    margin: float = 5.0
+    """Seconds more at both ends that are solved with them: with 3, the leg of somebody who stands for long differs by 1.5 mm, with 5 by 0.8."""
     longest_gap: float = 2.0
     """Seconds without the person that are filled in."""
 
