@@ -21,10 +21,10 @@ class Street:
     def __init__(self):
         self.visible, self.there, self.detected = 0.8, True, 0
 
-    def look_where(self, sights, standings):
-        return [standing.crop for standing in standings], None
+    def observe_at(self, sources, uprights):
+        return [upright.crop for upright in uprights], None
 
-    def look(self, sights, looks):
+    def observe(self, sources, times):
         return SimpleNamespace(crops=[Crop(np.array([140.0, 150.0]), 240.0)], encoding=None)
 
     def detect(self, photo, intrinsics):

@@ -25,7 +25,8 @@ from refit_engine.fitting.motion.frame_fit import Record
 from refit_engine.fitting.motion.observer import box_around
 from refit_engine.fitting.motion.output import vertices_at
 from refit_engine.fitting.motion.people import Observed
-from refit_engine.fitting.multiview import View, fit_person
+from refit_engine.fitting.multiview.fit import fit_person
+from refit_engine.fitting.multiview.views import View
 from refit_engine.fitting.single import Fitter
 from refit_engine.motion_params import read_videos
 from refit_engine.motion_results import ABSENT, MotionResult
@@ -55,7 +56,9 @@ class Clip:
         with np.load(folder / "truth.npz") as archive:
             self.truth, self.betas, self.hidden = archive["joints"], archive["betas"], archive["hidden"]
             self.rate = 1 / float(np.median(np.diff(archive["times"])))
-        self.observed = MotionFitter(models, FitOptions()).observe(MotionRequest(read_videos(folder / "views.json")))
+        self.observed = MotionFitter(models, FitOptions()).observe_videos(
+            MotionRequest(read_videos(folder / "views.json"))
+        )
         first = self.observed.views[0]
         self.rays = rays(self.truth[0], first.R, first.t)
 

@@ -65,10 +65,10 @@ class MotionFitter(FitJob):
 
         Raises ImageError, ViewsError, NoPersonFound, BodyFileError, WeightsFileError, DeviceError, Cancelled.
         """
-        observed = self.observe(request)
+        observed = self.observe_videos(request)
         return self.result(observed), observed.views
 
-    def observe(self, request: MotionRequest) -> Observed:
+    def observe_videos(self, request: MotionRequest) -> Observed:
         """What all frames show, before any motion is solved; raises what `track` does."""
         if not self.subject().network.model.config.compact:
             raise WeightsFileError(f"The weights {self.subject().network.name} find no landmarks, which motion needs.")
