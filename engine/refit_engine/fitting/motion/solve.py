@@ -30,7 +30,7 @@ from .footing import Footing, floor_terms
 from .numbers import NUMBERS, MotionNumbers
 from .observations import NEAREST, Motion, Observations, first_motion, when_seen
 
-STEPS = 8
+STEPS = 12
 CONVERGED = 2e-4
 """Radians or metres: no unknown moves by more in the last step."""
 LONGEST = 0.5
