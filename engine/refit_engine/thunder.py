@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The 17 joints of the one person in a crop: MoveNet Thunder, the second eye beside BlazePose.
+"""The 17 joints of the one person in a crop: MoveNet Thunder, the landmark network beside BlazePose.
 
 The layer plan was read from the published graph (Apache-2.0); `refit_training.assets.convert_detector` makes the weights.
 """
@@ -17,7 +17,7 @@ from .device import exact
 from .movenet import JOINTS, OUTPUT_STRIDE, Pyramid, load_weights
 from .network.packed import can_pack, pack_convolutions
 
-__all__ = ["CROP", "SecondEye", "Thunder", "ThunderMaps", "decode"]
+__all__ = ["CROP", "Thunder", "ThunderKeypoints", "ThunderMaps", "decode"]
 
 WEIGHTS = Path(__file__).parent / "data" / "movenet_thunder.safetensors"
 CROP = 256
@@ -74,7 +74,7 @@ def decode(maps: ThunderMaps) -> Tensor:
     return torch.cat([places.flip(-1) * OUTPUT_STRIDE, maps.joint.flatten(2).gather(2, best[..., None])], -1)
 
 
-class SecondEye:
+class ThunderKeypoints:
     """Looks at crops of one person; loads the bundled weights (or `weights`) once. Raises WeightsFileError if they do not fit."""
 
     def __init__(self, device: torch.device | str = "cpu", weights: Path = WEIGHTS) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An untrained compact network, photos, and a detector and a second eye that say what they are told."""
+"""An untrained compact network, photos, and a detector and Thunder that say what they are told."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ScriptedDetector:
 
 
 class ScriptedModels(Models):
-    """Real models but for the detector and the second eye."""
+    """Real models but for the detector and Thunder."""
 
     def __init__(self, detector: ScriptedDetector) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class ScriptedModels(Models):
     def detector(self, device: torch.device) -> ScriptedDetector:
         return self._detector
 
-    def second_eye(self, device: torch.device) -> ScriptedEye:
+    def thunder(self, device: torch.device) -> ScriptedEye:
         return ScriptedEye()
 
 

@@ -58,7 +58,7 @@ def sample_square(size: int) -> np.ndarray:
 
 
 def thunder_crop() -> np.ndarray:
-    """The man of the photo as the second eye sees him: [256,256,3]."""
+    """The man of the photo as Thunder sees him: [256,256,3]."""
     return cv2.resize(sample_photo()[330:1190, 30:890], (256, 256), interpolation=cv2.INTER_AREA)
 
 

@@ -81,7 +81,7 @@ def test_compact_weights_leave_the_frozen_backbone_to_its_own_file(tmp_path):
     torch.testing.assert_close(model.local_layer.weight, trained.local_layer.weight)
 
 
-def test_changes_of_an_adapted_backbone_come_back_built_in(tmp_path):
+def test_adapters_of_an_adapted_backbone_come_back_built_in(tmp_path):
     path = tmp_path / "adapted.safetensors"
     torch.manual_seed(0)
     backbone, name = load_blazepose(), "encoder.blocks.20.expand"

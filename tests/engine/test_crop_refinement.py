@@ -105,7 +105,7 @@ def test_turned_crop_may_ask_for_a_second_one():
     assert np.degrees(crop.roll) == pytest.approx(90)
 
 
-def test_landmarks_that_the_second_eye_sees_too_are_believed():
+def test_landmarks_that_thunder_sees_too_are_believed():
     backbone = Backbone(degrees=90)
     joints = np.column_stack([[OTHERS[LANDMARK_NAMES.index(name)] for name in COCO_JOINT_NAMES], np.ones(17)])
     (crop,), _ = refined(backbone, [joints])

@@ -35,7 +35,7 @@ def test_where_both_agree_nothing_moves_far():
     assert (fused - landmarks)[..., 2].abs().max() < 0.06
 
 
-def test_what_the_second_eye_sees_well_counts_as_visible_and_nothing_as_less_so():
+def test_what_thunder_sees_well_counts_as_visible_and_nothing_as_less_so():
     landmarks, vector, peaks, joints = person(0.1, 0.9)
     landmarks[..., 2] = 0.2
     raised = fuse(landmarks, vector, peaks, joints)[0, :, 2] - 0.2
@@ -45,7 +45,7 @@ def test_what_the_second_eye_sees_well_counts_as_visible_and_nothing_as_less_so(
     torch.testing.assert_close(fuse(landmarks, vector, peaks, joints)[..., 2], landmarks[..., 2])
 
 
-def test_where_the_second_eye_saw_nobody_landmarks_stay():
+def test_where_thunder_saw_nobody_landmarks_stay():
     landmarks, vector, peaks, joints = person()
     torch.testing.assert_close(
         fuse(landmarks, vector, peaks, torch.full_like(joints, np.nan)), landmarks, atol=0, rtol=0
@@ -62,7 +62,7 @@ def test_people_are_fused_one_by_one():
 
 
 def shared_of_the_way(presence: float, score: float, away: float = 40.0) -> float:
-    """How far the left wrist goes to where the second eye sees it."""
+    """How far the left wrist goes to where Thunder sees it."""
     landmarks, vector, peaks, joints = person(presence, score)
     joints[0, WRIST, 0] += away
     without = fuse(*person(presence, score))[0, SHARED[WRIST], 0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The second eye: against recorded answers of the original (see record_references.py), and its weights on disk."""
+"""Thunder: against recorded answers of the original (see record_references.py), and its weights on disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from record_references import DATA, thunder_crop
 from refit_engine.detect import WEIGHTS as PERSON_DETECTOR
 from refit_engine.errors import WeightsFileError
 from refit_engine.movenet import Conv, load_weights, stored_weights
-from refit_engine.thunder import SecondEye, Thunder, ThunderMaps, decode
+from refit_engine.thunder import Thunder, ThunderKeypoints, ThunderMaps, decode
 from safetensors.torch import save_file
 from torch import nn
 
@@ -19,7 +19,7 @@ from torch import nn
 def said() -> ThunderMaps:
     crop = torch.from_numpy(thunder_crop()).permute(2, 0, 1)[None].float()
     with torch.inference_mode():
-        return SecondEye().network(crop)
+        return ThunderKeypoints().network(crop)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_large_weights_are_stored_in_8_bits_and_the_rest_as_it_is(tmp_path):
 
 def test_weights_of_another_network_are_refused():
     with pytest.raises(WeightsFileError, match="Thunder"):
-        SecondEye(weights=PERSON_DETECTOR)
+        ThunderKeypoints(weights=PERSON_DETECTOR)
 
 
 def test_missing_weights_are_one_sentence(tmp_path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a crop is turned by the joints that the second eye sees."""
+"""How a crop is turned by the joints that Thunder sees."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_the_eye_that_is_right_is_learned_from_how_sure_it_is(monkeypatch):
     network, seen = KeypointFusion(), people()
     train(network, seen[:192])
     figures = summary(network, seen[192:])
-    assert 30 < figures["blazepose"]["within 0.2"] < 70 and 30 < figures["second eye"]["within 0.2"] < 70
+    assert 30 < figures["blazepose"]["within 0.2"] < 70 and 30 < figures["thunder"]["within 0.2"] < 70
     assert figures["fused"]["within 0.2"] > 95 and figures["fused"]["within 0.1"] > 90
 
 

@@ -24,7 +24,7 @@ from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazep
 from refit_engine.network.checkpoint import BUNDLED_WEIGHTS, load_refit
 from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d
 from refit_engine.network.lookup import lookup, window_offsets
-from refit_engine.network.low_rank import adapt, changes_of
+from refit_engine.network.low_rank import adapt, adapters_of
 from refit_engine.network.refit import COMPACT, Estimate
 from refit_engine.network.vector_head import LANDMARK_VALUES
 from refit_training import shards
@@ -229,7 +229,7 @@ def test_interpolated_backbone_lies_on_the_way_from_the_given_one_to_the_adapted
         found, first, whole = (network.get_submodule(name) for network in (interpolated, given, adapted))
         torch.testing.assert_close(found.weight, torch.lerp(first.weight, whole.weight, share), atol=1e-3, rtol=1e-2)
         torch.testing.assert_close(found.bias, first.bias + share, atol=1e-2, rtol=1e-3)  # stored in halves
-    assert last_state(tmp_path / "interpolated")["backbone"].keys() == changes_of(adapted).keys()
+    assert last_state(tmp_path / "interpolated")["backbone"].keys() == adapters_of(adapted).keys()
 
 
 def test_mean_of_runs_lies_between_them_and_needs_one_backbone(tmp_path):
@@ -273,7 +273,7 @@ def test_features_of_a_graphics_card_are_those_of_the_processor(renders, tmp_pat
             torch.testing.assert_close(part, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
 
 
-def test_landmarks_are_fused_with_what_the_second_eye_sees_in_a_level_crop(views, tmp_path, monkeypatch):
+def test_landmarks_are_fused_with_what_thunder_sees_in_a_level_crop(views, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SHARD", SHARD)
     true = locate(landmarks_of(views), views)[..., :2]
     shared = [LANDMARK_NAMES.index(name) for name in COCO_JOINT_NAMES]

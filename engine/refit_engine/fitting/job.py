@@ -93,7 +93,7 @@ class FitJob:
         """Cut people out and encode them, `batch` at a time.
 
         The compact network gets them upright (`crops.upright`), in crops refined as often as it takes
-        (`crops.refinement`), and its landmarks are fused with the joints that the second eye sees
+        (`crops.refinement`), and its landmarks are fused with the joints that Thunder sees
         (`crops.keypoint_fusion`).
         """
 
@@ -122,7 +122,7 @@ class FitJob:
 
     def _align_upright(self, source: CropSource) -> UprightCrop:
         return align_upright(
-            source.pixels, source.crop(), source.box_xywh, source.intrinsics, self.models.second_eye(self.device)
+            source.pixels, source.crop(), source.box_xywh, source.intrinsics, self.models.thunder(self.device)
         )
 
     def observe_mirrored(self, sources: Sequence[CropSource], crops: Sequence[Crop], batch: int) -> Encoding:
@@ -202,7 +202,7 @@ def crop_camera(crops: Sequence[Crop], intrinsics: Sequence[Intrinsics], device:
 def joints_in_crops(
     aligned: Sequence[UprightCrop], sources: Sequence[CropSource], crops: Sequence[Crop]
 ) -> torch.Tensor:
-    """What the second eye saw of people [B], in pixels of their crops: [B,17,3], NaN where it saw nobody."""
+    """What Thunder saw of people [B], in pixels of their crops: [B,17,3], NaN where it saw nobody."""
     seen = np.full((len(aligned), JOINTS, 3), np.nan)
     for row, (one, source, crop) in enumerate(zip(aligned, sources, crops, strict=True)):
         if one.joints is not None:

@@ -17,7 +17,7 @@ from ..detect import PersonDetector
 from ..network import ReFit
 from ..network.checkpoint import BUNDLED_WEIGHTS, load_refit
 from ..network.inference import prepare_for_inference
-from ..thunder import SecondEye
+from ..thunder import ThunderKeypoints
 from .confidence_model import Calibration, calibration_for
 from .height import HeightError, checked_height
 
@@ -81,8 +81,8 @@ class Models:
     def detector(self, device: torch.device) -> PersonDetector:
         return self._keep("detector", device, lambda: PersonDetector(device))
 
-    def second_eye(self, device: torch.device) -> SecondEye:
-        return self._keep("second eye", device, lambda: SecondEye(device))
+    def thunder(self, device: torch.device) -> ThunderKeypoints:
+        return self._keep("thunder", device, lambda: ThunderKeypoints(device))
 
     def network(self, weights: Path | None, device: torch.device) -> Network:
         def load() -> Network:

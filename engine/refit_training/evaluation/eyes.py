@@ -10,7 +10,7 @@ from refit_engine.camera import choose_intrinsics
 from refit_engine.crop import Crop, crop_matrix, cut, invert, transform
 from refit_engine.detect import COCO_JOINT_NAMES
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose
-from refit_engine.thunder import SecondEye
+from refit_engine.thunder import ThunderKeypoints
 
 from .measure_landmarks import find_landmarks
 
@@ -35,7 +35,7 @@ class BlazePoseEye:
 
     name = "BlazePose"
 
-    def __init__(self, thunder: SecondEye) -> None:
+    def __init__(self, thunder: ThunderKeypoints) -> None:
         self._network, self._thunder = load_blazepose(), thunder
 
     def joints(self, image: np.ndarray, box_xywh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +48,7 @@ class ThunderEye:
 
     name = "Thunder"
 
-    def __init__(self, thunder: SecondEye) -> None:
+    def __init__(self, thunder: ThunderKeypoints) -> None:
         self._thunder = thunder
 
     def joints(self, image: np.ndarray, box_xywh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,5 +61,5 @@ class ThunderEye:
 
 def all_eyes() -> list[Eye]:
     """The eyes of the yardstick. Raises WeightsFileError."""
-    thunder = SecondEye()
+    thunder = ThunderKeypoints()
     return [BlazePoseEye(thunder), ThunderEye(thunder)]

@@ -5,7 +5,7 @@
 
 Without --weights the backbone is BlazePose heavy as it was given, which ReFit has to beat; with them, what became of it.
 FOLDER holds photos and `keypoints.json`: a list of {"image", "keypoints": {name: [x, y]}} in pixels. The box of a
-person is the extent of the marked points; the crop is the product's, turned upright by the second eye's joints.
+person is the extent of the marked points; the crop is the product's, turned upright by Thunder's joints.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from refit_engine.images import read_photo
 from refit_engine.network.backbones import Backbone, BackboneOutput
 from refit_engine.network.backbones.blazepose import LANDMARK_NAMES, load_blazepose
 from refit_engine.network.checkpoint import load_refit
-from refit_engine.thunder import SecondEye
+from refit_engine.thunder import ThunderKeypoints
 from tqdm import tqdm
 
 from refit_training.known import known
@@ -63,7 +63,7 @@ def find_landmarks(
     image: np.ndarray,
     box_xywh: np.ndarray,
     network: Backbone,
-    eye: SecondEye | None,
+    eye: ThunderKeypoints | None,
     again: bool = False,
     fused: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +103,7 @@ def measure(
     fused: bool = False,
 ) -> dict[str, float]:
     """PCK@0.2 and @0.1 of the torso, percent, over photos of a folder, and @0.2 per joint."""
-    eye = SecondEye() if upright else None
+    eye = ThunderKeypoints() if upright else None
     columns = [LANDMARK_NAMES.index(name) for name in MARKED]
     found, marked, torso = [], [], []
     for sample in tqdm(samples, unit="photo"):
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="whose backbone looks")
     parser.add_argument("--box", action="store_true", help="read them in the plain box")
     parser.add_argument("--again", action="store_true", help="look as often as the product does")
-    parser.add_argument("--fused", action="store_true", help="with the second eye's joints, as in a fit")
+    parser.add_argument("--fused", action="store_true", help="with Thunder's joints, as in a fit")
     parser.add_argument("--half", choices=HALVES, default="all", help=HALVES_HELP)
     arguments = parser.parse_args()
     samples = read_samples(arguments.folder, arguments.half)

@@ -18,7 +18,7 @@ __all__ = ["Rig", "filled", "project", "robust_start", "triangulate"]
 
 START_PIXELS = 20.0
 """Distance at which an observation counts a half for the two rays that are tried."""
-SECOND_EYE = 0.1
+SECOND_NETWORK = 0.1
 """What the second observation of a camera adds to the first: that two eyes agree on one picture proves little."""
 NARROW = np.radians(3.0)
 NEAREST = 0.2  # metres
@@ -92,7 +92,7 @@ def robust_start(observed: np.ndarray, rig: Rig) -> np.ndarray:
         projected, _, depth = project(middle, rig)
         votes = seen / (1 + np.square(pixels - projected[:, :, None]).sum(axis=-1) / START_PIXELS**2)
         votes = votes * (depth > NEAREST)[:, :, None]
-        value = votes.max(axis=2).sum(axis=1) + SECOND_EYE * votes.sum(axis=(1, 2))
+        value = votes.max(axis=2).sum(axis=1) + SECOND_NETWORK * votes.sum(axis=(1, 2))
         better = seen[:, one, eye] & seen[:, other, second] & (sine > np.sin(NARROW)) & (value > best)
         best = np.where(better, value, best)
         places = np.where(better[..., None], middle, places)

@@ -101,7 +101,7 @@ def _without(fitted: Fitted, camera: int, fps: float) -> dict[str, Any]:
 
 
 def _eyes_apart(fitted: Fitted, fps: float) -> float:
-    """Median distance between what the first and the second eye alone say, after their mean offsets."""
+    """Median distance between what BlazePose and Thunder alone say, after their mean offsets."""
     everything = []
     for observed in fitted.observed:
         one, other = (triangulate(observed[:, :, [eye]], fitted.rig, fps).points for eye in (0, 1))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Synthetic renders as a network's backbone sees them, with the second eye's joints, kept on disk.
+"""Synthetic renders as a network's backbone sees them, with Thunder's joints, kept on disk.
 
     python -m refit_training.train.features RENDERS --out FEATURES [--weights FILE] [--samples 10000]
 
@@ -29,7 +29,7 @@ from refit_engine.movenet import JOINTS
 from refit_engine.network.backbones import Backbone, BackboneOutput
 from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.checkpoint import load_refit
-from refit_engine.thunder import SecondEye
+from refit_engine.thunder import ThunderKeypoints
 from torch import Tensor
 
 from refit_training.known import known
@@ -58,7 +58,7 @@ class FeatureStore(Shards):
         self.dtype = dtype
 
     def prepared(self, labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """With the landmarks that a fit goes on with: the backbone's, fused with the joints that the second eye sees."""
+        """With the landmarks that a fit goes on with: the backbone's, fused with the joints that Thunder sees."""
         parts = [torch.from_numpy(labels[name]).float() for name in ("landmarks", "vector", "peaks", "joints")]
         del labels["peaks"], labels["joints"]
         return labels | {"landmarks": fuse(*parts).numpy()}
@@ -93,7 +93,7 @@ class FeatureStore(Shards):
 def write_features(folder: Path, name: str, seen: BackboneOutput, joints: Tensor, views: Views) -> None:
     """Maps as int8 with one scale per sample and channel, the rest as it is.
 
-    joints: [N,17,3] as the second eye sees them, NaN where it sees nobody.
+    joints: [N,17,3] as Thunder sees them, NaN where it sees nobody.
     """
     features = seen.features.float()
     scale = features.abs().amax((2, 3)).clamp(min=1e-6) / 127
@@ -122,10 +122,10 @@ def observe(backbone: Backbone, crops: Tensor) -> BackboneOutput:
 
 
 class Observer:
-    """A backbone and the second eye beside it, which look at people as `fitting.job` does."""
+    """A backbone and Thunder beside it, which look at people as `fitting.job` does."""
 
-    def __init__(self, backbone: Backbone, eye: SecondEye | None = None) -> None:
-        self.backbone, self._eye = backbone, eye or SecondEye()
+    def __init__(self, backbone: Backbone, eye: ThunderKeypoints | None = None) -> None:
+        self.backbone, self._eye = backbone, eye or ThunderKeypoints()
         self._landmarks = LandmarkBody(load_body()).to(next(backbone.parameters()).device)
         self._rng = np.random.default_rng(0)
 
@@ -134,7 +134,7 @@ class Observer:
         return observe(self.backbone, crops), self.joints(crops, views)
 
     def joints(self, crops: Tensor, views: Views) -> Tensor:
-        """What the second eye sees [N,17,3] in crop pixels, NaN where nobody: in level crops, as photos are, around boxes
+        """What Thunder sees [N,17,3] in crop pixels, NaN where nobody: in level crops, as photos are, around boxes
         that are as exact as a detector's."""
         true = views.crop_pixels(self.true_points(views)).clamp(0, CROP).cpu().numpy()
         images = (crops.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
@@ -159,7 +159,7 @@ class Observer:
 
 
 def observed(backbone: Backbone, renders: RenderStore, size: int) -> Iterator[tuple[BackboneOutput, Views]]:
-    """All renders in order, `size` at a time, as a backbone and the second eye see them."""
+    """All renders in order, `size` at a time, as a backbone and Thunder see them."""
     observer = Observer(backbone)
     for crops, views in renders.batches(size):
         seen, joints = observer.look(crops, views)
@@ -181,7 +181,7 @@ def store_features(
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device(device)
     backbone = load_refit(weights, device)[0].backbone if weights else load_blazepose(device)
-    store, observer = RenderStore(renders, device), Observer(backbone, SecondEye(device))
+    store, observer = RenderStore(renders, device), Observer(backbone, ThunderKeypoints(device))
     for name, places in itertools.islice(store.by_shard(), samples and -(-samples // SHARD)):
         if (out / f"{name}.npz").exists():
             continue
@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--weights", type=Path, help="whose backbone looks")
     parser.add_argument("--samples", type=int, help="only so many")
-    parser.add_argument("--device", default="cpu", help="where backbone and second eye run: cpu, cuda or mps")
+    parser.add_argument("--device", default="cpu", help="where backbone and Thunder run: cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -51,7 +51,7 @@ _TRUNK = [(11, 24), (12, 23)]
 class Seen:
     """What both eyes see of N people in crop pixels, and what is true.
 
-    landmarks: [N,33,3] BlazePose's; vector: [N,D] the end of its vector; peaks: [N,33] its heatmaps'; joints: [N,17,3] the second eye's, NaN where it saw
+    landmarks: [N,33,3] BlazePose's; vector: [N,D] the end of its vector; peaks: [N,33] its heatmaps'; joints: [N,17,3] Thunder's, NaN where it saw
     nobody; true: [N,33,2].
     """
 
@@ -164,11 +164,11 @@ def summary(network: KeypointFusion, seen: Seen) -> dict[str, dict[str, float]]:
     with torch.no_grad():
         places = {
             "blazepose": seen.landmarks[:, SHARED, :2],
-            "second eye": network.moved(seen.joints)[..., :2],
+            "thunder": network.moved(seen.joints)[..., :2],
             "fused": fused(network, seen),
         }
     off = {name: (place - seen.true[:, SHARED]).norm(dim=-1) for name, place in places.items()}
-    off["better of both"] = torch.minimum(off["blazepose"], off["second eye"])
+    off["better of both"] = torch.minimum(off["blazepose"], off["thunder"])
     trunks = seen.trunks()[:, None]
     return {
         name: {

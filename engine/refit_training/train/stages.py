@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from refit_engine.network.backbones.blazepose import load_blazepose
 from refit_engine.network.keypoints import KEYPOINT_COUNTS
-from refit_engine.network.low_rank import adapt, changes_of
+from refit_engine.network.low_rank import adapt, adapters_of
 
 from refit_training.known import known
 from refit_training.poses import PoseLibrary
@@ -94,7 +94,7 @@ class Run:
 
     def _trainer(self, state: dict | None) -> Trainer:
         backbone = backbone_of(state) if state else load_blazepose()
-        if self.stage == "adapters" and not changes_of(backbone):
+        if self.stage == "adapters" and not adapters_of(backbone):
             adapt(backbone, backbone.dense_convolutions(self.adapt_from), RANK)
         if self.stage != "adapters":
             backbone.requires_grad_(False)

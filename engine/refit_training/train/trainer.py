@@ -23,7 +23,7 @@ from refit_engine.network.checkpoint import read_parts, save_refit
 from refit_engine.network.geometry import crop_only
 from refit_engine.network.keypoints import keypoint_points
 from refit_engine.network.lookup import lookup
-from refit_engine.network.low_rank import changes_of, resume_changes
+from refit_engine.network.low_rank import adapters_of, resume_adapters
 from refit_engine.network.refit import COMPACT, Encoding, ReFit, ReFitConfig
 from torch import Tensor
 
@@ -45,9 +45,9 @@ log = logging.getLogger(__name__)
 GRADIENT_CLIP = 4.0
 LOG_EVERY, SAVE_EVERY, MEASURE_EVERY = 50, 100, 500
 RANK = 32
-"""Of the changes of the backbone's convolutions."""
-CHANGES_SPEED, SPOTS_SPEED = 0.04, 4
-"""Learning rates of those changes and of what reads the markers, times that of the rest. Ninety layers that all take one
+"""Of the adapters of the backbone's convolutions."""
+ADAPTERS_SPEED, SPOTS_SPEED = 0.04, 4
+"""Learning rates of those adapters and of what reads the markers, times that of the rest. Ninety layers that all take one
 step of 3e-4 together ruin the backbone: landmarks of a batch go from 8 to 38 pixels off."""
 # The mean estimate that the network starts from: crops are 2.5 radii of the body wide.
 INITIAL_SCALE = 0.78
@@ -56,15 +56,15 @@ INITIAL_SCALE = 0.78
 def last_state(run: Path) -> dict:
     """What a run has saved, or what is left of one in its weights file. Raises OSError if that is nothing, WeightsFileError."""
     if run.is_file():
-        network, changes = read_parts(run)
-        return {"network": network, "backbone": changes}
+        network, adapters = read_parts(run)
+        return {"network": network, "backbone": adapters}
     return torch.load(run / "last.pt", map_location="cpu", weights_only=True)
 
 
 def backbone_of(state: dict) -> BlazePose:
     """The backbone that a run saw through, ready to go on learning."""
     backbone = load_blazepose()
-    resume_changes(backbone, state["backbone"])
+    resume_adapters(backbone, state["backbone"])
     return backbone
 
 
@@ -115,9 +115,9 @@ class Trainer:
         self.network.init_cam[0, 0] = INITIAL_SCALE
         self.network.lookup = self.lookup = SparseLookup()
         self.trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        changes = [p for name, p in self.trained.items() if name.startswith("backbone.")]
+        adapters = [p for name, p in self.trained.items() if name.startswith("backbone.")]
         heads = [p for name, p in self.trained.items() if not name.startswith("backbone.")]
-        groups = ((heads, 1), (changes, CHANGES_SPEED), (list(self.backbone_losses.parameters()), SPOTS_SPEED))
+        groups = ((heads, 1), (adapters, ADAPTERS_SPEED), (list(self.backbone_losses.parameters()), SPOTS_SPEED))
         self.optimizer = torch.optim.Adam([{"params": params, "speed": speed} for params, speed in groups if params])
         self.step = 0
 
@@ -135,7 +135,7 @@ class Trainer:
         """Write `last.pt` and the weights in one move each, so that a kill leaves the previous ones."""
         state = {
             "network": {k: v for k, v in self.network.state_dict().items() if not k.startswith("backbone.")},
-            "backbone": changes_of(self.network.backbone),
+            "backbone": adapters_of(self.network.backbone),
             "backbone_losses": self.backbone_losses.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,

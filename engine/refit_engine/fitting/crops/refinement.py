@@ -2,7 +2,7 @@
 """Crop refinement of the compact network: a second crop where the first was off, quarter turns where it was misled.
 
 The backbone tells where the landmarks are. If they ask for another crop, that one is better. If they leave most of the
-box empty in which they were looked for, and the second eye does not see them there either, they are nobody's.
+box empty in which they were looked for, and Thunder does not see them there either, they are nobody's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RefinementNumbers:
 
     empty: float = 0.5
     alone: float = 0.5
-    """Where landmarks extend over less of the box, and less of the second eye's joints agree with them, all turns are
+    """Where landmarks extend over less of the box, and less of Thunder's joints agree with them, all turns are
     tried. Either alone happens to people who were seen well: in generous boxes, or where that eye is wrong."""
     all_round: float = 1.4
     """Sides of the box's crop that the turned crops have, since nobody knows where the hips are."""
@@ -157,7 +157,7 @@ def _observe_refined(
 
 
 def _confirmed(person: CropObservation[Output], aligned: UprightCrop) -> bool:
-    """Whether the second eye sees the landmarks where they are."""
+    """Whether Thunder sees the landmarks where they are."""
     return aligned.joints is not None and bool(agreeing(person.landmarks(), aligned.joints).mean() >= NUMBERS.alone)
 
 

@@ -12,7 +12,7 @@ from ...camera import Intrinsics
 from ...crop import Crop, crop_matrix, cut, invert, rounded_crop, transform, upright_crop
 from ...detect import SEEN_JOINT, Detection
 from ...movenet import COCO_JOINT_NAMES
-from ...thunder import SecondEye
+from ...thunder import ThunderKeypoints
 from ..boxes import overlap
 
 QUARTER_TURNS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
@@ -59,9 +59,9 @@ class UprightCrop(NamedTuple):
 
 
 def align_upright(
-    pixels: np.ndarray, crop: Crop, box_xywh: np.ndarray, intrinsics: Intrinsics, eye: SecondEye
+    pixels: np.ndarray, crop: Crop, box_xywh: np.ndarray, intrinsics: Intrinsics, eye: ThunderKeypoints
 ) -> UprightCrop:
-    """The crop that the joints of the person in a box ask for; the given crop where the second eye sees nobody there.
+    """The crop that the joints of the person in a box ask for; the given crop where Thunder sees nobody there.
 
     pixels: [H,W,3] uint8 RGB; box_xywh: [4] source pixels, with the crop around it.
     """
