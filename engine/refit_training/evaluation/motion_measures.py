@@ -93,7 +93,8 @@ def smoothed(joints: np.ndarray, width: float) -> np.ndarray:
 def best_filter(filtered: Sequence[Errors], acc: float) -> float:
     """The correlation of speeds that filters of rising width reach at an acceleration error, between the nearest two."""
     by_error = sorted((one.acc, one.speed) for one in filtered)
-    return float(np.interp(acc, *zip(*by_error, strict=True)))
+    errors, speeds = np.array(by_error).T
+    return float(np.interp(acc, errors, speeds))
 
 
 def exchanges(joints: np.ndarray, truth: np.ndarray) -> int:

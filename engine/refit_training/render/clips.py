@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -169,7 +169,9 @@ def render_clip(spec: ClipSpec, pack: AssetPack, mocap: Path, out: Path) -> None
     times, hidden = np.arange(count) / rate, np.zeros(count, dtype=bool)
     if spec.hidden:
         hidden[slice(*spec.hidden)] = True
-    truth = {"betas": bodies.betas, "rotmats": bodies.rotmats, "transl": bodies.transl, "joints": bodies.joints}
+    # Any, since NumPy's stub takes each name for that of an option, too.
+    truth: dict[str, Any] = {"betas": bodies.betas, "rotmats": bodies.rotmats}
+    truth |= {"transl": bodies.transl, "joints": bodies.joints}
     lowest = bodies.vertices[..., 2].min(axis=2)
     np.savez(out / "truth.npz", **truth, lowest=lowest, times=times, hidden=hidden)
     K, table = camera_matrix(FOCAL, WIDTH, HEIGHT), []
