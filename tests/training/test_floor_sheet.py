@@ -10,6 +10,7 @@ import numpy as np
 from engine_doubles import SAMPLES, Found, ScriptedDetector, ScriptedModels
 from refit_engine.images import read_photo
 from refit_training.evaluation import floor_sheet
+from refit_training.evaluation.overlay_sheet import WIDTH
 
 PEOPLE = [Found((156.5, 391.6, 597.2, 746.5), 0.5), Found((752.4, 482.8, 94.5, 398.6), 0.5)]
 
@@ -23,7 +24,7 @@ def test_everybody_in_the_sample_stands_on_the_floor(tmp_path, monkeypatch, caps
     assert 1.2 < found["camera_height"] < 2.6 and [one["on_floor"] for one in found["people"]] == [True, True]
     for one in found["people"]:
         assert -3 <= one["lowest_cm"] <= min(one["feet_cm"]) <= 3 and 1.4 < one["tall_m"] < 2.1
-    assert read_photo(tmp_path / "floor.png").size[0] == 1500
+    assert read_photo(tmp_path / "floor.png").size[0] == WIDTH
 
 
 def test_views_show_the_bodies_above_the_floors_line():

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from .overlay_sheet import ROW_HEIGHT, read_picture, sheet
 
-VIEW_WIDTH, FAR, MARGIN = 640, 500.0, 0.5
+VIEW_WIDTH, FAR, MARGIN = 470, 500.0, 0.5
 """Pixels; metres from which bodies are seen, nearly without perspective; metres around them."""
 FLOOR_COLOUR, CAMERA_COLOUR = (90, 90, 90), (220, 50, 40)
 

@@ -20,7 +20,7 @@ from refit_engine.fitting.single import Fitter, ImageRequest
 from refit_engine.overlay import draw_overlay
 from tqdm import tqdm
 
-ROW_HEIGHT, WIDTH = 420, 1500
+ROW_HEIGHT, WIDTH = 308, 1100
 
 
 def read_picture(name: str) -> np.ndarray:
@@ -73,7 +73,7 @@ def main() -> None:
     fitter = Fitter(Models(), FitOptions(weights=options.weights, confidence=False))
     faces = load_body().faces
     tiles = [overlay(fitter, read_picture(name), faces) for name in tqdm(options.pictures, unit="picture")]
-    cv2.imwrite(str(options.out), sheet(tiles), [cv2.IMWRITE_JPEG_QUALITY, 75])
+    cv2.imwrite(str(options.out), sheet(tiles), [cv2.IMWRITE_JPEG_QUALITY, 75, cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
 
 
 if __name__ == "__main__":
