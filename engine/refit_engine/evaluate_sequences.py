@@ -19,10 +19,11 @@ from .distortion import distort_points
 from .evaluate import INDICES, JOINTS, DatasetError, Picture, named, numbers, read_picture, sentence, short
 from .fitting.annotation_joints import annotation_convention_joints
 from .fitting.crops.refinement import CropSource
-from .fitting.motion.fitter import UP_OF_SCENES, MotionFitter, Posed, posed_track
+from .fitting.motion.fitter import UP_OF_SCENES, MotionFitter
 from .fitting.motion.frame_fit import FrameFitter, Seen
 from .fitting.motion.observer import each_looked
 from .fitting.motion.people import Person
+from .fitting.motion.posed import Posed, posed_track
 from .fitting.motion.request import CameraPath
 from .fitting.motion.windows import SolvedTrack
 from .fitting.multiview.views import is_rotation

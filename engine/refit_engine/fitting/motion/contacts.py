@@ -6,6 +6,8 @@ The speed of a point in the picture, in metres at the body's depth, tells more t
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -34,7 +36,7 @@ def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS
     count = len(times)
     normal = torch.zeros(count - 1, len(FOOT_POINTS), 3, 3, dtype=torch.float64)
     pull = torch.zeros(count - 1, len(FOOT_POINTS), 3, dtype=torch.float64)
-    for view in seen.view.unique():
+    for view in seen.views():
         rows = seen.select(seen.view == view)
         pairs = ((rows.frame[1:] - rows.frame[:-1]) == 1).nonzero()[:, 0]
         now, after = rows.select(pairs), rows.select(pairs + 1)
@@ -46,12 +48,13 @@ def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS
         across = _across(after, still)
         weight = torch.minimum(now.confidence, after.confidence)[:, FOOT_POINTS, None] ** 2
         normal.index_add_(0, now.frame, weight[..., None] * across.mT @ across)
-        speed = moved / interval[:, None, None]
-        pull.index_add_(0, now.frame, weight * (across.mT @ speed[..., None])[..., 0])
+        moving = moved / interval[:, None, None]
+        pull.index_add_(0, now.frame, weight * (across.mT @ moving[..., None])[..., 0])
     seen_at_all = normal.diagonal(dim1=-2, dim2=-1).sum(-1)
     ridge = (_RIDGE * seen_at_all + 1e-12)[..., None, None] * torch.eye(3, dtype=torch.float64)
-    velocity = torch.linalg.solve(normal + ridge, pull)
-    probability = 1 / (1 + (velocity.norm(dim=-1) / numbers.contact_speed) ** _STEEPNESS)
+    velocity = cast("Tensor", torch.linalg.solve(normal + ridge, pull))  # PyTorch says no type, here and below.
+    speed = cast("Tensor", velocity.norm(dim=-1))
+    probability = 1 / (1 + (speed / numbers.contact_speed) ** _STEEPNESS)
     return torch.where(seen_at_all > 0, probability, 0.0)
 
 
@@ -67,7 +70,7 @@ def of_feet(standing_points: Tensor) -> Tensor:
 
     A foot stands with any of its points, and at both ends of an interval in which it does not move.
     """
-    feet = standing_points.unflatten(1, (2, 3)).amax(dim=2)
+    feet = standing_points.reshape(-1, 2, 3).amax(dim=2)
     none = feet.new_zeros(1, 2)
     return torch.maximum(torch.cat([feet, none]), torch.cat([none, feet]))
 

@@ -12,26 +12,24 @@ import torch
 from torch import Tensor
 
 from ...body import SMPL_JOINT_NAMES, LandmarkBody
-from ...contract import Device
 from ...errors import ImageError, NoPersonFound, WeightsFileError
 from ...gravity import LineEvidence, Up, find_lines, find_up, with_found_focal
 from ...motion_results import ABSENT, MotionResult
 from ...moving_pictures.reading import read_ahead
 from ..boxes import overlap
-from ..ground import feet_of
 from ..height import standing_height
 from ..job import FitJob
 from ..models import FitOptions, Models
-from ..multiview.fit import rest_pelvis
 from ..subject import Subject
 from .contacts import FOOT_POINTS, standing
 from .footing import Footing, find_footing
 from .frame_fit import FrameFitter, Record
-from .ground import STANDS, Floor, find_floor, lowest_points
+from .ground import Floor, find_floor
 from .numbers import NUMBERS, MotionNumbers
 from .observations import Observations
 from .observer import Observer, box_around
 from .people import Observed, Person, match_tracks
+from .posed import Posed, known_betas, posed_track, spread_out, standing_points
 from .request import CameraPath, MotionRequest, VideoView, check_box, open_videos
 from .tracks import TRACKS
 from .view_fusion import refined_betas, trusted
@@ -39,10 +37,9 @@ from .windows import SolvedTrack, solve_track
 
 Progress = Callable[[str, int, int], None]
 """Told a stage ("observe", "solve"), how much of it is done, and how much there is; raises Cancelled to stop the job."""
-UP_POSES, FLOOR_POSES = 60, 80
-"""Instants at most from which up is found, and the floor's level."""
+UP_POSES = 60
+"""Instants at most from which up is found."""
 UP_OF_SCENES = np.array([0.0, 0.0, 1.0])
-_CHUNK = 128
 
 
 class MotionFitter(FitJob):
@@ -52,12 +49,11 @@ class MotionFitter(FitJob):
         self,
         models: Models,
         options: FitOptions,
-        device: Device = "auto",
-        progress: Progress = lambda *_: None,
-        numbers: MotionNumbers = NUMBERS,
+        device: str = "auto",
+        progress: Progress = lambda _stage, _done, _total: None,
     ) -> None:
-        super().__init__(models, replace(options, iterations=numbers.iterations), device)
-        self.progress, self.numbers = progress, numbers
+        super().__init__(models, replace(options, iterations=NUMBERS.iterations), device)
+        self.progress = progress
         self.seconds.update(decode=0.0, solve=0.0)
 
     def track(self, request: MotionRequest) -> tuple[MotionResult, list[VideoView]]:
@@ -81,14 +77,13 @@ class MotionFitter(FitJob):
     def result(self, observed: Observed) -> MotionResult:
         """The motions of all people who are wanted. Raises NoPersonFound, BodyFileError, DeviceError, Cancelled."""
         people = self._people(observed)
-        solved, subjects = [], []
+        solved: list[Solved] = []
         for number, person in enumerate(people):
             told = self._told(number, len(people), observed.times)
             up = UP_OF_SCENES if observed.lines is None else None
             track, subject = self.solve(person, observed.views, observed.times, number == 0, told, up)
-            solved.append(track)
-            subjects.append(subject)
-        return self._result(observed, people, solved, subjects)
+            solved.append(Solved(person, track, subject, posed_track(track, subject)))
+        return self._result(observed, solved)
 
     def _observe(
         self, views: list[VideoView], times: np.ndarray, fits: FrameFitter, box: np.ndarray | None, instant: int | None
@@ -118,8 +113,8 @@ class MotionFitter(FitJob):
 
     def _frames(self, view: VideoView) -> Iterator[np.ndarray | None]:
         """The view's frame at every instant, upright RGB; None where there is none."""
-        wanted = np.unique(view.frames[view.frames >= 0])
-        decoded = read_ahead(view.pictures.read(wanted)) if len(wanted) else iter(())
+        wanted: list[int] = np.unique(view.frames[view.frames >= 0]).tolist()
+        decoded = read_ahead(view.pictures.read(wanted)) if wanted else iter(())
         number, pixels = -1, None
         for frame in view.frames.tolist():
             while 0 <= frame != number:
@@ -149,7 +144,7 @@ class MotionFitter(FitJob):
         if not people:
             raise NoPersonFound(f"Nobody was found in {views[0].pictures.footage.path.name}.")
         people.sort(key=lambda one: -one.extent())
-        if box is not None:
+        if box is not None and instant is not None:
             overlaps = [_overlap_at(one, box, instant) for one in people]
             if max(overlaps) <= 0:
                 raise NoPersonFound(f"Nobody was found in the box in frame {views[0].frames[instant]}.")
@@ -185,32 +180,29 @@ class MotionFitter(FitJob):
         largest: whether a known height is this person's. told: how many instants are solved; raises Cancelled to stop.
         up: [3] the world's, None unless it is known for sure.
         """
-        numbers = self.numbers if len(cameras) == 1 else self.numbers.of_several_views()
+        numbers = NUMBERS if len(cameras) == 1 else NUMBERS.of_several_views()
         subject = self._shape(person, largest)
         body = LandmarkBody(subject.loop_body.data).double()
         stamps = torch.from_numpy(times)
         with self.timed("solve"):
-            betas = subject.loop_betas[0].double().cpu()
+            betas = known_betas(subject)[0].double().cpu()
             seen = observations(person, cameras, betas, subject)
-            several = len(seen.view.unique()) > 1
+            several = len(seen.views()) > 1
             track = solve_track(seen, stamps, body, betas, numbers, lambda done: told(done // 2 if several else done))
             if several:
                 seen = trusted(seen, track, stamps, body, betas, numbers)
                 if subject.given_betas is None:
                     betas = refined_betas(seen, track, stamps, body, betas, numbers)
-                    subject = replace(subject, loop_betas=betas[None].to(subject.loop_betas))
+                    subject = replace(subject, loop_betas=betas[None].to(known_betas(subject)))
                 footing = None if up is None else _footing(track, seen, stamps, body, betas, up, numbers)
                 half = len(times)
                 track = solve_track(seen, stamps, body, betas, numbers, lambda done: told((half + done) // 2), footing)
         return track, subject
 
-    def _result(
-        self, observed: Observed, people: list[Person], solved: list[SolvedTrack], subjects: list[Subject]
-    ) -> MotionResult:
+    def _result(self, observed: Observed, solved: list[Solved]) -> MotionResult:
         views, times = observed.views, observed.times
-        bodies = [posed_track(track, subject) for track, subject in zip(solved, subjects, strict=True)]
-        seen, boxes = _seen_and_boxes(people, len(views), len(times))
-        floor = self._floor(solved, bodies, subjects, observed.lines)
+        seen, boxes = _seen_and_boxes([one.person for one in solved], len(views), len(times))
+        floor = _floor(solved, observed.lines)
         footage, subject = views[0].pictures.footage, self.subject()
         return MotionResult(
             view_names=tuple(view.name for view in views),
@@ -226,17 +218,17 @@ class MotionFitter(FitJob):
             t_world2cam=np.stack([view.t for view in views]),
             focal_source=views[0].intrinsics[0].source,
             world="scene" if views[0].placed else "camera",
-            betas=np.stack([body.betas for body in bodies]),
-            rotmats=np.stack([body.rotmats for body in bodies]),
-            transl=np.stack([body.transl for body in bodies]),
-            joints_world=np.stack([body.joints for body in bodies]),
-            state=np.stack([track.state.numpy() for track in solved]),
+            betas=np.stack([one.posed.betas for one in solved]),
+            rotmats=np.stack([one.posed.rotmats for one in solved]),
+            transl=np.stack([one.posed.transl for one in solved]),
+            joints_world=np.stack([one.posed.joints for one in solved]),
+            state=np.stack([one.track.state.numpy() for one in solved]),
             seen=seen,
             boxes_xywh=boxes,
-            joint_std_mm=np.stack([1000 * track.joint_std_m.numpy() for track in solved]),
-            joint_std_deg=np.stack([np.degrees(track.joint_std_rad.numpy()) for track in solved]),
+            joint_std_mm=np.stack([1000 * one.track.joint_std_m.numpy() for one in solved]),
+            joint_std_deg=np.stack([np.degrees(one.track.joint_std_rad.numpy()) for one in solved]),
             confidence="uncalibrated",
-            contacts=np.stack([track.contacts.numpy() for track in solved]),
+            contacts=np.stack([one.track.contacts.numpy() for one in solved]),
             up_world=floor.up.direction,
             up_source=floor.up.source,
             up_std_deg=floor.up.std_deg,
@@ -250,42 +242,34 @@ class MotionFitter(FitJob):
             iterations=self.options.iterations,
         )
 
-    def _floor(
-        self,
-        solved: list[SolvedTrack],
-        bodies: list[Posed],
-        subjects: list[Subject],
-        lines: LineEvidence | None,
-    ) -> Floor:
-        """Up, which a scene has along Z, and where feet stood."""
-        if lines is None:
-            up = Up(UP_OF_SCENES, "camera", 0.0, True)
-        else:
-            there = [spread_out(track.state != ABSENT, UP_POSES) for track in solved]
-            poses = np.concatenate([body.rotmats[rows] for body, rows in zip(bodies, there, strict=True)])
-            joints = np.concatenate([body.joints[rows] for body, rows in zip(bodies, there, strict=True)])
-            up = find_up(lines, poses, joints)
-        points = [
-            _standing_points(track, body, subject, up.direction)
-            for track, body, subject in zip(solved, bodies, subjects, strict=True)
-        ]
-        return find_floor(np.concatenate(points), up)
+
+class Solved(NamedTuple):
+    """Somebody's motion of the body that `subject` follows, and on the result's body."""
+
+    person: Person
+    track: SolvedTrack
+    subject: Subject
+    posed: Posed
 
 
-class Posed(NamedTuple):
-    """The result's body over F instants: betas [10], rotmats [F,24,3,3], transl [F,3], joints [F,24,3]; NaN where absent."""
-
-    betas: np.ndarray
-    rotmats: np.ndarray
-    transl: np.ndarray
-    joints: np.ndarray
+def _floor(solved: list[Solved], lines: LineEvidence | None) -> Floor:
+    """Up, which a scene has along Z, and where feet stood."""
+    if lines is None:
+        up = Up(UP_OF_SCENES, "camera", 0.0, True)
+    else:
+        there = [spread_out(one.track.state.numpy() != ABSENT, UP_POSES) for one in solved]
+        poses = np.concatenate([one.posed.rotmats[rows] for one, rows in zip(solved, there, strict=True)])
+        joints = np.concatenate([one.posed.joints[rows] for one, rows in zip(solved, there, strict=True)])
+        up = find_up(lines, poses, joints)
+    points = [standing_points(one.track, one.posed, one.subject, up.direction) for one in solved]
+    return find_floor(np.concatenate(points), up)
 
 
 def observations(person: Person, cameras: Sequence[CameraPath], betas: Tensor, subject: Subject) -> Observations:
     """What cameras saw of a person, for a body of shape `betas` [10]: depths are those at which it has the size seen."""
     data = subject.loop_body.data
     height = standing_height(data, betas.numpy())
-    parts = []
+    parts: list[Observations] = []
     for number, record in person.tracks:
         view, frames = cameras[number], torch.tensor(record.frames)
         R, t = torch.from_numpy(view.R)[frames], torch.from_numpy(view.t)[frames]
@@ -330,44 +314,6 @@ def _footing(
     feet = torch.full((len(times), len(FOOT_POINTS), 3), torch.nan, dtype=torch.float64)
     feet[there] = (posed.points - posed.joints[:, :1] + track.pelvis[there][:, None])[:, FOOT_POINTS]
     return find_footing(feet, standing(seen, times, numbers), torch.from_numpy(up), numbers)
-
-
-def posed_track(track: SolvedTrack, subject: Subject) -> Posed:
-    """A solved track on the result's body."""
-    count = len(track.state)
-    like = torch.zeros((), dtype=torch.float32, device=subject.loop_betas.device)
-    rest = rest_pelvis(subject.loop_body)(subject.loop_betas)
-    posed = Posed(np.zeros(10), *(np.full((count, *shape), np.nan) for shape in ((24, 3, 3), (3,), (24, 3))))
-    betas = posed.betas
-    with torch.inference_mode():
-        there = np.flatnonzero(track.state.numpy() != ABSENT)
-        for rows in np.split(there, range(_CHUNK, len(there), _CHUNK)):
-            loop_betas = subject.loop_betas.expand(len(rows), -1)
-            placed = subject.place(loop_betas, track.rotmats[rows].to(like), (track.pelvis[rows] - rest).to(like))
-            shapes, posed.rotmats[rows], posed.transl[rows], posed.joints[rows] = (
-                value.double().cpu().numpy() for value in placed[:4]
-            )
-            betas = shapes[0]
-    return posed._replace(betas=betas)
-
-
-def spread_out(chosen: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` numbers of those chosen [F], evenly spread."""
-    rows = np.flatnonzero(chosen)
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)] if len(rows) else rows
-
-
-def _standing_points(track: SolvedTrack, body: Posed, subject: Subject, up: np.ndarray) -> np.ndarray:
-    """The lowest points [M,3] of feet that stand."""
-    model, like = subject.result_body.model, torch.zeros((), dtype=torch.float32, device=subject.loop_betas.device)
-    points = []
-    for side, foot in enumerate(feet_of(subject.result_body.data)):
-        rows = spread_out(track.contacts[:, side].numpy() > STANDS, FLOOR_POSES)
-        for row in rows:
-            arrays = (body.betas[None], body.rotmats[row][None], body.transl[row][None])
-            vertices = model(*(torch.from_numpy(array).to(like) for array in arrays)).vertices[0]
-            points.append(lowest_points([vertices.double().cpu().numpy()[foot]], up))
-    return np.concatenate(points) if points else np.zeros((0, 3))
 
 
 def _seen_and_boxes(people: list[Person], views: int, instants: int) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,7 @@ def find_footing(feet: Tensor, stands: Tensor, up: Tensor, numbers: MotionNumber
     known = heights.isfinite()
     weight = torch.where(known, _at_instants(stands), 0.0)
     heights = torch.where(known, heights, 0.0)
-    levels = []
+    levels: list[Tensor] = []
     for part in range(3):
         mine, sure = heights[:, part::3].flatten(), weight[:, part::3].flatten()
         if sure.sum() < LEAST:

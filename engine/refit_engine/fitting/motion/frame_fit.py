@@ -7,8 +7,9 @@ Frames are fitted in batches, twice: once with a free shape, once with the shape
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -42,18 +43,18 @@ class Seen(NamedTuple):
 class Record:
     """All that is kept of one track: lists with an entry a frame, in order."""
 
-    frames: list[int] = field(default_factory=list)
-    landmarks: list[np.ndarray] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list[int])
+    landmarks: list[np.ndarray] = field(default_factory=list[np.ndarray])
     """[33,3] source pixels and visibility."""
-    rotmats: list[np.ndarray] = field(default_factory=list)
+    rotmats: list[np.ndarray] = field(default_factory=list[np.ndarray])
     """[24,3,3] the root's in the camera's frame."""
-    depths: list[float] = field(default_factory=list)
+    depths: list[float] = field(default_factory=list[float])
     """Metres of the pelvis."""
-    free_betas: list[np.ndarray] = field(default_factory=list)
+    free_betas: list[np.ndarray] = field(default_factory=list[np.ndarray])
     """[10] of the followed body, each frame's own."""
-    used_betas: list[np.ndarray] = field(default_factory=list)
+    used_betas: list[np.ndarray] = field(default_factory=list[np.ndarray])
     """[10] with which pose and depth were found."""
-    certainty: list[float] = field(default_factory=list)
+    certainty: list[float] = field(default_factory=list[float])
 
     def betas(self) -> np.ndarray:
         """The shape [10] that the frames agree on."""
@@ -83,7 +84,7 @@ class FrameFitter:
 
     def _fit(self, seen: list[Seen]) -> None:
         subject, device = self._job.subject(), self._job.device
-        encoding = Encoding(*(_joined(values, device) for values in zip(*(one.encoding for one in seen), strict=True)))
+        encoding = _joined([one.encoding for one in seen], device)
         true_camera = crop_camera([one.crop for one in seen], [one.intrinsics for one in seen], device)
         camera = working_camera(true_camera)
         records = [self.records[one.view, one.track] for one in seen]
@@ -100,8 +101,8 @@ class FrameFitter:
             rotmats, transl = exact(own.rotmats()).numpy(), exact(own.translation(camera))
             depth = transl[:, 2] + rest_pelvis(subject.loop_body)(used)[:, 2]
             depth = depth * exact(true_camera.focal / camera.focal)
-        rows = zip(records, seen, rotmats, depth.tolist(), exact(used).numpy(), strict=True)
-        for record, one, pose, away, betas in rows:
+        depths = cast("list[float]", depth.tolist())  # PyTorch says no type
+        for record, one, pose, away, betas in zip(records, seen, rotmats, depths, exact(used).numpy(), strict=True):
             record.frames.append(one.frame)
             record.landmarks.append(one.landmarks.astype(np.float32))
             upright = pose.astype(np.float64)
@@ -124,5 +125,8 @@ def _certainty(seen: Seen) -> float:
     return float(max(seen.landmarks[:, 2].mean(), 1e-3) ** 2 * min(seen.crop.side / 256, 1.0))
 
 
-def _joined(values: tuple[Tensor | None, ...], device: torch.device) -> Tensor | None:
-    return None if values[0] is None else torch.cat([value.to(device) for value in values])
+def _joined(encodings: Sequence[Encoding], device: torch.device) -> Encoding:
+    """Encodings of single people as one batch."""
+    there = [name for name, value in encodings[0]._asdict().items() if value is not None]
+    parts = {name: [cast("Tensor", getattr(one, name)).to(device) for one in encodings] for name in there}
+    return encodings[0]._replace(**{name: torch.cat(tensors) for name, tensors in parts.items()})

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import roma
 import torch
@@ -37,6 +37,14 @@ class Observations(NamedTuple):
     """[O] of the pelvis in the camera, by that fit."""
     lag: Tensor
     """[O] seconds from the instant to the time at which the picture was taken: cameras need not be synchronised."""
+
+    def views(self) -> list[int]:
+        """Numbers of the cameras, rising."""
+        return cast("list[int]", self.view.unique().tolist())  # PyTorch says no type
+
+    def instants(self) -> Tensor:
+        """[N] numbers of the instants at which the person was seen, rising."""
+        return cast("Tensor", self.frame.unique())  # PyTorch says no type
 
     def select(self, rows: Tensor | slice) -> Observations:
         return Observations(*(value[rows] for value in self))

@@ -19,7 +19,7 @@ from ...device import exact
 from ...images import Photo
 from ...network import Encoding
 from ..boxes import overlap
-from ..crops.refinement import CropSource
+from ..crops.refinement import CropSource, present
 from ..crops.upright import UprightCrop
 from ..job import FitJob
 from .frame_fit import FrameFitter, Seen
@@ -152,7 +152,7 @@ class Observer:
             self._count += 1
         else:
             known.track.update(found, time)
-        circle = exact(looked.encoding.circle[0]).numpy()
+        circle = exact(present(looked.encoding.circle)[0]).numpy()
         better = upright_crop(looked.crop, intrinsics, *circle)
         known.crop, known.joints = rounded_crop(better), found.joints
         known.visible += USUAL * (looked.visible - known.visible)
@@ -174,10 +174,11 @@ def box_around(points: np.ndarray) -> np.ndarray:
 
 def each_looked(crops: list[Crop], encoding: Encoding, intrinsics: Intrinsics) -> list[Looked]:
     """The bodies of encoded crops, one by one."""
-    result = []
+    result: list[Looked] = []
     for row, crop in enumerate(crops):
-        part = Encoding(*(None if value is None else value[row : row + 1] for value in encoding))
-        landmarks = exact(part.landmarks[0]).numpy()
+        there = {name: value[row : row + 1] for name, value in encoding._asdict().items() if value is not None}
+        part = encoding._replace(**there)
+        landmarks = exact(present(part.landmarks)[0]).numpy()
         places = transform(invert(crop_matrix(crop, intrinsics)), landmarks[:, :2])
         result.append(Looked(crop, part, np.column_stack([places, landmarks[:, 2]])))
     return result

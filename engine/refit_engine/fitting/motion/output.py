@@ -37,14 +37,14 @@ def write_motion_output(
     views: Sequence[VideoView],
     body: Body,
     overlay: bool,
-    progress: Callable[[int, int], None] = lambda *_: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> MotionOutput:
     """Write motion.npz and, if asked for, overlay.mp4 (of several views, one with the view's number each).
 
     progress: told how many frames are drawn, of how many; raises Cancelled to stop. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    overlays = []
+    overlays: list[Path] = []
     for number, view in enumerate(views if overlay else ()):
         path = folder / (OVERLAY_FILE if len(views) == 1 else f"overlay_{number:02d}.mp4")
         _draw_view(
@@ -68,7 +68,7 @@ def _draw_view(
     scale = min(1.0, LARGEST / max(width, height))
     size = round(width * scale), round(height * scale)
     black = np.zeros((size[1], size[0], 3), np.uint8)
-    frames = np.unique(view.frames[view.frames >= 0])
+    frames: list[int] = np.unique(view.frames[view.frames >= 0]).tolist()
     with MovieWriter(path, size, result.frame_rate) as writer:
         for place, (frame, pixels) in enumerate(read_ahead(view.pictures.read(frames))):
             progress(place)

@@ -81,7 +81,7 @@ def rays_apart(records: Mapping[Key, Record], views: list[VideoView], a: Key, b:
     if len(frames) < max(1, min(LEAST_COMMON, len(records[a].frames), len(records[b].frames))):
         return float("inf")
     frames = frames[np.linspace(0, len(frames) - 1, min(COMMON, len(frames))).astype(int)]
-    distances = []
+    distances: list[float] = []
     for frame in frames:
         (o1, d1), (o2, d2) = (_rays(records[key], views[key[0]], int(frame)) for key in (a, b))
         normal = np.cross(d1, d2)

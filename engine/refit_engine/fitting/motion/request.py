@@ -93,7 +93,7 @@ def open_videos(request: MotionRequest) -> tuple[list[VideoView], np.ndarray]:
     opened = [open_footage(one.video, one.rate) for one in request.videos]
     numbers = request.frames.of(opened[0].footage)
     times = opened[0].footage.times[numbers]
-    views = []
+    views: list[VideoView] = []
     for place, (video, pictures) in enumerate(zip(request.videos, opened, strict=True)):
         frames, lag = numbers, np.zeros(len(numbers))
         if place:

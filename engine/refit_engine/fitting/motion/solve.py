@@ -12,9 +12,9 @@ F instants, O observations, U = 75 unknowns, K = 33 landmarks. float64, world fr
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import roma
@@ -67,12 +67,13 @@ def solve_motion(
     motion = first_motion(seen, times)
     stands = standing(seen, times, numbers)
     with _one_thread():
-        for _ in range(STEPS):
+        steps_left = STEPS
+        while True:
             matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers, footing)
             factors = factor(matrix)
             step = solve(factors, right)
-            motion = moved(motion, step)
-            if step.abs().max() < CONVERGED:
+            motion, steps_left = moved(motion, step), steps_left - 1
+            if not steps_left or step.abs().max() < CONVERGED:
                 break
         position, rotation = _joint_deviations(motion, covariances(factors), body, betas)
     position = torch.hypot(numbers.std_factor * position, torch.full_like(position, numbers.slow_error))
@@ -83,7 +84,7 @@ def solve_motion(
 def moved(motion: Motion, step: Tensor) -> Motion:
     """The motion after a step [F,U] of its unknowns."""
     step = step.clamp(-LONGEST, LONGEST)
-    turns = roma.rotvec_to_rotmat(step[:, :_TURNS].unflatten(1, (-1, 3)))
+    turns = roma.rotvec_to_rotmat(step[:, :_TURNS].reshape(len(step), -1, 3))
     return Motion(motion.rotmats @ turns, motion.pelvis + step[:, _TURNS:])
 
 
@@ -162,7 +163,9 @@ def point_slopes(posed: PosedPoints, body: LandmarkBody, points: Tensor, influen
     """
     influence = body.influence if influence is None else influence
     levers = points[:, :, None] - posed.joints[:, None]
-    turns = torch.linalg.cross(posed.rotations.mT[:, None], levers[:, :, :, None], dim=-1) * influence[..., None, None]
+    # PyTorch says no type.
+    pushes = cast("Tensor", torch.linalg.cross(posed.rotations.mT[:, None], levers[:, :, :, None], dim=-1))
+    turns = pushes * influence[..., None, None]
     shift = torch.eye(3, dtype=points.dtype).expand(*points.shape[:2], 3, 3)
     return torch.cat([turns.flatten(2, 3).mT, shift], dim=3)
 
@@ -171,7 +174,7 @@ def _add_landmarks(
     matrix: Banded, right: Tensor, seen: Observations, points: Tensor, slopes: Tensor, numbers: MotionNumbers
 ) -> None:
     """points: [O,33,3] when each picture was taken; slopes: [F,33,3,U]."""
-    for rows in torch.arange(len(seen.frame)).split(_CHUNK):
+    for rows in _chunks(len(seen.frame)):
         part = seen.select(rows)
         terms = landmark_terms(part, points[rows], slopes[part.frame], numbers)
         weighted = (terms.weight[..., None, None] * terms.moves).flatten(1, 2).mT
@@ -268,13 +271,14 @@ def _add_floor(
 def _joint_deviations(motion: Motion, covariance: Tensor, body: LandmarkBody, betas: Tensor) -> tuple[Tensor, Tensor]:
     """Standard deviations [F,24] of the joints' places relative to the pelvis, metres, and of their rotations, radians."""
     joint_influence = _descends(body.skeleton.parents)
-    positions = []
-    for rows in torch.arange(len(covariance)).split(_CHUNK):
-        posed = body.pose(betas.expand(len(rows), -1), motion.rotmats[rows])
+    positions: list[Tensor] = []
+    for rows in _chunks(len(covariance)):
+        rotmats = motion.rotmats[rows]
+        posed = body.pose(betas.expand(len(rotmats), -1), rotmats)
         slopes = point_slopes(posed, body, posed.joints, joint_influence)[..., :_TURNS]
         spread = torch.einsum("fkiu,fuv,fkiv->fk", slopes, covariance[rows, :_TURNS, :_TURNS], slopes)
         positions.append(spread.clamp(min=0).sqrt())
-    turns = covariance.diagonal(dim1=1, dim2=2)[:, :_TURNS].unflatten(1, (-1, 3)).sum(-1)
+    turns = covariance.diagonal(dim1=1, dim2=2)[:, :_TURNS].reshape(len(covariance), -1, 3).sum(-1)
     return torch.cat(positions), turns.clamp(min=0).sqrt()
 
 
@@ -282,13 +286,19 @@ def _descends(parents: Tensor) -> Tensor:
     """[24,24] 1 where the row's joint moves with the column's; parents: [23] of all but the root."""
     count = len(parents) + 1
     moved = torch.eye(count, dtype=torch.float64)
-    for joint, parent in enumerate(parents.tolist(), start=1):
+    for joint, parent in enumerate(cast("list[int]", parents.tolist()), start=1):  # PyTorch says no type
         moved[joint] += moved[parent]
     return moved
 
 
+def _chunks(count: int) -> Iterator[slice]:
+    """Rows in parts that bound the memory."""
+    for start in range(0, count, _CHUNK):
+        yield slice(start, start + _CHUNK)
+
+
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> Generator[None]:
     """Blocks of this size are slower on several threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -152,7 +152,7 @@ def clothes(pixels: np.ndarray, joints: np.ndarray) -> np.ndarray:
     trunk = [(at["left_shoulder"], at["right_hip"]), (at["right_shoulder"], at["left_hip"])]
     thighs = [(at[f"{side}_hip"], at[f"{side}_knee"]) for side in ("left", "right")]
     height, width = pixels.shape[:2]
-    colours = []
+    colours: list[np.ndarray] = []
     for lines in (trunk, thighs):
         shares = np.linspace(0.2, 0.8, 12)[:, None]
         places = np.concatenate([(1 - shares) * a + shares * b for a, b in lines]).astype(int)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -32,11 +34,12 @@ def trusted(
     """
     factor = torch.ones(int(seen.view.max()) + 1, dtype=torch.float64)
     spread = torch.from_numpy(landmark_spread())
-    for view in seen.view.unique():
+    for view in seen.views():
         part = _some(seen.select(seen.view == view))
         points = _points(part, track, times, body, betas)
         terms = landmark_terms(part, points, points.new_zeros(*points.shape, 1), numbers)
-        factor[view] = robust_weight((terms.miss.norm(dim=-1) * spread).median(), numbers.view_scale)
+        distance = cast("Tensor", terms.miss.norm(dim=-1))  # PyTorch says no type
+        factor[view] = robust_weight((distance * spread).median(), numbers.view_scale)
     return seen._replace(confidence=seen.confidence * (factor / factor.max())[seen.view, None])
 
 
@@ -48,7 +51,7 @@ def refined_betas(
     The motion's unknowns are eliminated (Schur's complement): a body that is too small could else bend its legs instead.
     A part of the track is enough, the first window.
     """
-    start, stop = segments(seen.frame.unique(), times, numbers.longest_gap)[0]
+    start, stop = segments(seen.instants(), times, numbers.longest_gap)[0]
     low, high, _ = next(windows(times[start:stop], numbers))
     seen, times = seen.between(start + low, start + high), times[start + low : start + high]
     motion = Motion(track.rotmats[start + low : start + high], track.pelvis[start + low : start + high])
@@ -66,7 +69,7 @@ def refined_betas(
         alone = solve(factors, right)
         normal = share * (own - torch.einsum("fub,fuc->bc", mixed, columns)) + level / numbers.beta_std**2
         wanted = share * (pull - torch.einsum("fub,fu->b", mixed, alone)) - (betas - first) / numbers.beta_std**2
-        change = torch.linalg.solve(normal, wanted)
+        change = cast("Tensor", torch.linalg.solve(normal, wanted))  # PyTorch says no type
         motion, betas = moved(motion, alone - columns @ change), betas + change
     return betas
 

@@ -54,7 +54,7 @@ def solve_track(
     """
     track = _unknown(len(times))
     track.state[seen.frame] = SEEN
-    for start, stop in segments(seen.frame.unique(), times, numbers.longest_gap):
+    for start, stop in segments(seen.instants(), times, numbers.longest_gap):
         filled = track.state[start:stop]
         filled[filled == ABSENT] = FILLED
         for low, high, kept in windows(times[start:stop], numbers):

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Solved motions on the result's body, and the points on which it stands."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...motion_results import ABSENT
+from ..ground import feet_of
+from ..multiview.fit import rest_pelvis
+from ..subject import Subject
+from .ground import STANDS, lowest_points
+from .windows import SolvedTrack
+
+FLOOR_POSES = 80
+"""Instants at most from which the floor's level is found."""
+_CHUNK = 128
+
+
+class Posed(NamedTuple):
+    """The result's body over F instants: betas [10], rotmats [F,24,3,3], transl [F,3], joints [F,24,3]; NaN where absent."""
+
+    betas: np.ndarray
+    rotmats: np.ndarray
+    transl: np.ndarray
+    joints: np.ndarray
+
+
+def known_betas(subject: Subject) -> Tensor:
+    """The shape [1,10] of the followed body, which a solved motion has. Raises ValueError where it is missing."""
+    if subject.loop_betas is None:
+        raise ValueError("The shape of this person is not known yet.")
+    return subject.loop_betas
+
+
+def posed_track(track: SolvedTrack, subject: Subject) -> Posed:
+    """A solved track on the result's body."""
+    count = len(track.state)
+    own = known_betas(subject)
+    like = torch.zeros((), dtype=torch.float32, device=own.device)
+    rest = rest_pelvis(subject.loop_body)(own)
+    posed = Posed(np.zeros(10), *(np.full((count, *shape), np.nan) for shape in ((24, 3, 3), (3,), (24, 3))))
+    betas = posed.betas
+    with torch.inference_mode():
+        there = np.flatnonzero(track.state.numpy() != ABSENT)
+        for rows in np.split(there, range(_CHUNK, len(there), _CHUNK)):
+            placed = subject.place(
+                own.expand(len(rows), -1), track.rotmats[rows].to(like), (track.pelvis[rows] - rest).to(like)
+            )
+            shapes, posed.rotmats[rows], posed.transl[rows], posed.joints[rows] = (
+                value.double().cpu().numpy() for value in placed[:4]
+            )
+            betas = shapes[0]
+    return posed._replace(betas=betas)
+
+
+def spread_out(chosen: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` numbers of those chosen [F], evenly spread."""
+    rows = np.flatnonzero(chosen)
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)] if len(rows) else rows
+
+
+def standing_points(track: SolvedTrack, body: Posed, subject: Subject, up: np.ndarray) -> np.ndarray:
+    """The lowest points [M,3] of feet that stand."""
+    model, like = subject.result_body.model, torch.zeros((), dtype=torch.float32, device=known_betas(subject).device)
+    points: list[np.ndarray] = []
+    for side, foot in enumerate(feet_of(subject.result_body.data)):
+        rows = spread_out(track.contacts[:, side].numpy() > STANDS, FLOOR_POSES)
+        for row in rows:
+            arrays = (body.betas[None], body.rotmats[row][None], body.transl[row][None])
+            vertices = model(*(torch.from_numpy(array).to(like) for array in arrays)).vertices[0]
+            points.append(lowest_points([vertices.double().cpu().numpy()[foot]], up))
+    return np.concatenate(points) if points else np.zeros((0, 3))
