@@ -19,7 +19,6 @@ FOOT_POINTS = tuple(
     LANDMARK_NAMES.index(f"{side}_{part}") for side in ("left", "right") for part in ("ankle", "heel", "foot_index")
 )
 """Left ankle, heel and toe, then the right ones."""
-_STEEPNESS = 4.0
 _RIDGE = 1e-3
 """Of the velocity along the ray of a single camera, which nothing is known of: none."""
 _REACH = 3.0
@@ -54,7 +53,7 @@ def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS
     ridge = (_RIDGE * seen_at_all + 1e-12)[..., None, None] * torch.eye(3, dtype=torch.float64)
     velocity = cast("Tensor", torch.linalg.solve(normal + ridge, pull))  # PyTorch says no type, here and below.
     speed = cast("Tensor", velocity.norm(dim=-1))
-    probability = 1 / (1 + (speed / numbers.contact_speed) ** _STEEPNESS)
+    probability = 1 / (1 + (speed / numbers.contact_speed) ** numbers.contact_steepness)
     return torch.where(seen_at_all > 0, probability, 0.0)
 
 

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from .numbers import MotionNumbers
 
-LEAST = 3.0
-"""Standing points at least, summed over instants, from which a level is believed."""
 _ROUNDS = 10
 
 
@@ -44,7 +42,7 @@ def find_footing(feet: Tensor, stands: Tensor, up: Tensor, numbers: MotionNumber
     levels: list[Tensor] = []
     for part in range(3):
         mine, sure = heights[:, part::3].flatten(), weight[:, part::3].flatten()
-        if sure.sum() < LEAST:
+        if sure.sum() < numbers.least_standing:
             return None
         level = mine[sure > 0.5 * sure.max()].median()
         for _ in range(_ROUNDS):

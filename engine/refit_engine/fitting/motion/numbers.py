@@ -15,8 +15,9 @@ from ...body import SMPL_JOINT_NAMES
 @dataclass(frozen=True)
 class MotionNumbers:
     """Chosen on 852 frames of a recording with motion-capture truth, seen by one to three cameras at 10 frames a second, and
-    checked on one of 60 frames a second; those of contacts, `looseness`, `landmark_weight` and what comes after `floor_std` on rendered clips
-    (`refit_training.render.clips`, those named tune and hidden). Deviations are standard deviations.
+    checked on one of 60 frames a second; those of contacts, `looseness`, `landmark_weight` and what comes after `floor_std`,
+    up to `longest_gap`, on rendered clips (`refit_training.render.clips`, those named tune and hidden). Deviations are
+    standard deviations.
     """
 
     iterations: int = 2
@@ -68,6 +69,20 @@ class MotionNumbers:
     """Seconds more at both ends that are solved with them: with 3, the leg of somebody who stands for long differs by 1.5 mm, with 5 by 0.8."""
     longest_gap: float = 2.0
     """Seconds without the person that are filled in."""
+    contact_steepness: float = 4.0
+    """Power of a foot's speed with which the probability falls that it stands."""
+    least_standing: float = 3.0
+    """Standing points at least, summed over instants, from which the floor's level is believed."""
+    independent: float = 10.0
+    """So many observations' worth is known of the shape, however long the track is: frames in a row err alike."""
+    steps: int = 12
+    """Of the solver, at most: an outlier takes more of them."""
+    converged: float = 2e-4
+    """Radians or metres: no unknown moves by more in the last step."""
+    longest_step: float = 0.5
+    """Radians or metres that a step moves an unknown by, at most."""
+    damping: float = 1e-3
+    """Added to the diagonal: a damping in proportion to it would freeze what changes slowly."""
 
     def of_several_views(self) -> MotionNumbers:
         """Several cameras: landmarks tell more, and how feet move is known along every ray."""

@@ -25,19 +25,29 @@ from ..job import FitJob
 from .frame_fit import FrameFitter, Seen
 from .tracks import TRACKS, Found, Track, assign, clothes, distance, distinct, shared_joints
 
-DETECT_EVERY, DETECT_LOST = 0.5, 0.15
-"""Seconds between looks of the detector at whole frames; the second where somebody is lost, or nobody is there."""
-KNOWN = 0.5
-"""Intersection over union with a followed person's box above which a detection is that person."""
-DOUBT = 0.65
-"""Share of a person's usual visibility below which a crop is not believed to show the person unless the detector agrees: of a
-wall in front of somebody with 0.75, crops have 0.3 to 0.5."""
-AGREED = 0.3
-"""Intersection over union with a detection above which it does."""
-USUAL = 0.1
-"""Share of a frame in the running mean of a person's visibility."""
-BEFORE_BEHIND = 0.05
-"""Share of a box added around landmarks, which end at wrists, ankles and eyes."""
+
+@dataclass(frozen=True)
+class ObserverNumbers:
+    """When the detector looks, and when a crop is believed."""
+
+    detect_every: float = 0.5
+    """Seconds between looks of the detector at whole frames,"""
+    detect_lost: float = 0.15
+    """and where somebody is lost, or nobody is there."""
+    known: float = 0.5
+    """Intersection over union with a followed person's box above which a detection is that person."""
+    doubt: float = 0.65
+    """Share of a person's usual visibility below which a crop is not believed to show the person unless the detector agrees:
+    of a wall in front of somebody with 0.75, crops have 0.3 to 0.5."""
+    agreed: float = 0.3
+    """Intersection over union with a detection above which it does."""
+    usual: float = 0.1
+    """Share of a frame in the running mean of a person's visibility."""
+    before_behind: float = 0.05
+    """Share of a box added around landmarks, which end at wrists, ankles and eyes."""
+
+
+NUMBERS = ObserverNumbers()
 
 
 class Looked(NamedTuple):
@@ -92,7 +102,9 @@ class Observer:
         """
         alive = [one for one in self._followed if not one.track.lost(time)]
         looked = self._look_at(pixels, intrinsics, [one.next_crop(time) for one in alive], time, alive)
-        doubted = {id(found) for found, one in zip(looked, alive, strict=True) if found.visible < DOUBT * one.visible}
+        doubted = {
+            id(found) for found, one in zip(looked, alive, strict=True) if found.visible < NUMBERS.doubt * one.visible
+        }
         if doubted or self._due(time, alive) or len(boxes):
             detected = [np.array(one.bbox_xywh) for one in self._job.detect(Photo(Path("frame"), pixels), intrinsics)]
             looked = [one for one in looked if id(one) not in doubted or _agrees(one, detected)]
@@ -112,9 +124,9 @@ class Observer:
     def _due(self, time: float, alive: list[_Followed]) -> bool:
         """Whether it is time for the detector."""
         missed = any(one.track.time < self._detected for one in alive) or any(
-            one.track.lost(time) and time - one.track.time < 4 * DETECT_EVERY for one in self._followed
+            one.track.lost(time) and time - one.track.time < 4 * NUMBERS.detect_every for one in self._followed
         )
-        return time - self._detected >= (DETECT_LOST if missed or not alive else DETECT_EVERY) - 1e-6
+        return time - self._detected >= (NUMBERS.detect_lost if missed or not alive else NUMBERS.detect_every) - 1e-6
 
     def _look_at(
         self, pixels: np.ndarray, intrinsics: Intrinsics, crops: list[Crop], time: float, alive: list[_Followed]
@@ -131,7 +143,7 @@ class Observer:
     ) -> list[Looked]:
         """Those in the boxes whom no track has found already."""
         known = np.array([box_around(one.landmarks[:, :2]) for one in looked]).reshape(-1, 4)
-        new = [box for box in boxes if not (len(known) and overlap(box, known).max() > KNOWN)]
+        new = [box for box in boxes if not (len(known) and overlap(box, known).max() > NUMBERS.known)]
         found: list[Looked] = []
         for box in new:
             seen = self._job.observe([CropSource(pixels, box, intrinsics)], 1)
@@ -155,20 +167,20 @@ class Observer:
         circle = exact(present(looked.encoding.circle)[0]).numpy()
         better = upright_crop(looked.crop, intrinsics, *circle)
         known.crop, known.joints = rounded_crop(better), found.joints
-        known.visible += USUAL * (looked.visible - known.visible)
+        known.visible += NUMBERS.usual * (looked.visible - known.visible)
         seen = Seen(self._view, known.track.number, frame, looked.crop, intrinsics, looked.landmarks, looked.encoding)
         self._fits.add(seen)
 
 
 def _agrees(looked: Looked, detected: list[np.ndarray]) -> bool:
     """Whether the detector, too, sees somebody [4] there."""
-    return bool(detected) and overlap(box_around(looked.landmarks[:, :2]), np.array(detected)).max() > AGREED
+    return bool(detected) and overlap(box_around(looked.landmarks[:, :2]), np.array(detected)).max() > NUMBERS.agreed
 
 
 def box_around(points: np.ndarray) -> np.ndarray:
     """The box [4] (x, y, w, h) around points [K,2], a little larger."""
     low, high = points.min(axis=0), points.max(axis=0)
-    edge = BEFORE_BEHIND * (high - low).max()
+    edge = NUMBERS.before_behind * (high - low).max()
     return np.concatenate([low - edge, high - low + 2 * edge])
 
 

@@ -13,7 +13,7 @@ from ...motion_results import ABSENT
 from ..ground import feet_of
 from ..multiview.fit import rest_pelvis
 from ..subject import Subject
-from .ground import STANDS, lowest_points
+from .ground import FLOOR, lowest_points
 from .windows import SolvedTrack
 
 FLOOR_POSES = 80
@@ -69,7 +69,7 @@ def standing_points(track: SolvedTrack, body: Posed, subject: Subject, up: np.nd
     model, like = subject.result_body.model, torch.zeros((), dtype=torch.float32, device=known_betas(subject).device)
     points: list[np.ndarray] = []
     for side, foot in enumerate(feet_of(subject.result_body.data)):
-        rows = spread_out(track.contacts[:, side].numpy() > STANDS, FLOOR_POSES)
+        rows = spread_out(track.contacts[:, side].numpy() > FLOOR.stands, FLOOR_POSES)
         for row in rows:
             arrays = (body.betas[None], body.rotmats[row][None], body.transl[row][None])
             vertices = model(*(torch.from_numpy(array).to(like) for array in arrays)).vertices[0]

@@ -30,13 +30,6 @@ from .footing import Footing, floor_terms
 from .numbers import NUMBERS, MotionNumbers
 from .observations import NEAREST, Motion, Observations, first_motion, when_seen
 
-STEPS = 12
-CONVERGED = 2e-4
-"""Radians or metres: no unknown moves by more in the last step."""
-LONGEST = 0.5
-"""Radians or metres that a step moves an unknown by, at most."""
-DAMPING = 1e-3
-"""Added to the diagonal: a damping in proportion to it would freeze what changes slowly."""
 UNKNOWNS = 75
 _TURNS = 72
 _CHUNK = 128
@@ -67,13 +60,13 @@ def solve_motion(
     motion = first_motion(seen, times)
     stands = standing(seen, times, numbers)
     with _one_thread():
-        steps_left = STEPS
+        steps_left = numbers.steps
         while True:
             matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers, footing)
             factors = factor(matrix)
             step = solve(factors, right)
-            motion, steps_left = moved(motion, step), steps_left - 1
-            if not steps_left or step.abs().max() < CONVERGED:
+            motion, steps_left = moved(motion, step, numbers), steps_left - 1
+            if not steps_left or step.abs().max() < numbers.converged:
                 break
         position, rotation = _joint_deviations(motion, covariances(factors), body, betas)
     position = torch.hypot(numbers.std_factor * position, torch.full_like(position, numbers.slow_error))
@@ -81,9 +74,9 @@ def solve_motion(
     return Solution(motion, position, numbers.std_factor * rotation, stands)
 
 
-def moved(motion: Motion, step: Tensor) -> Motion:
+def moved(motion: Motion, step: Tensor, numbers: MotionNumbers) -> Motion:
     """The motion after a step [F,U] of its unknowns."""
-    step = step.clamp(-LONGEST, LONGEST)
+    step = step.clamp(-numbers.longest_step, numbers.longest_step)
     turns = roma.rotvec_to_rotmat(step[:, :_TURNS].reshape(len(step), -1, 3))
     return Motion(motion.rotmats @ turns, motion.pelvis + step[:, _TURNS:])
 
@@ -101,7 +94,7 @@ def normal_equations(
     """The damped matrix over all instants, and the right side [F,U]."""
     frames = len(times)
     matrix = Banded(
-        DAMPING * torch.eye(UNKNOWNS, dtype=torch.float64).repeat(frames, 1, 1),
+        numbers.damping * torch.eye(UNKNOWNS, dtype=torch.float64).repeat(frames, 1, 1),
         torch.zeros(max(frames - 1, 0), UNKNOWNS, UNKNOWNS, dtype=torch.float64),
         torch.zeros(max(frames - 2, 0), UNKNOWNS, dtype=torch.float64),
     )

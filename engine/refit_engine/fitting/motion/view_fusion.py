@@ -20,8 +20,6 @@ from .windows import SolvedTrack, segments, windows
 
 ROWS = 400
 """Observations at most, evenly spread, that are asked."""
-INDEPENDENT = 10.0
-"""So many observations' worth is known of the shape, however long the track is: frames in a row err alike."""
 ROUNDS = 3
 
 
@@ -57,7 +55,7 @@ def refined_betas(
     motion = Motion(track.rotmats[start + low : start + high], track.pelvis[start + low : start + high])
     stands = standing(seen, times, numbers)
     first, level = betas, torch.eye(len(betas), dtype=torch.float64)
-    share = min(INDEPENDENT / len(times), 1.0)
+    share = min(numbers.independent / len(times), 1.0)
     for _ in range(ROUNDS):
         matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers)
         factors = factor(matrix)
@@ -70,7 +68,7 @@ def refined_betas(
         normal = share * (own - torch.einsum("fub,fuc->bc", mixed, columns)) + level / numbers.beta_std**2
         wanted = share * (pull - torch.einsum("fub,fu->b", mixed, alone)) - (betas - first) / numbers.beta_std**2
         change = cast("Tensor", torch.linalg.solve(normal, wanted))  # PyTorch says no type
-        motion, betas = moved(motion, alone - columns @ change), betas + change
+        motion, betas = moved(motion, alone - columns @ change, numbers), betas + change
     return betas
 
 
