@@ -47,7 +47,8 @@ def formatting(root: Path, pythons: Pythons) -> list[str]:
 
 
 def types(root: Path, pythons: Pythons) -> list[str]:
-    lines = _output([pythons.tools, "-m", "pyright", "--pythonpath", pythons.tools, "--warnings"], root)
+    threads = ["--threads", min(os.cpu_count() or 1, 4)]
+    lines = _output([pythons.tools, "-m", "pyright", *threads, "--pythonpath", pythons.tools, "--warnings"], root)
     # Some findings are explained over several lines; files' names are headings.
     return [line.strip() for line in lines if re.search(r":\d+:\d+ - ", line)] or lines
 
