@@ -31,7 +31,7 @@ from .fitting.multiview.fit import Fusion, View, fit_person
 from .fitting.multiview.views import is_rotation
 from .gravity import find_up, given_up
 from .images import Photo, read_photo
-from .json_file import read_json
+from .json_file import read_json_file
 from .protocol import is_list, is_object
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,7 @@ class DatasetError(RefitError):
 
 def read_dataset(path: Path) -> list[dict[str, Any]]:
     """The records of a dataset file. Raises DatasetError."""
-    try:
-        records = read_json(path)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be opened: {error.strerror}.") from error
-    except ValueError as error:
-        raise DatasetError(f"{path.name} is not JSON: {error}.") from error
+    records = read_json_file(path, DatasetError)
     if not is_list(records) or not all(is_object(record) and "id" in record for record in records):
         raise DatasetError(f"{path.name} must be a list of records that have an id.")
     return records

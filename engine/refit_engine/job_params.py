@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from .contract import BETAS, OPTIONS, VIEWS_ITERATIONS, Device, People
 from .errors import ImageError, ViewsError
-from .json_file import read_json
+from .json_file import read_json_file
 from .protocol import INVALID_PARAMS, Params, ProtocolError, is_object
 
 if TYPE_CHECKING:
     from .distortion import Distortion
     from .fitting import FitOptions, ImageRequest, ViewRequest
+
+Request = TypeVar("Request")
 
 
 class SolveParams(NamedTuple):
@@ -174,19 +177,19 @@ def read_distortion(item: Params) -> Distortion | None:
 
 def read_views(path: Path) -> list[ViewRequest]:
     """The views of a file: a JSON list, or an object with the list under "views". Raises ViewsError."""
-    try:
-        content = read_json(path)
-    except OSError as error:
-        raise ViewsError(f"{path} cannot be opened: {error.strerror}.") from error
-    except ValueError as error:
-        raise ViewsError(f"{path.name} is not JSON: {error}.") from error
+    return read_listed(path, view_requests)
+
+
+def read_listed(path: Path, requests: Callable[[Params, Path], list[Request]]) -> list[Request]:
+    """What a file lists under "views", or as a bare list; `requests` reads it, with files relative to a folder. Raises ViewsError."""
+    content = read_json_file(path, ViewsError)
     try:
         values = Params(content if is_object(content) else {"views": content})
-        requests = view_requests(values, path.parent)
+        listed = requests(values, path.parent)
         values.done()
     except (ProtocolError, ImageError) as error:
         raise ViewsError(f"{path.name}: {error}") from error
-    return requests
+    return listed
 
 
 def solve_params(values: Params, iterations: int | None = None) -> SolveParams:

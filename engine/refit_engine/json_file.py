@@ -7,6 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .errors import RefitError
+
+
+def read_json_file(path: Path, failure: type[RefitError]) -> Any:
+    """The content of a JSON file. Raises `failure`, with a sentence for the user, where there is none."""
+    try:
+        return read_json(path)
+    except OSError as error:
+        raise failure(f"{path} cannot be opened: {error.strerror}.") from error
+    except ValueError as error:
+        raise failure(f"{path.name} is not JSON: {error}.") from error
+
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises OSError, and ValueError for whatever is no JSON."""

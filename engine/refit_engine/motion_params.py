@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .contract import BETAS, Device
-from .errors import BodyFileError, ImageError, ViewsError
-from .job_params import read_distortion, solve_params
+from .errors import BodyFileError, ViewsError
+from .job_params import read_distortion, read_listed, solve_params
 from .json_file import read_json
 from .npz import NpzError, read_npz
 from .protocol import INVALID_PARAMS, Params, ProtocolError
@@ -76,20 +76,7 @@ def motion_request_of(options: argparse.Namespace) -> MotionRequest:
 
 def read_videos(path: Path) -> tuple[VideoRequest, ...]:
     """The videos of a file: a JSON list, or an object with the list under "views". Raises ViewsError."""
-    try:
-        content = read_json(path)
-    except OSError as error:
-        raise ViewsError(f"{path} cannot be opened: {error.strerror}.") from error
-    except ValueError as error:
-        raise ViewsError(f"{path.name} is not JSON: {error}.") from error
-    try:
-        named = cast("dict[str, Any]", content) if isinstance(content, dict) else {"views": content}
-        values = Params(named)
-        videos = tuple(_video(item, path.parent) for item in values.objects("views"))
-        values.done()
-    except (ProtocolError, ImageError) as error:
-        raise ViewsError(f"{path.name}: {error}") from error
-    return videos
+    return tuple(read_listed(path, _videos))
 
 
 def read_betas(path: Path) -> np.ndarray:
@@ -104,6 +91,10 @@ def read_betas(path: Path) -> np.ndarray:
     if betas.shape != (BETAS,) or betas.dtype.kind != "f" or not np.isfinite(betas).all():
         raise BodyFileError(f"{path.name} does not hold ten betas.")
     return betas.astype(np.float32)
+
+
+def _videos(values: Params, folder: Path) -> list[VideoRequest]:
+    return [_video(item, folder) for item in values.objects("views")]
 
 
 def _video(item: Params, folder: Path | None) -> VideoRequest:
