@@ -18,6 +18,7 @@ from bpy.props import (
 )
 
 from . import session
+from .camera_fit import DEFAULT_NAME
 from .contract import OPTIONS, VIEWS_ITERATIONS
 from .engine_job import Options, body_kind
 from .errors import SourceError
@@ -254,6 +255,11 @@ class RefitSettings(bpy.types.PropertyGroup):
     def camera_candidates(self, context: bpy.types.Context) -> list[Candidate]:
         """The cameras that are chosen."""
         return candidates(context, self.cameras_from, self.camera_collection)
+
+    def cameras_name(self) -> str:
+        """What new objects of the chosen cameras are named after."""
+        in_collection = self.cameras_from == "COLLECTION" and self.camera_collection
+        return self.camera_collection.name if in_collection else DEFAULT_NAME
 
     def job_options(self, *, given_boxes: bool = True) -> Options:
         """The options that are set, for one picture. Raises SourceError where one is incomplete.

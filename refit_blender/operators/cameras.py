@@ -7,10 +7,9 @@ from pathlib import Path
 
 import bpy
 
-from ..camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
+from ..camera_fit import CameraFit, FinishedFit, read_views
 from ..preferences import preferences_of
-from ..scene import occluders
-from ..scene.camera_choice import obstacle
+from ..scene import camera_choice, occluders
 from .job import JobOperator
 
 
@@ -21,22 +20,15 @@ class REFIT_OT_fit_cameras(JobOperator, bpy.types.Operator):
     bl_label = "Fit from Cameras"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not super().poll(context):
-            return False
-        if problem := obstacle(context.scene.refit.camera_candidates(context)):
-            cls.poll_message_set(problem.rstrip("."))
-            return False
-        return True
+    def obstacle(cls, context: bpy.types.Context) -> str | None:
+        return camera_choice.obstacle(context.scene.refit.camera_candidates(context))
 
     def make_job(self, context: bpy.types.Context, folder: Path) -> CameraFit:
         settings = context.scene.refit
         options = settings.camera_options()
         views = read_views(context, settings.camera_candidates(context), folder)
-        in_collection = settings.cameras_from == "COLLECTION" and settings.camera_collection
-        name = settings.camera_collection.name if in_collection else DEFAULT_NAME
         update = preferences_of(context).next_press == "UPDATE"
-        return CameraFit(name, views, options, folder, update=update)
+        return CameraFit(settings.cameras_name(), views, options, folder, update=update)
 
     def built(self, context: bpy.types.Context, finished: FinishedFit) -> None:
         cameras = [context.scene.objects.get(view.name) for view in finished.result.views]

@@ -20,13 +20,10 @@ and show them in an image editor"""
     bl_label = "Keypoint Maps"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not super().poll(context):
-            return False
+    def obstacle(cls, context: bpy.types.Context) -> str | None:
         if context.scene.refit.source == "CAMERAS":
-            cls.poll_message_set("Maps are drawn of one picture: choose another source than Cameras")
-            return False
-        return True
+            return "Maps are drawn of one picture: choose another source than Cameras."
+        return None
 
     def make_job(self, context: bpy.types.Context, folder: Path) -> FeatureMaps:
         settings = context.scene.refit

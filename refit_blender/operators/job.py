@@ -32,7 +32,17 @@ class JobOperator:
         if state.job:
             cls.poll_message_set("A reconstruction is running")
             return False
-        return context.scene is not None
+        if context.scene is None:
+            return False
+        if problem := cls.obstacle(context):
+            cls.poll_message_set(problem.rstrip("."))
+            return False
+        return True
+
+    @classmethod
+    def obstacle(cls, context: bpy.types.Context) -> str | None:
+        """A sentence with what is in the way of this job; the button is grey then and shows it."""
+        return None
 
     def make_job(self, context: bpy.types.Context, folder: Path) -> EngineJob:
         """Start the job that the settings ask for. Raises a RefitError where they are incomplete."""

@@ -8,12 +8,10 @@ from pathlib import Path
 import bpy
 from bpy.props import IntProperty, StringProperty
 
-from ..camera_fit import DEFAULT_NAME
 from ..errors import SourceError
 from ..motion import FinishedMotion, MotionTracking, cameras_motion, video_motion
 from ..preferences import preferences_of
-from ..scene import footage
-from ..scene.camera_choice import obstacle
+from ..scene import camera_choice, footage
 from ..session import state
 from .job import JobOperator
 
@@ -70,20 +68,14 @@ class REFIT_OT_fit_motion_cameras(JobOperator, bpy.types.Operator):
     bl_label = "Fit Motion from Cameras"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not super().poll(context):
-            return False
-        if problem := obstacle(context.scene.refit.camera_candidates(context)):
-            cls.poll_message_set(problem.rstrip("."))
-            return False
-        return True
+    def obstacle(cls, context: bpy.types.Context) -> str | None:
+        return camera_choice.obstacle(context.scene.refit.camera_candidates(context))
 
     def make_job(self, context: bpy.types.Context, folder: Path) -> MotionTracking:
         settings = context.scene.refit
-        in_collection = settings.cameras_from == "COLLECTION" and settings.camera_collection
         return cameras_motion(
             context,
-            settings.camera_collection.name if in_collection else DEFAULT_NAME,
+            settings.cameras_name(),
             [one.camera for one in settings.camera_candidates(context)],
             settings.camera_options(),
             folder,

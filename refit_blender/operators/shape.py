@@ -49,13 +49,8 @@ class REFIT_OT_shape_from_bodies(JobOperator, bpy.types.Operator):
     bl_label = "Shape from Selected Bodies"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not super().poll(context):
-            return False
-        if problem := bodies_obstacle(_selected_rigs(context)):
-            cls.poll_message_set(problem.rstrip("."))
-            return False
-        return True
+    def obstacle(cls, context: bpy.types.Context) -> str | None:
+        return bodies_obstacle(_selected_rigs(context))
 
     def make_job(self, context: bpy.types.Context, folder: Path) -> ShapeFit:
         return shape_from_bodies(_selected_rigs(context), folder)
