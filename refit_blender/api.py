@@ -33,6 +33,7 @@ from .reconstruction import Finished
 from .scene import body as bodies
 from .scene.calibrated import CameraRig
 from .scene.camera_choice import choose
+from .scene.rigs import RigKind
 from .scene.sources import camera_source, file_source
 from .shape_fit import FinishedShape, ShapeFit, shape_from_pictures
 
@@ -63,6 +64,8 @@ def reconstruct(
     height: float | None = None,
     iterations: int = OPTIONS["iterations"].default,
     device: Device = "auto",
+    rig: RigKind = "animation",
+    root_motion: bool = True,
     update: bool = False,
     pack: bool = False,
     keep: str | Path | None = None,
@@ -74,7 +77,8 @@ def reconstruct(
     [[x, y, w, h], ...] in pixels, instead of detection. body: SMPL file; gender: of the bundled body, or which one of a
     folder with SMPL files. betas [10]: keep this shape. height: metres that the person, or
     the largest of several, measures standing. update: pose the bodies that the picture, or another one of its numbered
-    sequence, gave before, and key them at the current frame. pack: keep the picture in the blend file. keep: a folder
+    sequence, gave before, and key them at the current frame. rig: of new bodies; root_motion: its root bone follows the
+    body over the floor. pack: keep the picture in the blend file. keep: a folder
     for `result.npz` and `overlay.png`.
     Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
     """
@@ -88,6 +92,8 @@ def reconstruct(
         height=height,
         iterations=iterations,
         device=device,
+        rig=rig,
+        root_motion=root_motion,
         overlay=keep is not None,
     )
 
@@ -206,6 +212,8 @@ def fit_cameras(
     height: float | None = None,
     iterations: int = VIEWS_ITERATIONS,
     device: Device = "auto",
+    rig: RigKind = "animation",
+    root_motion: bool = True,
     update: bool = False,
     keep: str | Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -227,6 +235,8 @@ def fit_cameras(
         height=height,
         iterations=iterations,
         device=device,
+        rig=rig,
+        root_motion=root_motion,
         overlay=keep is not None,
     )
 
@@ -269,6 +279,8 @@ def fit_shape(
     height: float | None = None,
     iterations: int = OPTIONS["iterations"].default,
     device: Device = "auto",
+    rig: RigKind = "animation",
+    root_motion: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> FinishedShape:
     """Fit the shape of one person to several pictures; it becomes a body in its rest pose in the current scene.
@@ -285,6 +297,8 @@ def fit_shape(
         height=height,
         iterations=iterations,
         device=device,
+        rig=rig,
+        root_motion=root_motion,
     )
 
     def job(folder: Path) -> ShapeFit:

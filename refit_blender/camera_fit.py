@@ -75,7 +75,7 @@ class CameraFit(EngineJob):
         self.name = name
         self.views = tuple(views)
         self.things = len(self.views)
-        self._frame = scene.frame_current
+        self._frame, self._style = scene.frame_current, options.rig_style
         known = known_views(scene, views, options.body_kind) if update else None
         self._number = known.number if known else None
         if known and len(known.bodies) == 1 and known.frames != [self._frame]:
@@ -97,7 +97,9 @@ class CameraFit(EngineJob):
         check_body(result.people[0].vertices, body)
         known = None if self._number is None else numbered(context.scene, self._number)
         with at_frame(context.scene, self._frame):
-            outcome = assemble_views(context, self.name, self.views, result, body, frame=self._frame, known=known)
+            outcome = assemble_views(
+                context, self.name, self.views, result, body, self._style, frame=self._frame, known=known
+            )
         return FinishedFit(
             outcome=outcome,
             frame=self._frame,

@@ -22,6 +22,7 @@ from .engine_job import Options, Summary
 from .errors import RefitError, sentence
 from .motion import WHOLE, Wanted
 from .progress import Progress
+from .scene.rigs import RIG_KINDS
 
 COMMAND = "refit"
 LAST_FRAME = 1048574  # of Blender
@@ -155,6 +156,7 @@ def _add_engine_options(command: argparse.ArgumentParser, iterations: int | None
     command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
     for name in ("body", "gender", "height", "weights"):
         add_option(command, name)
+    _add_rig_options(command)
     add_option(command, "iterations", iterations)
     add_option(command, "device")
 
@@ -166,6 +168,16 @@ def _add_motion_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--shape-of", metavar="OBJECT", help="keep the shape of this ReFit body in the scene")
     for name in ("people", "body", "gender", "height", "weights", "device"):
         add_option(command, name)
+    _add_rig_options(command)
+
+
+def _add_rig_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rig", choices=RIG_KINDS, default="animation", help="bones of new bodies (default: animation)"
+    )
+    command.add_argument(
+        "--no-root-motion", dest="root_motion", action="store_false", help="keep the whole motion on the pelvis"
+    )
 
 
 def _frames(text: str) -> Wanted:
@@ -295,6 +307,8 @@ def _motion_options(options: argparse.Namespace, boxes: list[list[float]] | None
         betas=api.shape_of(options.shape_of, options.body, options.gender) if options.shape_of else None,
         height=options.height,
         device=options.device,
+        rig=options.rig,
+        root_motion=options.root_motion,
     )
 
 
@@ -338,6 +352,8 @@ def _engine_options(options: argparse.Namespace) -> dict[str, Any]:
         "height": options.height,
         "iterations": options.iterations,
         "device": options.device,
+        "rig": options.rig,
+        "root_motion": options.root_motion,
         "on_progress": _show,
     }
 

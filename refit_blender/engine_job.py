@@ -25,6 +25,7 @@ from .given_numbers import checked_boxes, checked_count, checked_number, checked
 from .jobs import Request
 from .progress import Progress
 from .results import BETAS, MAX_BETA
+from .scene.rigs import RIG_KINDS, RigKind, RigStyle
 
 BUNDLED_KINDS: dict[str, Gender] = {"bundled": "neutral", "bundled_male": "male", "bundled_female": "female"}
 """The kinds of bundled bodies, as results name them, and their genders; the other kind is "smpl"."""
@@ -44,7 +45,8 @@ class Options:
     people: whom to take, or boxes: [[x, y, w, h], ...] in pixels of a single picture. body: SMPL file, or None for
     the bundled body; gender: of the bundled body, or which one of a folder with SMPL files. weights: ReFit checkpoint, or None for the bundled one; betas [10]: keep this shape. height:
     metres that the person, or the largest of several, measures standing. overlay: draw one, too. confidence: say how
-    far each joint may be off. Raises SourceError where something that should be numbers is not.
+    far each joint may be off. rig: of new bodies; root_motion: its root bone follows the body over the floor. Raises
+    SourceError where something that should be numbers is not.
     """
 
     people: People = "all"
@@ -58,6 +60,8 @@ class Options:
     device: Device = "auto"
     overlay: bool = False
     confidence: bool = True
+    rig: RigKind = "animation"
+    root_motion: bool = True
 
     def __post_init__(self) -> None:
         checked: dict[str, object] = {"iterations": checked_count(self.iterations, "The iterations")}
@@ -71,11 +75,18 @@ class Options:
             checked["height"] = checked_number(self.height, "The height")
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        if self.rig not in RIG_KINDS:
+            raise SourceError(f"There is no rig “{self.rig}”: choose one of {', '.join(RIG_KINDS)}.")
 
     @property
     def body_kind(self) -> str:
         """Whose shapes the job finds."""
         return body_kind(self.body, self.gender)
+
+    @property
+    def rig_style(self) -> RigStyle:
+        """Which rig new bodies get."""
+        return RigStyle(self.rig, self.root_motion)
 
     def parameters(self) -> dict[str, Any]:
         """As the engine's methods want them; the boxes belong to a picture and are not among them."""

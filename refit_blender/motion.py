@@ -94,7 +94,7 @@ class MotionTracking(EngineJob):
         focal: float | None = None,
         update: bool = False,
     ) -> None:
-        self.shot = shot
+        self.shot, self._style = shot, options.rig_style
         self._stage, self._since = "", time.perf_counter()
         self._first_done = 0
         self._shown: MotionProgress | None = None
@@ -125,7 +125,7 @@ class MotionTracking(EngineJob):
         missing = [name for name in self.shot.cameras if name not in context.scene.objects]
         if missing:
             raise SourceError(f"Camera “{missing[0]}” was removed while the job ran.")
-        outcome = assemble_motion(context, self.shot, result, body, known)
+        outcome = assemble_motion(context, self.shot, result, body, self._style, known)
         return FinishedMotion(
             outcome=outcome,
             result=result,

@@ -17,7 +17,7 @@ from .panels_motion import draw_motion
 from .panels_render import draw_before
 from .preferences import draw_engine_status, draw_install, draw_network_hint, draw_text
 from .scene import body as bodies
-from .scene import images
+from .scene import correctives, images
 from .scene.footage import is_movie
 from .scene.guesses import guesses_of
 from .session import state
@@ -135,6 +135,10 @@ class REFIT_PT_body(RefitPanel, bpy.types.Panel):
         if settings.body == "FILE":
             layout.prop(settings, "body_path")
         layout.prop(settings, "gender")
+        layout.prop(settings, "rig")
+        row = layout.row()
+        row.enabled = settings.rig == "ANIMATION"
+        row.prop(settings, "root_motion")
         layout.prop(settings, "fixed_shape")
         row = layout.row()
         row.enabled = settings.fixed_shape is None
@@ -180,8 +184,8 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
         if "refit_camera" in rig:
             layout.operator("refit.look_through", icon="VIEW_CAMERA")
         mesh = bodies.body_mesh(rig)
-        if mesh and bodies.corrective_keys(mesh):
-            enabled = bodies.correctives_enabled(mesh)
+        if mesh and correctives.corrective_keys(mesh):
+            enabled = correctives.correctives_enabled(mesh)
             layout.operator("refit.toggle_correctives", icon="CHECKBOX_HLT" if enabled else "CHECKBOX_DEHLT")
 
 

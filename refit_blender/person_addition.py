@@ -61,7 +61,7 @@ class PersonAddition(PhotoJob):
     def _assemble(self, context: bpy.types.Context, result: ImageResult, body: Body) -> Outcome:
         known = self._known(context)
         lens = next(iter(known.bodies.values())).get("refit_focal_source")
-        outcome = update_photo(context, known, self.source, [Part(result, {})], body, redo=False)
+        outcome = update_photo(context, known, self.source, [Part(result, {})], body, self._style, redo=False)
         for made in outcome.bodies if lens else ():
             # The add-on gave it, which is not where it comes from.
             made.rig["refit_focal_source"] = lens

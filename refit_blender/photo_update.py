@@ -145,7 +145,7 @@ class PhotoUpdate(EngineJob):
         if known is None:
             raise SourceError("The bodies were removed while the job ran.")
         with at_frame(context.scene, self._frame):
-            outcome = update_photo(context, known, self.source, parts, body, redo=self.redo)
+            outcome = update_photo(context, known, self.source, parts, body, self.options.rig_style, redo=self.redo)
         return FinishedUpdate(
             outcome=outcome,
             picture=self.source.title,

@@ -28,6 +28,7 @@ from .scene.body import is_rig, shape_of
 from .scene.camera_choice import Candidate, candidates
 from .scene.footage import moves
 from .scene.images import camera_background
+from .scene.rigs import RigStyle
 from .scene.timeline import video_frame
 
 UPDATES = OPTIONS["iterations"]
@@ -138,6 +139,23 @@ class RefitSettings(bpy.types.PropertyGroup):
             ("MALE", "Male", "The male body"),
             ("FEMALE", "Female", "The female body"),
         ),
+    )
+    rig: EnumProperty(
+        name="Rig",
+        description="The bones of new bodies. Convert Rig changes those that are there",
+        items=(
+            (
+                "ANIMATION",
+                "Animation",
+                "Bones along the limbs and a root bone on the floor: to animate, to mirror poses, for game engines",
+            ),
+            ("SMPL", "SMPL", "SMPL's 24 bones with its names and axes: a bone's rotation is SMPL's joint rotation"),
+        ),
+    )
+    root_motion: BoolProperty(
+        name="Root Motion",
+        description="The root bone follows the body over the floor, place and heading. Off: all is on the pelvis",
+        default=True,
     )
     fixed_shape: PointerProperty(
         name="Shape Of",
@@ -301,7 +319,13 @@ class RefitSettings(bpy.types.PropertyGroup):
             iterations=iterations,
             device=self.device.lower(),
             confidence=self.confidence,
+            rig=self.rig_style().kind,
+            root_motion=self.root_motion,
         )
+
+    def rig_style(self) -> RigStyle:
+        """Which rig new bodies get."""
+        return RigStyle("animation" if self.rig == "ANIMATION" else "smpl", self.root_motion)
 
 
 def _path(value: str) -> Path:

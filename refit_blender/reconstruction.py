@@ -50,7 +50,7 @@ class PhotoJob(EngineJob):
 
     def __init__(self, source: Source, options: Options, folder: Path, *, pack: bool = False) -> None:
         self.source = source
-        self._pack = pack
+        self._pack, self._style = pack, options.rig_style
         self._frame = bpy.context.scene.frame_current
         images = [image_parameters(source, options)]
         super().__init__("reconstruct", {**options.parameters(), "images": images}, folder)
@@ -82,7 +82,9 @@ class PhotoJob(EngineJob):
 
     def _assemble(self, context: bpy.types.Context, result: ImageResult, body: Body) -> Outcome:
         """Put the result into the scene."""
-        return assemble(context, self.source, result, body, self._folder, frame=self._frame, pack=self._pack)
+        return assemble(
+            context, self.source, result, body, self._folder, frame=self._frame, style=self._style, pack=self._pack
+        )
 
 
 def check_picture(result: ImageResult, source: Source, folder: Path) -> None:

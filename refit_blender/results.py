@@ -101,6 +101,10 @@ class Body:
         """Rest joints [24,3] of a shape [10]."""
         return self.joint_template + self.joint_shapedirs @ betas
 
+    def vertices(self, betas: np.ndarray) -> np.ndarray:
+        """Rest vertices [V,3] of a shape [10]."""
+        return self.v_template + self.shapedirs @ np.asarray(betas)[: self.shapedirs.shape[2]]
+
 
 def read_result(path: Path) -> ImageResult:
     """Read result.npz. Raises ResultFileError, also where a value is no number or out of any sensible range."""

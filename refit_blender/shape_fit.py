@@ -18,6 +18,7 @@ from .reconstruction import image_parameters
 from .results import BETAS, MAX_BETA, read_body
 from .scene.assemble import assemble_shape
 from .scene.body import BodyObjects, body_file, current_betas
+from .scene.rigs import RigStyle
 from .scene.sources import Source
 
 FEWEST = 2
@@ -52,11 +53,17 @@ class ShapeFit(EngineJob):
     """The job. names: of the pictures or bodies, in the order in which the engine gets them; what: one, and many."""
 
     def __init__(
-        self, parameters: dict[str, Any], names: Sequence[str], what: tuple[str, str], kind: str, folder: Path
+        self,
+        parameters: dict[str, Any],
+        names: Sequence[str],
+        what: tuple[str, str],
+        kind: str,
+        style: RigStyle,
+        folder: Path,
     ) -> None:
         self.names = tuple(names)
         self.what = what
-        self.kind = kind
+        self.kind, self.style = kind, style
         super().__init__("fit_shape", parameters, folder)
 
     def finish(self, context: bpy.types.Context) -> FinishedShape:
@@ -69,7 +76,7 @@ class ShapeFit(EngineJob):
         named = zip(self.names, frames, strict=True)
         left_out = tuple((name, frame.text("reason")) for name, frame in named if not frame.flag("used"))
         seconds, messages = answer.seconds(), answer.messages()
-        made = assemble_shape(context, read_body(body_file), betas, body_file, self.kind)
+        made = assemble_shape(context, read_body(body_file), betas, body_file, self.kind, self.style)
         # What the shape is for: the next jobs keep it.
         context.scene.refit.fixed_shape = made.rig
         return FinishedShape(
@@ -94,10 +101,10 @@ def shape_from_pictures(sources: Sequence[Source], options: Options, folder: Pat
     }
     parameters["images"] = [image_parameters(source, options) for source in sources]
     names = [source.picture.name for source in sources]
-    return ShapeFit(parameters, names, ("picture", "pictures"), options.body_kind, folder)
+    return ShapeFit(parameters, names, ("picture", "pictures"), options.body_kind, options.rig_style, folder)
 
 
-def shape_from_bodies(rigs: Sequence[bpy.types.Object], folder: Path) -> ShapeFit:
+def shape_from_bodies(rigs: Sequence[bpy.types.Object], style: RigStyle, folder: Path) -> ShapeFit:
     """Start the job for bodies of one person that are in the scene. Raises SourceError."""
     if problem := bodies_obstacle(rigs):
         raise SourceError(problem)
@@ -109,7 +116,7 @@ def shape_from_bodies(rigs: Sequence[bpy.types.Object], folder: Path) -> ShapeFi
         "body": None if bundled else str(body_file(rigs[0])),
         "gender": BUNDLED_KINDS[kind] if bundled else "neutral",
     }
-    return ShapeFit(parameters, [rig.name for rig in rigs], ("body", "bodies"), kind, folder)
+    return ShapeFit(parameters, [rig.name for rig in rigs], ("body", "bodies"), kind, style, folder)
 
 
 def bodies_obstacle(rigs: Sequence[bpy.types.Object]) -> str:

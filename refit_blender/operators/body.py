@@ -9,7 +9,7 @@ from bpy.props import IntProperty
 from ..errors import RefitError
 from ..results import read_body
 from ..scene import body as bodies
-from ..scene import reconstructions, upright
+from ..scene import correctives, reconstructions, upright
 from ..scene.assemble_views import VIEWS_PROPERTY
 
 
@@ -30,7 +30,7 @@ class REFIT_OT_joints_to_shape(bpy.types.Operator):
         try:
             body = read_body(bodies.body_file(rig))
             active = context.view_layer.objects.active
-            bodies.move_joints(rig, body.joints(bodies.current_betas(rig)))
+            bodies.set_shape(rig, body, bodies.current_betas(rig))
         except RefitError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -49,13 +49,13 @@ class REFIT_OT_toggle_correctives(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         rig = bodies.rig_of(context.active_object)
         mesh = rig and bodies.body_mesh(rig)
-        return bool(mesh and bodies.corrective_keys(mesh))
+        return bool(mesh and correctives.corrective_keys(mesh))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         rig = bodies.rig_of(context.active_object)
         mesh = bodies.body_mesh(rig) if rig else None
         assert mesh is not None  # poll has seen to it
-        bodies.enable_correctives(mesh, not bodies.correctives_enabled(mesh))
+        correctives.enable_correctives(mesh, not correctives.correctives_enabled(mesh))
         return {"FINISHED"}
 
 

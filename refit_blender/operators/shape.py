@@ -53,7 +53,7 @@ class REFIT_OT_shape_from_bodies(JobOperator, bpy.types.Operator):
         return bodies_obstacle(_selected_rigs(context))
 
     def make_job(self, context: bpy.types.Context, folder: Path) -> ShapeFit:
-        return shape_from_bodies(_selected_rigs(context), folder)
+        return shape_from_bodies(_selected_rigs(context), context.scene.refit.rig_style(), folder)
 
 
 def _selected_rigs(context: bpy.types.Context) -> list[bpy.types.Object]:

@@ -12,7 +12,9 @@ from ..errors import SourceError
 from ..motion_keys import MotionKeys, blend_weights, continuous, slerp
 from ..motion_results import ABSENT, FILLED
 from .confidence import STD_DEG, STD_MM
-from .keying import ROOT, curves_of, pose_bones
+from .keying import curves_of, pose_bones
+from .rig_space import Channels, RigSpace
+from .rigs import root_bone, root_follows
 
 STATE = "refit_state"
 """On a rig, animated: 0 where the person is not there, 1 where seen, 2 where a gap was filled."""
@@ -33,16 +35,16 @@ def write_motion(
     frames. unit: metres of the scene's. Raises SourceError where the rig cannot take it.
     """
     check_animatable(rig)
-    bones, curves = pose_bones(rig), Curves(rig)
+    curves = Curves(rig)
     span = int(frames[0]), int(frames[-1])
-    rotations, places = basis_of(rig, keys, unit)
+    rotations, pelvis = keys.rotations, keys.pelvis / unit
     if len(keys.frames):
-        rotations, places = _blended(rig, keys.frames, rotations, places, span)
+        rotations, pelvis = _blended(rig, keys.frames, rotations, pelvis, span)
+    channels = RigSpace.of(rig).channels(rotations, pelvis, follows=root_follows(rig))
     types = np.where(keys.state == FILLED, _KEY_TYPE["BREAKDOWN"].value, _PLAIN)
-    for index, bone in enumerate(bones):
-        path = bone.path_from_id("rotation_quaternion")
-        curves.write(path, rotations[:, index], keys.frames, types, span, group=bone.name)
-    curves.write(bones[0].path_from_id("location"), places, keys.frames, types, span, group=ROOT)
+    for bone, name, values in _tracks(rig, channels):
+        values = continuous(values) if name == "rotation_quaternion" else values
+        curves.write(bone.path_from_id(name), values, keys.frames, types, span, group=bone.name)
     for name, values in ((STD_MM, keys.std_mm), (STD_DEG, keys.std_deg)):
         curves.write(f'["{name}"]', values, keys.frames, _PLAIN, span, group=_NUMBERS)
     states = np.full(len(frames), ABSENT)
@@ -73,30 +75,66 @@ def check_animatable(rig: bpy.types.Object) -> None:
         raise SourceError(f"The action of “{rig.name}” is linked from another file: make it local first.")
 
 
-def basis_of(rig: bpy.types.Object, keys: MotionKeys, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """What bones of a rig that stands anywhere have to be keyed with: rotations [K,24,4] and the root's place [K,3]."""
-    bones = pose_bones(rig)
-    axes = np.array(rig.matrix_world.to_quaternion())
-    rotations = keys.rotations.copy()
-    rotations[:, 0] = _product(axes * [1, -1, -1, -1], keys.rotations[:, 0])
-    inverse = np.array(rig.matrix_world.inverted())
-    places = keys.pelvis / unit @ inverse[:3, :3].T + inverse[:3, 3] - np.array(bones[0].bone.matrix_local)[:3, 3]
-    return continuous(rotations), places
+def _tracks(rig: bpy.types.Object, channels: Channels) -> list[tuple[bpy.types.PoseBone, str, np.ndarray]]:
+    """(bone, property, values [K,N]) of everything that a pose is keyed with."""
+    bones, root = pose_bones(rig), root_bone(rig)
+    tracks = [(bone, "rotation_quaternion", channels.rotations[:, index]) for index, bone in enumerate(bones)]
+    tracks.append((bones[0], "location", channels.location))
+    if root is not None and channels.root_rotation is not None and channels.root_location is not None:
+        tracks += [
+            (root, "rotation_quaternion", channels.root_rotation),
+            (root, "location", channels.root_location),
+        ]
+    return tracks
 
 
 def keyed_pelvis(rig: bpy.types.Object, frames: np.ndarray, unit: float) -> np.ndarray:
     """The pelvis [K,3] in the world, metres, as the rig's curves have it; NaN at frames outside of them."""
-    bone = pose_bones(rig)[0]
-    found = {curve.array_index: curve for curve in curves_of(rig) if curve.data_path == bone.path_from_id("location")}
+    path = pose_bones(rig)[0].path_from_id("location")
+    found = {curve.array_index: curve for curve in curves_of(rig) if curve.data_path == path}
     places = np.full((len(frames), 3), np.nan)
     if set(found) != {0, 1, 2}:
         return places
     low, high = found[0].range()
-    for row in np.flatnonzero((frames >= low) & (frames <= high)):
-        places[row] = [found[axis].evaluate(float(frames[row])) for axis in range(3)]
-    matrix = np.array(rig.matrix_world)
-    local = places + np.array(bone.bone.matrix_local)[:3, 3]
-    return (local @ matrix[:3, :3].T + matrix[:3, 3]) * unit
+    inside = (frames >= low) & (frames <= high)
+    space, channels = RigSpace.of(rig), keyed_channels(rig, frames[inside], lost=False)
+    places[inside] = space.pose(channels)[1] * unit
+    return places
+
+
+def keyed_channels(rig: bpy.types.Object, frames: np.ndarray, *, lost: bool = True) -> Channels:
+    """What a rig is keyed with at frames [K]. Raises SourceError where a bone lacks curves, or takes it as it is posed.
+
+    lost: whether that is an error; the root bone need not have any.
+    """
+    bones, root = pose_bones(rig), root_bone(rig)
+    present = {(curve.data_path, curve.array_index): curve for curve in curves_of(rig)}
+
+    def values(bone: bpy.types.PoseBone, name: str, *, needed: bool) -> np.ndarray:
+        path, static = bone.path_from_id(name), getattr(bone, name)
+        curves = [present.get((path, index)) for index in range(len(static))]
+        if needed and None in curves:
+            raise SourceError(f"“{rig.name}” has lost a curve of its action: clear the action, then try again.")
+        rows = [
+            [
+                value if curve is None else curve.evaluate(float(frame))
+                for curve, value in zip(curves, static, strict=True)
+            ]
+            for frame in frames
+        ]
+        found = np.array(rows, dtype=np.float64).reshape(len(frames), len(static))
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9) if len(static) == 4 else found
+
+    rotations = np.stack([values(bone, "rotation_quaternion", needed=lost) for bone in bones], axis=1)
+    location = values(bones[0], "location", needed=lost)
+    if root is None:
+        return Channels(rotations, location)
+    return Channels(
+        rotations,
+        location,
+        values(root, "rotation_quaternion", needed=False),
+        values(root, "location", needed=False),
+    )
 
 
 def animated_numbers(rig: bpy.types.Object, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -109,34 +147,24 @@ def animated_numbers(rig: bpy.types.Object, name: str) -> tuple[np.ndarray, np.n
 
 
 def _blended(
-    rig: bpy.types.Object, frames: np.ndarray, rotations: np.ndarray, places: np.ndarray, span: tuple[int, int]
+    rig: bpy.types.Object, frames: np.ndarray, rotations: np.ndarray, pelvis: np.ndarray, span: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A rig's new keys, mixed with its old motion at those ends of the part beyond which that goes on."""
-    bones = pose_bones(rig)
-    present = {(curve.data_path, curve.array_index): curve for curve in curves_of(rig)}
-    root = present.get((bones[0].path_from_id("location"), 0))
-    if root is None or not len(root.keyframe_points):
-        return rotations, places
-    low, high = root.range()
+    """A rig's new pose, mixed with its old motion at those ends of the part beyond which that goes on."""
+    path = pose_bones(rig)[0].path_from_id("location")
+    place = next((curve for curve in curves_of(rig) if (curve.data_path, curve.array_index) == (path, 0)), None)
+    if place is None or not len(place.keyframe_points):
+        return rotations, pelvis
+    low, high = place.range()
     weights = blend_weights(frames, at_start=low < span[0] <= high, at_end=low <= span[1] < high)
     rows = np.flatnonzero(weights < 1)
     if not len(rows):
-        return rotations, places
-
-    def old(path: str, count: int) -> np.ndarray:
-        curves = [present.get((path, index)) for index in range(count)]
-        if None in curves:
-            raise SourceError(f"“{rig.name}” has lost a curve of its action: clear the action, then try again.")
-        return np.array([[curve.evaluate(float(frames[row])) for curve in curves] for row in rows])
-
-    rotations, places = rotations.copy(), places.copy()
-    for index, bone in enumerate(bones):
-        before = old(bone.path_from_id("rotation_quaternion"), 4)
-        before /= np.maximum(np.linalg.norm(before, axis=1, keepdims=True), 1e-9)
-        rotations[rows, index] = slerp(before, rotations[rows, index], weights[rows])
+        return rotations, pelvis
+    old_rotations, old_pelvis = RigSpace.of(rig).pose(keyed_channels(rig, frames[rows]))
+    rotations, pelvis = rotations.copy(), pelvis.copy()
+    rotations[rows] = slerp(old_rotations, rotations[rows], weights[rows, None])
     share = weights[rows, None]
-    places[rows] = (1 - share) * old(bones[0].path_from_id("location"), 3) + share * places[rows]
-    return rotations, places
+    pelvis[rows] = (1 - share) * old_pelvis + share * pelvis[rows]
+    return rotations, pelvis
 
 
 def _write_presence(mesh: bpy.types.Object, frames: np.ndarray, states: np.ndarray) -> None:
@@ -244,15 +272,3 @@ def _set_keys(curve: bpy.types.FCurve, keys: _Keys) -> None:
     points.foreach_set("type", keys.types.tolist())
     points.foreach_set("interpolation", keys.kinds.tolist())
     curve.update()
-
-
-def _product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The quaternion [4] times quaternions [K,4]."""
-    w, v = second[:, 0], second[:, 1:]
-    return np.concatenate(
-        [
-            (first[0] * w - v @ first[1:])[:, None],
-            first[0] * v + w[:, None] * first[1:] + np.cross(first[1:], v),
-        ],
-        axis=1,
-    )

@@ -15,12 +15,14 @@ from mathutils import Matrix
 
 from ..results import Body, ImageResult, Person
 from . import cameras, images, placement, reconstructions
-from .body import REST_TO_WORLD, BodyObjects, Pose, build_body, note
+from .armature import rest_of
+from .body import BodyObjects, Pose, build_body, note
 from .clipping import suit_to_unit
 from .confidence import note_confidence
 from .guesses import note_guesses
 from .keying import key_pose
 from .reconstructions import Up
+from .rigs import DEFAULT_STYLE, REST_TO_WORLD, RigStyle
 from .sources import Source
 from .upright import settle
 
@@ -53,6 +55,7 @@ def assemble(
     temporary: Path,
     *,
     frame: int,
+    style: RigStyle = DEFAULT_STYLE,
     pack: bool = False,
 ) -> Outcome:
     """Make camera and bodies of one picture, keyed at a frame. On any error the scene is left as it was.
@@ -82,7 +85,7 @@ def assemble(
         made_here.note_picture(camera, view_frame is not None, source.footage, result.size, result.K)
         made_here.add_frame(frame)
         settle(made_here, up)
-        view = PhotoView(source, result, camera, camera_to_world, unit, floor)
+        view = PhotoView(source, result, camera, camera_to_world, unit, floor, style)
         names = [f"{source.name} person {index + 1}" for index in range(len(result.people))]
         names = names if len(names) > 1 else [source.name]
         bodies = tuple(add_person(made_here, name, body, index, view) for index, name in enumerate(names))
@@ -112,7 +115,7 @@ def _make_camera(
 class PhotoView:
     """A picture's result, and the camera that saw it: camera_to_world [4,4] (OpenCV axes, metres).
 
-    floor: the height of the floor in the world, metres, or None where it is under each body.
+    floor: the height of the floor in the world, metres, or None where it is under each body. style: of new bodies.
     """
 
     source: Source
@@ -121,6 +124,7 @@ class PhotoView:
     camera_to_world: np.ndarray
     unit: float
     floor: float | None
+    style: RigStyle
 
     def pose(self, body: Body, index: int) -> Pose:
         """Where and how a person stands; the rig's origin is on the floor under the pelvis."""
@@ -136,7 +140,7 @@ def add_person(
     reconstruction: reconstructions.Reconstruction, name: str, body: Body, index: int, view: PhotoView
 ) -> BodyObjects:
     """Build the body of one person of a result, and take it into the reconstruction."""
-    made = build_body(name, body, view.pose(body, index), reconstruction.collection)
+    made = build_body(name, body, view.pose(body, index), reconstruction.collection, view.style)
     note_person(made.rig, index, view)
     reconstruction.add_body(made.rig)
     return made
@@ -148,7 +152,7 @@ def pelvis_cam(body: Body, person: Person) -> np.ndarray:
 
 
 def assemble_shape(
-    context: bpy.types.Context, body: Body, betas: np.ndarray, body_file: Path, kind: str
+    context: bpy.types.Context, body: Body, betas: np.ndarray, body_file: Path, kind: str, style: RigStyle
 ) -> BodyObjects:
     """Make a body of a shape [10] in its rest pose, standing on the 3D cursor. On any error the scene is left as it was."""
     leave_edit_mode(context)
@@ -157,13 +161,12 @@ def assemble_shape(
     ground = np.array(scene.cursor.location) * unit
     rest_to_world = np.eye(4)
     rest_to_world[:3, :3], rest_to_world[:3, 3] = REST_TO_WORLD, ground
-    vertices = body.v_template + body.shapedirs @ betas
     rotmats = np.tile(np.eye(3), (len(body.parents), 1, 1))
     with nothing_left_on_error():
         collection = bpy.data.collections.new("ReFit shape")
         scene.collection.children.link(collection)
-        standing = np.array([0.0, -float(vertices[:, 1].min()), 0.0])
-        made = build_body("shape", body, Pose(betas, rotmats, standing, rest_to_world, ground, unit), collection)
+        pose = Pose(betas, rotmats, rest_of(style.kind, body, betas).shift, rest_to_world, ground, unit)
+        made = build_body("shape", body, pose, collection, style)
         note(made.rig, betas=betas.tolist(), body_file=str(body_file), body_kind=kind)
     select_bodies(context, [made.rig])
     return made

@@ -21,6 +21,7 @@ from .confidence import SPREAD, STD_DEG, STD_MM, note_confidence
 from .footage import Footage
 from .recognition import nearest_pairs, own_camera_place
 from .reconstructions import Reconstruction, Up, check_own
+from .rigs import DEFAULT_STYLE, RigStyle
 from .updating import check_reposable
 from .upright import settle
 
@@ -93,12 +94,13 @@ def assemble_motion(
     shot: Shot,
     result: MotionResult,
     body: Body,
+    style: RigStyle = DEFAULT_STYLE,
     known: Reconstruction | None = None,
 ) -> MotionOutcome:
     """Make bodies with an action each, and the camera where the scene has none. On any error the scene is left as it was.
 
-    Without a camera of the scene, the first person starts at the 3D cursor. known: its bodies get the motion in place of
-    what they have at these frames; people who are not among them are added.
+    Without a camera of the scene, the first person starts at the 3D cursor. style: of new bodies; known: its bodies get the
+    motion in place of what they have at these frames; people who are not among them are added.
     """
     leave_edit_mode(context)
     scene = context.scene
@@ -120,7 +122,7 @@ def assemble_motion(
         if known is None:
             made_camera = _camera(made_here, shot, result, place, unit, in_step, remarks)
         bodies = [
-            _body(made_here, shot, result, body, index, place, rigs.get(index), unit, redo=redo)
+            _body(made_here, shot, result, body, style, index, place, rigs.get(index), unit, redo=redo)
             for index in range(len(people))
         ]
         for made, keys in zip(bodies, people, strict=True):
@@ -271,6 +273,7 @@ def _body(
     shot: Shot,
     result: MotionResult,
     body: Body,
+    style: RigStyle,
     index: int,
     place: np.ndarray,
     rig: bpy.types.Object | None,
@@ -283,7 +286,7 @@ def _body(
     joints = body.joints(person.betas)
     if rig is not None:
         if redo:
-            set_shape(rig, person.betas, joints)
+            set_shape(rig, body, person.betas)
         return BodyObjects(rig, body_mesh(rig))
     first = int(np.flatnonzero(person.state != ABSENT)[0])
     pelvis = place[:3, :3] @ (joints[0] + person.transl[first]) + place[:3, 3]
@@ -292,7 +295,7 @@ def _body(
     pose = Pose(person.betas, person.rotmats[first], person.transl[first], place, ground, unit)
     number = made_here.next_number
     name = shot.name if len(result.people) == 1 and number == 1 else f"{shot.name} person {number}"
-    made = build_body(name, body, pose, made_here.collection)
+    made = build_body(name, body, pose, made_here.collection, style)
     note_confidence(made.rig, JointConfidence(person.std_mm[first], person.std_deg[first], result.calibrated))
     made_here.add_body(made.rig)
     return made

@@ -20,6 +20,7 @@ from .keying import key_pose, pelvis_of, set_pose
 from .placement import ground_under
 from .recognition import nearest_pairs
 from .reconstructions import Reconstruction, in_scene
+from .rigs import DEFAULT_STYLE, RigStyle
 from .updating import check_reposable
 from .views import CameraView
 
@@ -58,13 +59,14 @@ def assemble_views(
     views: Sequence[CameraView],
     result: MultiViewResult,
     body: Body,
+    style: RigStyle = DEFAULT_STYLE,
     *,
     frame: int,
     known: Reconstruction | None = None,
 ) -> ViewsOutcome:
     """Make the bodies of several cameras, keyed at a frame. On any error the scene is left as it was.
 
-    known: its bodies are posed anew instead; people who are not among them are added.
+    style: of new bodies; known: its bodies are posed anew instead; people who are not among them are added.
     """
     leave_edit_mode(context)
     unit = cameras.metres_per_unit(context.scene)
@@ -81,11 +83,11 @@ def assemble_views(
         made_here = known or reconstructions.start(context.scene, name, "views")
         for index in sorted(set(range(len(poses))) - set(rigs)):
             title = f"{name} person {made_here.next_number}"
-            bodies[index] = build_body(title, body, poses[index], made_here.collection)
+            bodies[index] = build_body(title, body, poses[index], made_here.collection, style)
             made_here.add_body(bodies[index].rig)
     for index, rig in rigs.items():
         if redo:
-            set_shape(rig, poses[index].betas, joints[index])
+            set_shape(rig, body, poses[index].betas)
         set_pose(rig, poses[index].world_rotations(), poses[index].pelvis(joints[index]) / unit)
         bodies[index] = BodyObjects(rig, body_mesh(rig))
     for index, person in enumerate(result.people):

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A body file and a pose become an armature and a skinned mesh.
 
-Bones have identity axes (head at the joint, tail along +Y, roll 0), so that a bone's rotation in Blender is the
-joint's rotation in SMPL. The turn from SMPL's Y up to Blender's Z up is on the armature object alone.
+Bones, skin and object stand so that the body at rest has its feet at the object's origin. A rig of SMPL's kind has
+SMPL's axes: the turn from Y up to Blender's Z up is on its object alone. An animation rig has Z up by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +15,18 @@ import numpy as np
 from mathutils import Matrix
 
 from ..errors import SourceError
-from ..results import BETAS, JOINT_NAMES, Body
-from .keying import pose_bones, set_pose
+from ..results import BETAS, Body
+from .armature import Rest, build_armature, move_rest, rest_of
+from .correctives import CORRECTIVE_KEY, corrective_keys, drive_correctives
+from .keying import set_pose
+from .rigs import BONES, DEFAULT_STYLE, REST_TO_WORLD, RigStyle, axes_of, kind_of
 
-# A quarter turn about X: Y up becomes Z up.
-REST_TO_WORLD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
-BONE_LENGTH = 0.08
 BETA_RANGE = 5.0
 MATERIAL_NAME = "ReFit Body"
 # Weights below this move no vertex by a hundredth of a millimetre.
 MIN_WEIGHT = 1e-5
 
 SHAPE_KEY = "shape_{}"
-CORRECTIVE_KEY = "pose_{}"
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,18 @@ class Pose:
         return self.camera_to_world[:3, :3] @ (joints[0] + self.transl) + self.camera_to_world[:3, 3]
 
 
-def build_body(name: str, body: Body, pose: Pose, collection: bpy.types.Collection) -> BodyObjects:
+def build_body(
+    name: str, body: Body, pose: Pose, collection: bpy.types.Collection, style: RigStyle = DEFAULT_STYLE
+) -> BodyObjects:
     """Make armature and mesh in `collection`, which must be in the active view layer, in Object mode."""
-    joints = body.joints(pose.betas)
-    rig = _build_rig(name, body, joints, collection)
-    _pose_rig(rig, joints, pose)
-    mesh = _build_mesh(f"{name} body", body, rig, collection)
-    _add_shape_keys(mesh, body, pose.betas)
-    if body.posedirs is not None:
-        _add_correctives(mesh, rig, body)
+    rest = rest_of(style.kind, body, pose.betas)
+    rig = build_armature(name, body, rest, style, collection)
+    _pose_rig(rig, body.joints(pose.betas), pose)
+    mesh = _build_mesh(f"{name} body", body, rest, rig, collection)
+    _add_shape_keys(mesh, body, rest, pose.betas)
+    for feature in range(0 if body.posedirs is None else body.posedirs.shape[2]):
+        _add_key(mesh, CORRECTIVE_KEY.format(feature), rest.place(body.v_template + body.posedirs[:, :, feature]))
+    drive_correctives(mesh, rig)
     return BodyObjects(rig, mesh)
 
 
@@ -156,29 +157,14 @@ def shape_of(rig: bpy.types.Object, kind: str) -> np.ndarray:
     return current_betas(rig)
 
 
-def move_joints(rig: bpy.types.Object, joints: np.ndarray) -> None:
-    """Put the rest joints [24,3] of a rig where its shape has them, in Object mode. Raises SourceError."""
-    pose_bones(rig)
-
-    def place(bones: bpy.types.ArmatureEditBones) -> None:
-        for name, head in zip(JOINT_NAMES, joints, strict=True):
-            _place_bone(bones[name], head)
-
-    _edit(rig, place)
-
-
-def check_visible(rig: bpy.types.Object) -> None:
-    """Raises SourceError where Blender could not enter Edit mode, so that joints cannot be moved."""
-    if not rig.visible_get():
-        raise SourceError(f"Body “{rig.name}” is hidden: show it, so that its joints can be moved.")
-
-
-def set_shape(rig: bpy.types.Object, betas: np.ndarray, joints: np.ndarray) -> None:
-    """Give a body another shape [10] with its rest joints [24,3], in Object mode. Raises SourceError."""
-    move_joints(rig, joints)
+def set_shape(rig: bpy.types.Object, body: Body, betas: np.ndarray) -> None:
+    """Give a body another shape [10], in Object mode. Raises SourceError."""
     mesh = body_mesh(rig)
+    move_rest(rig, mesh, body, betas)
     for index, key in shape_sliders(mesh).items() if mesh else ():
         _set_slider(key, float(betas[index]))
+    if mesh and corrective_keys(mesh):
+        drive_correctives(mesh, rig)
 
 
 def _set_slider(key: bpy.types.ShapeKey, value: float) -> None:
@@ -187,65 +173,25 @@ def _set_slider(key: bpy.types.ShapeKey, value: float) -> None:
     key.value = value
 
 
-# ------------------------------------------------------------------------------------------------------- armature
-
-
-def _build_rig(name: str, body: Body, joints: np.ndarray, collection: bpy.types.Collection) -> bpy.types.Object:
-    data = bpy.data.armatures.new(name)
-    data.display_type = "STICK"
-    rig = bpy.data.objects.new(name, data)
-    rig.show_in_front = True
-    collection.objects.link(rig)
-
-    def create(bones: bpy.types.ArmatureEditBones) -> None:
-        made = []
-        for index, joint in enumerate(JOINT_NAMES):
-            bone = bones.new(joint)
-            _place_bone(bone, joints[index])
-            if body.parents[index] >= 0:
-                bone.parent = made[body.parents[index]]
-            made.append(bone)
-
-    _edit(rig, create)
-    return rig
-
-
-def _place_bone(bone: bpy.types.EditBone, head: np.ndarray) -> None:
-    bone.head = head
-    bone.tail = head + [0.0, BONE_LENGTH, 0.0]
-    bone.roll = 0.0
-
-
-def _edit(rig: bpy.types.Object, change: Callable[[bpy.types.ArmatureEditBones], None]) -> None:
-    """Edit bones exist in Edit mode only, and Edit mode for the active object only. Raises SourceError."""
-    check_visible(rig)
-    bpy.context.view_layer.objects.active = rig
-    bpy.ops.object.mode_set(mode="EDIT")
-    try:
-        change(rig.data.edit_bones)
-    finally:
-        bpy.ops.object.mode_set(mode="OBJECT")
-
-
 def _pose_rig(rig: bpy.types.Object, joints: np.ndarray, pose: Pose) -> None:
-    """Stand the object on the ground; the root takes the camera's turn and what is left of the place."""
+    """Stand the object on the ground; the bones take the camera's turn and what is left of the place."""
     matrix = np.eye(4)
-    matrix[:3, :3] = REST_TO_WORLD
+    matrix[:3, :3] = REST_TO_WORLD @ axes_of(kind_of(rig)).T
     matrix[:3, 3] = pose.ground
     rig.matrix_world = Matrix.Scale(1 / pose.metres_per_unit, 4) @ Matrix(matrix.tolist())
-    for name in JOINT_NAMES:
-        rig.pose.bones[name].rotation_mode = "QUATERNION"
     set_pose(rig, pose.world_rotations(), pose.pelvis(joints) / pose.metres_per_unit)
 
 
 # ----------------------------------------------------------------------------------------------------------- mesh
 
 
-def _build_mesh(name: str, body: Body, rig: bpy.types.Object, collection: bpy.types.Collection) -> bpy.types.Object:
+def _build_mesh(
+    name: str, body: Body, rest: Rest, rig: bpy.types.Object, collection: bpy.types.Collection
+) -> bpy.types.Object:
     data = bpy.data.meshes.new(name)
     faces = body.faces
     data.vertices.add(len(body.v_template))
-    data.vertices.foreach_set("co", _flat(body.v_template).data)
+    data.vertices.foreach_set("co", _flat(rest.place(body.v_template)).data)
     data.loops.add(faces.size)
     data.loops.foreach_set("vertex_index", np.ascontiguousarray(faces.ravel(), dtype=np.int32).data)
     data.polygons.add(len(faces))
@@ -259,13 +205,13 @@ def _build_mesh(name: str, body: Body, rig: bpy.types.Object, collection: bpy.ty
     mesh = bpy.data.objects.new(name, data)
     collection.objects.link(mesh)
     mesh.parent = rig
-    _add_weights(mesh, body.weights)
+    _add_weights(mesh, body.weights, BONES[kind_of(rig)])
     mesh.modifiers.new("Armature", "ARMATURE").object = rig
     return mesh
 
 
-def _add_weights(mesh: bpy.types.Object, weights: np.ndarray) -> None:
-    for joint, name in enumerate(JOINT_NAMES):
+def _add_weights(mesh: bpy.types.Object, weights: np.ndarray, names: tuple[str, ...]) -> None:
+    for joint, name in enumerate(names):
         group = mesh.vertex_groups.new(name=name)
         column = weights[:, joint]
         used = np.flatnonzero(column > MIN_WEIGHT)
@@ -280,11 +226,12 @@ def _add_weights(mesh: bpy.types.Object, weights: np.ndarray) -> None:
             start = end
 
 
-def _add_shape_keys(mesh: bpy.types.Object, body: Body, betas: np.ndarray) -> None:
+def _add_shape_keys(mesh: bpy.types.Object, body: Body, rest: Rest, betas: np.ndarray) -> None:
     mesh.shape_key_add(name="Basis", from_mix=False)
     for index in range(BETAS):
         offset = body.shapedirs[:, :, index] if index < body.shapedirs.shape[2] else 0.0
-        _set_slider(_add_key(mesh, SHAPE_KEY.format(index), body.v_template + offset), float(betas[index]))
+        positions = rest.place(body.v_template + offset)
+        _set_slider(_add_key(mesh, SHAPE_KEY.format(index), positions), float(betas[index]))
 
 
 def _add_key(mesh: bpy.types.Object, name: str, positions: np.ndarray) -> bpy.types.ShapeKey:
@@ -310,58 +257,3 @@ def _material() -> bpy.types.Material:
         shader.inputs["Base Color"].default_value = colour
         shader.inputs["Roughness"].default_value = 0.6
     return material
-
-
-# ----------------------------------------------------------------------------------------------- pose correctives
-
-
-# R - 1 in the components of a unit quaternion (w, x, y, z); without functions, Blender evaluates these natively.
-_ROTATION_MINUS_ONE = (
-    ("-2*(y*y+z*z)", "2*(x*y-w*z)", "2*(x*z+w*y)"),
-    ("2*(x*y+w*z)", "-2*(x*x+z*z)", "2*(y*z-w*x)"),
-    ("2*(x*z-w*y)", "2*(y*z+w*x)", "-2*(x*x+y*y)"),
-)
-
-
-def _add_correctives(mesh: bpy.types.Object, rig: bpy.types.Object, body: Body) -> None:
-    """A driven shape key for each entry of `R - 1` of the 23 joints below the root, as SMPL's posedirs have them."""
-    assert body.posedirs is not None
-    for feature in range(body.posedirs.shape[2]):
-        joint, entry = divmod(feature, 9)
-        expression = _ROTATION_MINUS_ONE[entry // 3][entry % 3]
-        key = _add_key(mesh, CORRECTIVE_KEY.format(feature), body.v_template + body.posedirs[:, :, feature])
-        key.slider_min, key.slider_max = -2.0, 2.0
-        driver = key.driver_add("value").driver
-        driver.type = "SCRIPTED"
-        for component in "wxyz":
-            if component in expression:
-                variable = driver.variables.new()
-                variable.name = component
-                variable.type = "TRANSFORMS"
-                target = variable.targets[0]
-                target.id = rig
-                target.bone_target = JOINT_NAMES[joint + 1]
-                target.transform_space = "LOCAL_SPACE"
-                target.rotation_mode = "QUATERNION"
-                target.transform_type = f"ROT_{component.upper()}"
-        driver.expression = expression
-
-
-def corrective_keys(mesh: bpy.types.Object) -> list[bpy.types.ShapeKey]:
-    """The pose correctives of a body's mesh; empty where the body has none."""
-    prefix = CORRECTIVE_KEY.format("")
-    keys = mesh.data.shape_keys.key_blocks if mesh.data.shape_keys else ()
-    return [key for key in keys if key.name.startswith(prefix)]
-
-
-def correctives_enabled(mesh: bpy.types.Object) -> bool:
-    return any(not key.mute for key in corrective_keys(mesh))
-
-
-def enable_correctives(mesh: bpy.types.Object, enabled: bool) -> None:
-    """Switch all pose correctives, and the work for their drivers, on or off."""
-    for key in corrective_keys(mesh):
-        key.mute = not enabled
-    animation = mesh.data.shape_keys.animation_data
-    for curve in animation.drivers if animation else ():
-        curve.mute = not enabled

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..confidence import JointConfidence
 from ..results import JOINT_NAMES
+from .rigs import BONES, kind_of
 
 Measure = Literal["POSITION", "ROTATION"]
 
@@ -99,7 +100,7 @@ def show_colors(rig: bpy.types.Object, confidence: JointConfidence, measure: Mea
     # Sticks are too thin to tell colours apart.
     armature.display_type = "OCTAHEDRAL"
     low, high = range_of(confidence, measure)
-    values: dict[str, float] = dict(zip(JOINT_NAMES, _values(confidence, measure).tolist(), strict=True))
+    values: dict[str, float] = dict(zip(BONES[kind_of(rig)], _values(confidence, measure).tolist(), strict=True))
     for bone in armature.bones:
         if values.get(bone.name, 0) <= 0:  # the pelvis has no error relative to itself
             bone.color.palette = "DEFAULT"

@@ -1,47 +1,56 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Poses and their keys: 24 bones' rotations and the root's place, in whatever way this Blender keeps actions."""
+"""Poses and their keys: 24 bones' rotations and the body's place, in whatever way this Blender keeps actions."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator
+from dataclasses import dataclass
 
 import bpy
 import numpy as np
-from mathutils import Euler, Matrix, Quaternion, Vector
+from mathutils import Euler, Matrix, Quaternion
 
-from ..errors import SourceError
-from ..results import JOINT_NAMES
-
-ROOT = JOINT_NAMES[0]
+from ..motion_keys import continuous, quaternions_of
+from ..quaternions import product
+from .rig_space import Base, RigSpace
+from .rigs import axes_of, bone_names, kind_of, root_bone, root_follows
 
 
 def pose_bones(rig: bpy.types.Object) -> list[bpy.types.PoseBone]:
-    """The 24 bones in SMPL's order. Raises SourceError where one was renamed or deleted."""
-    bones: list[bpy.types.PoseBone] = []
-    for name in JOINT_NAMES:
-        bone = rig.pose.bones.get(name)
-        if bone is None:
-            raise SourceError(f"Body “{rig.name}” has no bone “{name}”: it was renamed or deleted.")
-        bones.append(bone)
-    return bones
+    """The 24 bones in SMPL's order of joints. Raises SourceError where one was renamed or deleted."""
+    return [rig.pose.bones[name] for name in bone_names(rig)]
 
 
 def set_pose(rig: bpy.types.Object, rotations: np.ndarray, pelvis: np.ndarray) -> None:
     """Pose a rig that stands anywhere.
 
-    rotations [24,3,3]: the first to the world, the others relative to their parents; pelvis [3]: in the world, in the
-    scene's units. Raises SourceError.
+    rotations [24,3,3]: the first to the world, the others relative to their parents, in the body file's axes; pelvis
+    [3]: in the world, in the scene's units. Raises SourceError.
     """
+    bones, space = pose_bones(rig), RigSpace.of(rig)
+    channels = space.channels(quaternions_of(rotations)[None], pelvis[None], follows=root_follows(rig))
+    for bone, rotation in zip(bones, channels.rotations[0], strict=True):
+        _set_rotation(bone, Quaternion(rotation.tolist()))
+    bones[0].location = channels.location[0].tolist()
+    root = root_bone(rig)
+    if root is not None and channels.root_rotation is not None and channels.root_location is not None:
+        _set_rotation(root, Quaternion(channels.root_rotation[0].tolist()))
+        root.location = channels.root_location[0].tolist()
+
+
+def read_pose(rig: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
+    """The pose that a rig is in, constraints included, as `set_pose` takes it. Raises SourceError."""
     bones = pose_bones(rig)
-    axes = rig.matrix_world.to_quaternion().to_matrix()
-    root = (axes.transposed() @ Matrix(rotations[0].tolist())).to_4x4()
-    root.translation = rig.matrix_world.inverted() @ Vector(pelvis.tolist())
-    _set_basis(bones[0], bones[0].bone.matrix_local.inverted() @ root)
-    for bone, rotation in zip(bones[1:], rotations[1:], strict=True):
-        # A rotation may be a matrix [3,3], too, which the stubs do not know.
-        turn = Matrix(rotation.tolist())
-        _set_basis(bone, Matrix.LocRotScale(bone.location, turn, bone.scale))  # pyright: ignore[reportArgumentType]
+    numbers = {bone.name: index for index, bone in enumerate(bones)}
+    axes, world = axes_of(kind_of(rig)), np.array(rig.matrix_world.to_quaternion().to_matrix())
+    turns = [np.array((bone.matrix @ bone.bone.matrix_local.inverted()).to_quaternion().to_matrix()) for bone in bones]
+    rotations = np.empty((len(bones), 3, 3))
+    rotations[0] = world @ turns[0] @ axes
+    for index, bone in enumerate(bones[1:], 1):
+        above = next(numbers[parent.name] for parent in bone.parent_recursive if parent.name in numbers)
+        rotations[index] = axes.T @ turns[above].T @ turns[index] @ axes
+    return rotations, pelvis_of(rig)
 
 
 def pelvis_of(rig: bpy.types.Object) -> np.ndarray:
@@ -52,9 +61,12 @@ def pelvis_of(rig: bpy.types.Object) -> np.ndarray:
 def key_pose(rig: bpy.types.Object, frame: int) -> None:
     """Key the pose that the rig is in."""
     bones = pose_bones(rig)
-    bones[0].keyframe_insert("location", frame=frame, group=ROOT)
-    for bone in bones:
-        bone.keyframe_insert(_rotation_property(bone), frame=frame, group=bone.name)
+    root = root_bone(rig)
+    movers = [bones[0]] if root is None else [root, bones[0]]
+    for bone in movers:
+        bone.keyframe_insert("location", frame=frame, group=bone.name)
+    for bone in (*movers[:-1], *bones):
+        bone.keyframe_insert(rotation_property(bone), frame=frame, group=bone.name)
 
 
 @contextlib.contextmanager
@@ -84,55 +96,92 @@ def curves_of(owner: bpy.types.ID) -> list[bpy.types.FCurve]:
     return [curve for bag in bags if bag for curve in bag.fcurves]
 
 
-def move_root(rig: bpy.types.Object, change: Matrix) -> None:
-    """Move the root bone by `change` (4x4, in the rig's space) in the present pose and in every key that it has."""
-    bone = pose_bones(rig)[0]
-    rest = bone.bone.matrix_local
-    change = rest.inverted() @ change @ rest
+def move_body(rig: bpy.types.Object, change: Matrix) -> None:
+    """Move a body by `change` (4x4, in the rig's space) in the present pose and in every key that it has.
+
+    A root bone that is keyed and follows the body goes with it over the floor; otherwise it stays. Raises SourceError.
+    """
+    space, pelvis, root = RigSpace.of(rig), pose_bones(rig)[0], root_bone(rig)
     curves = {(curve.data_path, curve.array_index): curve for curve in curves_of(rig)}
-    turn = change.to_quaternion()
-    _map_keys(curves, bone, "location", lambda values, _near: (change @ Vector(values))[:])
-    mode = bone.rotation_mode
-
-    def turned(values: list[float], near: list[float] | None) -> list[float]:
-        return _from_quaternion(turn @ _to_quaternion(values, mode), mode, near)
-
-    _map_keys(curves, bone, _rotation_property(bone), turned)
-    _set_basis(bone, change @ bone.matrix_basis)
-
-
-def _map_keys(
-    curves: dict[tuple[str, int], bpy.types.FCurve],
-    bone: bpy.types.PoseBone,
-    name: str,
-    mapping: Callable[[list[float], list[float] | None], Iterable[float]],
-) -> None:
-    """Replace the values of a bone's property at all of its keys; `mapping` gets all of them and the last result."""
-    path = bone.path_from_id(name)
-    static = list(getattr(bone, name))
-    own = {index: curves[path, index] for index in range(len(static)) if (path, index) in curves}
-    frames = sorted({key.co.x for curve in own.values() for key in curve.keyframe_points})
-    before = [
-        [own[index].evaluate(frame) if index in own else value for index, value in enumerate(static)]
-        for frame in frames
-    ]
-    near = None
-    for frame, values in zip(frames, before, strict=True):
-        near = list(mapping(values, near))
-        for index, curve in own.items():
-            curve.keyframe_points.insert(frame, near[index], options={"FAST"})
-    for curve in own.values():
-        curve.update()
+    movers = [pelvis] if root is None else [pelvis, root]
+    tracks = [_Track.of(bone, name, curves) for bone in movers for name in ("location", rotation_property(bone))]
+    frames = sorted({key.co.x for track in tracks for curve in track.curves.values() for key in curve.keyframe_points})
+    values = [track.read(frames) for track in tracks]
+    follows = root_follows(rig) and bool(tracks[-1].curves)
+    moved = _moved(space, values, np.array(change, dtype=np.float64), follows=follows)
+    for track, now in zip(tracks if follows else tracks[:2], moved, strict=False):
+        track.write(frames, now)
 
 
-def _set_basis(bone: bpy.types.PoseBone, basis: Matrix) -> None:
-    """Set location and rotation, by the shorter way from the present one; the scale stays."""
-    bone.location = basis.to_translation()
-    name = _rotation_property(bone)
-    setattr(bone, name, _from_quaternion(basis.to_quaternion(), bone.rotation_mode, list(getattr(bone, name))))
+def _moved(space: RigSpace, values: list[np.ndarray], change: np.ndarray, *, follows: bool) -> list[np.ndarray]:
+    """Locations [K,3] and rotations [K,4] of the pelvis, and of the root bone where there is one, moved by a matrix."""
+    count = len(values[0])
+    root = space.root_of(*(values[3], values[2]) if len(values) > 2 else (None, None), count)
+    base = space.pelvis_base(values[1], values[0], root)
+    turned = product(quaternions_of(change[:3, :3]), base.rotation)
+    base = Base(turned, base.place @ change[:3, :3].T + change[:3, 3])
+    if follows:
+        root = space.root_under(base)
+    rotation, location = space.pelvis_channels(base, root)
+    if len(values) == 2:
+        return [location, rotation]
+    root_rotation, root_location = space.root_channels(root)
+    return [location, rotation, root_location, root_rotation]
 
 
-def _rotation_property(bone: bpy.types.PoseBone) -> str:
+@dataclass(frozen=True)
+class _Track:
+    """A bone's location or rotation, whatever its mode, with its curves by their index."""
+
+    bone: bpy.types.PoseBone
+    name: str
+    curves: dict[int, bpy.types.FCurve]
+
+    @classmethod
+    def of(cls, bone: bpy.types.PoseBone, name: str, curves: dict[tuple[str, int], bpy.types.FCurve]) -> _Track:
+        path = bone.path_from_id(name)
+        count = len(getattr(bone, name))
+        return cls(bone, name, {index: curves[path, index] for index in range(count) if (path, index) in curves})
+
+    def read(self, frames: list[float]) -> np.ndarray:
+        """The present value, then those at frames: [1+K,3], or quaternions [1+K,4]."""
+        static = list(getattr(self.bone, self.name))
+        rows = [static] + [
+            [
+                self.curves[index].evaluate(frame) if index in self.curves else value
+                for index, value in enumerate(static)
+            ]
+            for frame in frames
+        ]
+        if self.name == "location":
+            return np.array(rows)
+        return np.array([_to_quaternion(row, self.bone.rotation_mode)[:] for row in rows])
+
+    def write(self, frames: list[float], values: np.ndarray) -> None:
+        """Set the present value, and keys at frames where the property has curves."""
+        if self.name == "location":
+            self.bone.location = values[0].tolist()
+            rows = values[1:].tolist()
+        else:
+            _set_rotation(self.bone, Quaternion(values[0].tolist()))
+            rows, near = [], None
+            for value in continuous(values[1:]).tolist():
+                near = _from_quaternion(Quaternion(value), self.bone.rotation_mode, near)
+                rows.append(near)
+        for index, curve in self.curves.items():
+            for frame, row in zip(frames, rows, strict=True):
+                curve.keyframe_points.insert(frame, row[index], options={"FAST"})
+            curve.update()
+
+
+def _set_rotation(bone: bpy.types.PoseBone, rotation: Quaternion) -> None:
+    """Set a rotation, by the shorter way from the present one."""
+    name = rotation_property(bone)
+    setattr(bone, name, _from_quaternion(rotation, bone.rotation_mode, list(getattr(bone, name))))
+
+
+def rotation_property(bone: bpy.types.PoseBone) -> str:
+    """The property that a bone's rotation is keyed with."""
     names = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}
     return names.get(bone.rotation_mode, "rotation_euler")
 

@@ -10,6 +10,7 @@ import bpy
 from mathutils import Vector
 
 from .body import rig_of
+from .rigs import joint_places
 from .shadow_catcher import PROPERTY as SHADOW_CATCHER
 
 PROPERTY = "refit_before_bodies"
@@ -36,10 +37,9 @@ def standing_before(
     origins = [camera.evaluated_get(depsgraph).matrix_world.translation.copy() for camera in cameras]
     met: dict[bpy.types.Object, int] = {}
     for rig in rigs:
-        evaluated = rig.evaluated_get(depsgraph)
-        joints = [evaluated.matrix_world @ bone.head for bone in evaluated.pose.bones]
-        for origin, joint in itertools.product(origins, joints):
-            for item in _met_on_the_way(context.scene, depsgraph, origin, joint):
+        joints = joint_places(rig.evaluated_get(depsgraph))
+        for origin, joint in itertools.product(origins, joints.tolist()):
+            for item in _met_on_the_way(context.scene, depsgraph, origin, Vector(joint)):
                 met[item] = met.get(item, 0) + 1
     in_view = {item for item in met if item.name in context.view_layer.objects and hides(item)}
     return sorted(in_view, key=lambda item: (-met[item], item.name))

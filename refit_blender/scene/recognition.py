@@ -13,6 +13,7 @@ import numpy as np
 
 from . import cameras, images, reconstructions
 from .reconstructions import Reconstruction
+from .rigs import joint_places
 from .sources import Source
 
 
@@ -79,7 +80,7 @@ def boxes_of(known: Reconstruction, camera_to_world: np.ndarray, K: np.ndarray, 
     """
     boxes = {}
     for number, rig in known.bodies.items():
-        joints = np.array([rig.matrix_world @ bone.head for bone in rig.pose.bones]) * unit
+        joints = joint_places(rig) * unit
         seen = (joints - camera_to_world[:3, 3]) @ camera_to_world[:3, :3]
         if (seen[:, 2] > 0).all():
             pixels = (seen @ K.T)[:, :2] / seen[:, 2:]

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import SourceError
 from ..results import Body, ImageResult
 from . import cameras, images, placement, upright
+from .armature import check_visible
 from .assemble import (
     Outcome,
     PhotoView,
@@ -24,11 +25,12 @@ from .assemble import (
     pelvis_cam,
     select_bodies,
 )
-from .body import BodyObjects, body_mesh, check_visible, set_shape
+from .body import BodyObjects, body_mesh, set_shape
 from .frames import number_of
 from .keying import key_pose, pose_bones, set_pose
 from .recognition import camera_place
 from .reconstructions import Reconstruction, Up, check_own
+from .rigs import RigStyle
 from .sources import Source
 
 
@@ -41,11 +43,18 @@ class Part:
 
 
 def update_photo(
-    context: bpy.types.Context, known: Reconstruction, source: Source, parts: Sequence[Part], body: Body, *, redo: bool
+    context: bpy.types.Context,
+    known: Reconstruction,
+    source: Source,
+    parts: Sequence[Part],
+    body: Body,
+    style: RigStyle,
+    *,
+    redo: bool,
 ) -> Outcome:
     """Pose bodies and key them at the current frame. On any error the scene is left as it was.
 
-    redo: everybody is solved anew, with shape and camera; otherwise bodies keep their shape and the camera its place.
+    style: of bodies that are added; redo: everybody is solved anew, with shape and camera; otherwise bodies keep their shape and the camera its place.
     """
     camera = known.camera
     if camera is None:
@@ -63,7 +72,7 @@ def update_photo(
     if redo and source.camera is None:
         place = _place_again(known, parts[0], rigs, place, body, unit)
     floor = float(next(iter(rigs.values())).matrix_world.translation.z) * unit if known.own_camera else None
-    views = [PhotoView(source, part.result, camera, place, unit, floor) for part in parts]
+    views = [PhotoView(source, part.result, camera, place, unit, floor, style) for part in parts]
     with nothing_left_on_error():
         done = [
             _add(known, source, body, index, view, scene.frame_current)
@@ -115,7 +124,7 @@ def _repose(rig: bpy.types.Object, body: Body, index: int, view: PhotoView, fram
     joints = body.joints(pose.betas)
     lens = rig.get("refit_focal_source")
     if shape:
-        set_shape(rig, pose.betas, joints)
+        set_shape(rig, body, pose.betas)
     set_pose(rig, pose.world_rotations(), pose.pelvis(joints) / view.unit)
     key_pose(rig, frame)
     note_person(rig, index, view)

@@ -11,6 +11,7 @@ from ..errors import SourceError
 from . import cameras, keying, placement
 from .body import body_mesh, world_vertices
 from .reconstructions import Reconstruction, Up, numbers_of
+from .rigs import joint_places
 
 # On the collection: the up [3] in the camera frame by which camera and bodies stand at the moment.
 _STANDING = "refit_up_standing"
@@ -132,7 +133,7 @@ def _correct(reconstruction: Reconstruction, settings: RefitUpright, context: bp
 
 
 def _move(rig: bpy.types.Object, motion: Matrix, level: float) -> None:
-    """Turn a body in the world: its axes and the height of its origin stay, the root bone does the rest.
+    """Turn a body in the world: its axes and the height of its origin stay, the bones do the rest.
 
     level: the height at which the origin's place on the ground is followed.
     """
@@ -142,7 +143,7 @@ def _move(rig: bpy.types.Object, motion: Matrix, level: float) -> None:
         x, y, z = stood.translation
         stands.translation = (*(motion @ Vector((x, y, level)))[:2], z)
         rig.matrix_world = stands
-    keying.move_root(rig, stands.inverted() @ motion @ stood)
+    keying.move_body(rig, stands.inverted() @ motion @ stood)
 
 
 def _contacts(rig: bpy.types.Object) -> np.ndarray:
@@ -150,7 +151,7 @@ def _contacts(rig: bpy.types.Object) -> np.ndarray:
     mesh = body_mesh(rig)
     if mesh is not None and mesh.visible_get():
         return world_vertices(mesh, bpy.context.evaluated_depsgraph_get())
-    return np.array([rig.matrix_world @ bone.head for bone in rig.pose.bones])
+    return joint_places(rig)
 
 
 def _set_angles(reconstruction: Reconstruction, pitch: float, roll: float, *, standing: bool = True) -> None:

@@ -11,8 +11,8 @@ from test_reconstruct import reconstruct
 from refit_blender import results
 from refit_blender.confidence import JointConfidence, read_confidence
 from refit_blender.panels import lens_note
-from refit_blender.results import JOINT_NAMES
 from refit_blender.scene import confidence
+from refit_blender.scene.rigs import BONES
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def test_bones_are_green_where_certain_and_red_where_not(rig):
     assert bpy.ops.refit.confidence_colors(measure="POSITION") == {"FINISHED"}
     assert bpy.context.mode == "POSE" and rig.data.show_bone_colors
     order = np.argsort(known.std_mm)
-    redness = [rig.data.bones[JOINT_NAMES[joint]].color.custom.normal[:] for joint in order]
+    redness = [rig.data.bones[BONES["animation"][joint]].color.custom.normal[:] for joint in order]
     assert rig.data.bones["pelvis"].color.palette == "DEFAULT"
-    assert all(bone.color.palette == "CUSTOM" for bone in rig.data.bones if bone.name != "pelvis")
+    assert all(bone.color.palette == "CUSTOM" for bone in rig.data.bones if bone.name not in ("root", "pelvis"))
     red, green = np.array(redness[1:])[:, 0], np.array(redness[1:])[:, 1]
     assert green[0] > red[0] and red[-1] > green[-1]
     assert (np.diff(red - green) >= -1e-6).all()
@@ -105,10 +105,10 @@ def test_deleted_bone_does_not_stop_the_restoring(rig):
     bpy.ops.refit.confidence_colors(measure="POSITION")
     bpy.ops.object.mode_set(mode="EDIT")
     assert not bpy.ops.refit.confidence_colors.poll()
-    rig.data.edit_bones.remove(rig.data.edit_bones["left_hand"])
+    rig.data.edit_bones.remove(rig.data.edit_bones["fingers.L"])
     bpy.ops.object.mode_set(mode="OBJECT")
     bpy.ops.refit.confidence_colors(measure="POSITION")
-    assert all(bone.color.palette == "DEFAULT" for bone in rig.data.bones)
+    assert not any(bone.color.palette == "CUSTOM" for bone in rig.data.bones)
 
 
 def test_uncalibrated_deviations_are_shown_relative_to_each_other():

@@ -84,7 +84,7 @@ def apply_all(body):
 
 
 def rename_bone(body):
-    body.rig.data.bones["left_knee"].name = "Knee.L"
+    body.rig.data.bones["shin.L"].name = "Knee.L"
 
 
 def rename_root(body):
@@ -195,7 +195,7 @@ def test_renamed_bone_is_named(photo, install_fake):
     install_fake()
     body = api.reconstruct(photo).outcome.bodies[0]
     rename_bone(body)
-    with pytest.raises(RuntimeError, match="has no bone “left_knee”: it was renamed or deleted."):
+    with pytest.raises(RuntimeError, match="has no bone “shin.L”: it was renamed or deleted."):
         bpy.ops.refit.joints_to_shape()
 
 

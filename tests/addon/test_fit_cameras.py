@@ -62,7 +62,8 @@ def test_body_stands_in_the_world(engine_for_cameras):
         )
 
 
-def test_only_the_armature_object_carries_the_turn_to_z_up(engine_for_cameras):
+def test_only_the_object_of_smpls_rig_carries_the_turn_to_z_up(engine_for_cameras):
+    bpy.context.scene.refit.rig = "SMPL"
     (rig,) = fit()
     np.testing.assert_allclose(rig.rotation_euler, [np.pi / 2, 0, 0], atol=1e-6)
     np.testing.assert_allclose(rig.scale, 1)

@@ -32,9 +32,10 @@ def choose(folder, *names):
 
 
 def rest_vertices(fake):
-    """The body of the shape as it stands in the world, without a pose."""
+    """The body of the shape as it stands in the world, without a pose, its pelvis above the origin."""
     shaped = fake.body["v_template"] + fake.body["shapedirs"] @ BETAS
-    upright = shaped[:, [0, 2, 1]] * [1, -1, 1]
+    pelvis = (fake.body["joint_template"] + fake.body["joint_shapedirs"] @ BETAS)[0]
+    upright = (shaped - pelvis)[:, [0, 2, 1]] * [1, -1, 1]
     return upright - [0, 0, upright[:, 2].min()]
 
 

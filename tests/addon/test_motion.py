@@ -20,6 +20,7 @@ from refit_blender.scene.assemble_motion import frames_worth_a_look
 from refit_blender.scene.frames import shown_number
 from refit_blender.scene.images import camera_background
 from refit_blender.scene.keying import curves_of
+from refit_blender.scene.rigs import bone_names, joint_places
 
 SAMPLE_VIDEO = Path(__file__).parents[2] / "docs" / "samples" / "walk.mp4"
 BLENDER_TO_OPENCV = np.diag([1.0, -1, -1])
@@ -29,7 +30,7 @@ def joints_at(rig: bpy.types.Object, frame: float) -> np.ndarray:
     """Joints [24,3] in the world as Blender evaluates the rig at a frame."""
     whole = int(np.floor(frame))
     bpy.context.scene.frame_set(whole, subframe=frame - whole)
-    return np.array([rig.matrix_world @ rig.pose.bones[name].head for name in JOINT_NAMES])
+    return joint_places(rig)
 
 
 def seen_by(camera: bpy.types.Object, points: np.ndarray) -> np.ndarray:
@@ -45,14 +46,22 @@ def quaternions(rig: bpy.types.Object, bone: str) -> np.ndarray:
     return np.array([[key.co.y for key in curve.keyframe_points] for curve in curves]).T
 
 
+KINDS = pytest.mark.parametrize(
+    "bones",
+    [Options(), Options(root_motion=False), Options(rig="smpl")],
+    ids=["animation", "all on the pelvis", "smpl"],
+)
+
+
 def reconstruct(pictures: Path, **options):
     bpy.context.scene.render.fps = 30
     return api.reconstruct_motion(pictures, **options)
 
 
-def test_the_pose_at_every_frame_is_the_engines(install_fake, pictures):
+@KINDS
+def test_the_pose_at_every_frame_is_the_engines(install_fake, pictures, bones):
     expected = install_fake().prepare_motion(pictures)
-    finished = reconstruct(pictures)
+    finished = reconstruct(pictures, options=bones)
     (made,) = finished.outcome.bodies
     for instant in (0, 7, 15, 30):
         found = seen_by(finished.outcome.camera, joints_at(made.rig, 1 + instant))
@@ -74,7 +83,7 @@ def test_every_body_has_one_action_with_keys_at_whole_frames_and_steady_signs(in
     finished = reconstruct(pictures)
     assert len(bpy.data.actions) == 2
     for made in finished.outcome.bodies:
-        for name in JOINT_NAMES:
+        for name in ("root", *bone_names(made.rig)):
             keys = quaternions(made.rig, name)
             assert keys.shape == (31, 4)
             assert (np.abs(np.linalg.norm(keys, axis=1) - 1) < 1e-5).all()
@@ -107,21 +116,20 @@ def test_a_scene_with_another_rate_gets_keys_at_its_own_frames(install_fake, pic
     # Frame 3 is 2/24 s, which lies between instants 2 and 3; everything turns evenly, so that slerp is exact.
     between = expected["transl"][0, 2:4].mean(axis=0) + expected["joints_world"][0, 0, 0] - expected["transl"][0, 0]
     assert np.abs(seen_by(finished.outcome.camera, joints_at(made.rig, 3))[0] - between).max() < 1e-4
-    angle = 2 * np.arccos(
-        np.abs((quaternions(made.rig, "left_knee")[1:] * quaternions(made.rig, "left_knee")[:-1]).sum(1))
-    )
+    angle = 2 * np.arccos(np.abs((quaternions(made.rig, "shin.L")[1:] * quaternions(made.rig, "shin.L")[:-1]).sum(1)))
     assert np.ptp(angle) < 1e-3
     assert angle.mean() > 0.005
 
 
-def test_a_part_that_is_done_again_replaces_these_frames_and_goes_over_into_the_others(install_fake, pictures):
+@KINDS
+def test_a_part_that_is_done_again_replaces_these_frames_and_goes_over_into_the_others(install_fake, pictures, bones):
     engine = install_fake()
     engine.prepare_motion(pictures)
-    first = reconstruct(pictures)
+    first = reconstruct(pictures, options=bones)
     (made,) = first.outcome.bodies
     before = {frame: joints_at(made.rig, frame) for frame in (1, 9, 10, 11, 25, 31)}
     expected = engine.prepare_motion(pictures, instants=12, first=10, seed=8, place=0.2)
-    again = reconstruct(pictures, wanted=Wanted(10, 21), update=True)
+    again = reconstruct(pictures, wanted=Wanted(10, 21), update=True, options=bones)
     assert engine.request()["frames"] == "10:22:1"
     assert engine.request()["videos"][0]["focal"] == 70.0
     assert engine.request()["betas"] == pytest.approx(list(made.rig["refit_betas"][:]))
@@ -137,7 +145,7 @@ def test_a_part_that_is_done_again_replaces_these_frames_and_goes_over_into_the_
     new = expected["joints_world"][0, 0, 0]
     assert np.abs(edge - (5 * old + new) / 6).max() < 1e-4
     assert np.linalg.norm(new - old) > 0.05
-    for name in JOINT_NAMES:
+    for name in bone_names(made.rig):
         keys = quaternions(made.rig, name)
         assert keys.shape == (31, 4)
         assert ((keys[1:] * keys[:-1]).sum(axis=1) > 0).all()
@@ -316,7 +324,7 @@ def test_wrong_numbers_in_the_file_are_named(install_fake, pictures, tmp_path, n
 def test_bone_colours_follow_the_frames(install_fake, pictures):
     expected = install_fake().prepare_motion(pictures)
     (made,) = reconstruct(pictures).outcome.bodies
-    scene, knee = bpy.context.scene, made.rig.data.bones["right_knee"]
+    scene, knee = bpy.context.scene, made.rig.data.bones["shin.R"]
     surest = 1 + int(np.argmin(expected["joint_std_mm"][0, :, JOINT_NAMES.index("right_knee")]))
     scene.frame_set(surest)
     assert bpy.ops.refit.confidence_colors(measure="POSITION") == {"FINISHED"}
@@ -395,9 +403,10 @@ def test_a_video_of_one_frame_between_two_of_the_scenes_is_keyed_at_the_next(ins
     assert quaternions(finished.outcome.bodies[0].rig, "neck").shape == (1, 4)
 
 
-def test_turning_upright_moves_the_whole_motion_with_the_camera(install_fake, pictures):
+@KINDS
+def test_turning_upright_moves_the_whole_motion_with_the_camera(install_fake, pictures, bones):
     expected = install_fake().prepare_motion(pictures)
-    outcome = reconstruct(pictures).outcome
+    outcome = reconstruct(pictures, options=bones).outcome
     (made,) = outcome.bodies
     before = np.array(outcome.camera.matrix_world)
     outcome.collection.refit.pitch += 0.2
@@ -406,3 +415,17 @@ def test_turning_upright_moves_the_whole_motion_with_the_camera(install_fake, pi
     for instant in (0, 20, 30):
         found = seen_by(outcome.camera, joints_at(made.rig, 1 + instant))
         assert np.abs(found - expected["joints_world"][0, instant]).max() < 1e-4
+
+
+def test_the_root_bone_follows_the_body_over_the_floor(install_fake, pictures):
+    install_fake().prepare_motion(pictures)
+    (made,) = reconstruct(pictures).outcome.bodies
+    scene, (root, pelvis) = bpy.context.scene, (made.rig.pose.bones[name] for name in ("root", "pelvis"))
+    places = []
+    for frame in (1, 16, 31):
+        scene.frame_set(frame)
+        assert root.matrix.translation.z == pytest.approx(0, abs=1e-6)
+        np.testing.assert_allclose(root.head[:2], pelvis.head[:2], atol=1e-5)
+        np.testing.assert_allclose(root.matrix.col[2][:3], [0, 0, 1], atol=1e-6)
+        places.append(np.array(root.head))
+    assert np.linalg.norm(places[2] - places[0]) > 0.1

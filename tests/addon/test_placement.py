@@ -127,12 +127,12 @@ def test_given_camera_is_not_moved(photo, install_fake):
     assert known.collection.refit.pitch == pytest.approx(pitch) and camera.matrix_world == before
 
 
-@pytest.mark.parametrize("unit", [1.0, 0.001])
-def test_pitch_and_roll_turn_everything_and_keep_overlay_and_floor(photo, tilted, unit):
+@pytest.mark.parametrize(("kind", "unit"), [("ANIMATION", 1.0), ("ANIMATION", 0.001), ("SMPL", 1.0)])
+def test_pitch_and_roll_turn_everything_and_keep_overlay_and_floor(photo, tilted, kind, unit):
     scene = bpy.context.scene
     scene.unit_settings.scale_length = unit
     tilted(people=2)
-    known = press(photo)
+    known = press(photo, rig=kind)
     seen, first = pixels(known), next(iter(known.bodies.values()))
     ground = first.matrix_world.translation.copy()
     known.collection.refit.pitch = np.radians(-11)
@@ -142,7 +142,7 @@ def test_pitch_and_roll_turn_everything_and_keep_overlay_and_floor(photo, tilted
     np.testing.assert_allclose(R @ [0, 0, 1], placement.up_of(np.radians(-11), np.radians(2)), atol=1e-5)
     np.testing.assert_allclose(first.matrix_world.translation, ground, atol=1e-5 / unit)
     for rig in known.bodies.values():
-        np.testing.assert_allclose(rig.rotation_euler, [np.pi / 2, 0, 0], atol=1e-6)
+        np.testing.assert_allclose(rig.rotation_euler, [np.pi / 2 if kind == "SMPL" else 0, 0, 0], atol=1e-6)
         assert rig.matrix_world.translation.z * unit == pytest.approx(0, abs=1e-5)
     touching = [skin for skin, rig in zip(skins(known), known.bodies.values(), strict=True) if rig["refit_on_floor"]]
     assert min(skin[:, 2].min() for skin in touching) * unit == pytest.approx(0, abs=1e-4)
@@ -183,10 +183,11 @@ def test_things_moved_by_hand_turn_from_where_they_are(photo, tilted):
     assert min(skin[:, 2].min() for skin in skins(known)) == pytest.approx(lowest, abs=1e-4)
 
 
-def test_every_key_of_a_body_turns(photo, tilted):
+@pytest.mark.parametrize(("kind", "root_motion"), [("ANIMATION", True), ("ANIMATION", False), ("SMPL", True)])
+def test_every_key_of_a_body_turns(photo, tilted, kind, root_motion):
     tilted()
     scene = bpy.context.scene
-    known = press(photo)
+    known = press(photo, rig=kind, root_motion=root_motion)
     (rig,) = known.bodies.values()
     scene.frame_set(20)
     root = rig.pose.bones["pelvis"]

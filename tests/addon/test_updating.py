@@ -10,10 +10,10 @@ from refit_blender import api
 from refit_blender.engine_job import Options
 from refit_blender.errors import SourceError
 from refit_blender.photo_update import PhotoUpdate
-from refit_blender.results import JOINT_NAMES
 from refit_blender.scene import body as bodies
 from refit_blender.scene import cameras, frames, images, reconstructions, sources
 from refit_blender.scene.keying import curves_of
+from refit_blender.scene.rigs import bone_names
 from refit_blender.session import state
 
 
@@ -47,7 +47,8 @@ def keyed_frames(rig) -> dict[str, set[float]]:
 def test_pose_is_keyed_at_the_current_frame(photo, install_fake):
     install_fake()
     (rig,) = press(photo, 12).bodies.values()
-    paths = {f'pose.bones["{name}"].rotation_quaternion' for name in JOINT_NAMES} | {'pose.bones["pelvis"].location'}
+    paths = {f'pose.bones["{name}"].rotation_quaternion' for name in ("root", *bone_names(rig))}
+    paths |= {f'pose.bones["{name}"].location' for name in ("root", "pelvis")}
     assert keyed_frames(rig) == {path: {12.0} for path in paths}
 
 
@@ -55,7 +56,7 @@ def test_blenders_own_gltf_export_shows_the_pose(photo, install_fake, tmp_path):
     install_fake()
     (rig,) = press(photo).bodies.values()
     bpy.context.view_layer.update()
-    joints = {name: np.array(rig.matrix_world @ rig.pose.bones[name].head) for name in JOINT_NAMES}
+    joints = {name: np.array(rig.matrix_world @ rig.pose.bones[name].head) for name in bone_names(rig)}
     bpy.ops.export_scene.gltf(filepath=str(tmp_path / "default.glb"))
     bpy.ops.wm.read_homefile(use_empty=True)
     bpy.ops.import_scene.gltf(filepath=str(tmp_path / "default.glb"))
@@ -65,10 +66,11 @@ def test_blenders_own_gltf_export_shows_the_pose(photo, install_fake, tmp_path):
         np.testing.assert_allclose(armature.matrix_world @ armature.pose.bones[name].head, place, atol=1e-3)
 
 
-def test_press_at_another_frame_moves_the_same_body(photo, install_fake):
+@pytest.mark.parametrize(("kind", "root_motion"), [("ANIMATION", True), ("ANIMATION", False), ("SMPL", True)])
+def test_press_at_another_frame_moves_the_same_body(photo, install_fake, kind, root_motion):
     fake = install_fake()
     first = fake.result
-    known = press(photo)
+    known = press(photo, rig=kind, root_motion=root_motion)
     (rig,) = known.bodies.values()
     place = known.camera.matrix_world.copy()
     second = fake.prepare(photo, seed=8, shapes=first["betas"])
@@ -93,7 +95,7 @@ def test_rotations_go_the_short_way_from_key_to_key(photo, install_fake):
         fake.prepare(photo, seed=frame, shapes=fake.result["betas"])
         press(photo, frame)
     curves = {(curve.data_path, curve.array_index): curve for curve in curves_of(rig)}
-    for name in JOINT_NAMES:
+    for name in ("root", *bone_names(rig)):
         path = f'pose.bones["{name}"].rotation_quaternion'
         values = np.array([[curves[path, index].evaluate(frame) for index in range(4)] for frame in range(1, 8)])
         assert (np.sum(values[1:] * values[:-1], axis=1) > 0).all()
@@ -131,9 +133,10 @@ def test_somebody_who_comes_in_later_is_added(photo, install_fake):
     assert [one["betas"] is None for one in fake.requests() if one["method"] == "reconstruct"] == [True, False, True]
 
 
-def test_press_at_the_only_frame_solves_anew(photo, install_fake):
-    fake = install_fake()
-    known = press(photo)
+@pytest.mark.parametrize("kind", ["ANIMATION", "SMPL"])
+def test_press_at_the_only_frame_solves_anew(photo, install_fake, kind):
+    fake = install_fake(correctives=True)
+    known = press(photo, rig=kind)
     (rig,) = known.bodies.values()
     ground = np.array(rig.matrix_world.translation)
     K = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
