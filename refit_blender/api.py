@@ -8,22 +8,20 @@ finished.outcome.bodies[0].rig.location.x += 1
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import bpy
 
 from . import engine
+from .blocking import run_job
 from .calibration.world import Axis
 from .calibration_import import import_rig
 from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
 from .contract import OPTIONS, VIEWS_ITERATIONS, Device, Gender, People
-from .engine_job import EngineJob, JobFolder, Options, body_kind
-from .errors import RefitError, SourceError, sentence
+from .engine_job import EngineJob, Options, body_kind
+from .errors import RefitError, SourceError
 from .jobs import EngineInfo
 from .motion import WHOLE, FinishedMotion, MotionTracking, Wanted, cameras_motion, video_motion
 from .person_addition import PersonAddition, find_reconstruction
@@ -31,6 +29,8 @@ from .photo_update import FinishedUpdate, photo_job
 from .progress import Progress
 from .reconstruction import Finished
 from .scene import body as bodies
+from .scene import conversion
+from .scene.assemble import leave_edit_mode
 from .scene.calibrated import CameraRig
 from .scene.camera_choice import choose
 from .scene.rigs import RigKind
@@ -39,6 +39,7 @@ from .shape_fit import FinishedShape, ShapeFit, shape_from_pictures
 
 __all__ = [
     "add_person",
+    "convert_rig",
     "engine_info",
     "export_glb",
     "fit_cameras",
@@ -101,7 +102,7 @@ def reconstruct(
         source = file_source(Path(image), folder, focal=focal)
         return photo_job(bpy.context, source, options, folder, update=update, pack=pack)
 
-    return _run(job, keep, on_progress)
+    return run_job(job, keep, on_progress)
 
 
 def reconstruct_from_camera(
@@ -117,7 +118,7 @@ def reconstruct_from_camera(
         source = camera_source(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), folder)
         return photo_job(bpy.context, source, options, folder, update=update, pack=False)
 
-    return _run(job, keep, on_progress)
+    return run_job(job, keep, on_progress)
 
 
 def reconstruct_motion(
@@ -146,7 +147,7 @@ def reconstruct_motion(
             bpy.context, Path(video), options, folder, start=start, wanted=wanted, focal=focal, update=update
         )
 
-    return _run(job, keep, on_progress)
+    return run_job(job, keep, on_progress)
 
 
 def fit_motion_from_cameras(
@@ -178,7 +179,7 @@ def fit_motion_from_cameras(
         name = found[0].name if len(found) == 1 else collection or DEFAULT_NAME
         return cameras_motion(bpy.context, name, found, options, folder, span=span, step=step, update=update)
 
-    return _run(job, keep, on_progress)
+    return run_job(job, keep, on_progress)
 
 
 def add_person(
@@ -197,7 +198,7 @@ def add_person(
     """
     context = bpy.context
     known = find_reconstruction(context.scene, reconstruction)
-    return _run(lambda folder: PersonAddition(context, known, [box], options, folder), keep, on_progress)
+    return run_job(lambda folder: PersonAddition(context, known, [box], options, folder), keep, on_progress)
 
 
 def fit_cameras(
@@ -245,7 +246,7 @@ def fit_cameras(
         views = read_views(context, choose(context, cameras, collection), folder)
         return CameraFit(collection or DEFAULT_NAME, views, options, folder, update=update)
 
-    return _run(job, keep, on_progress)
+    return run_job(job, keep, on_progress)
 
 
 def import_calibration(
@@ -305,7 +306,7 @@ def fit_shape(
         sources = [file_source(Path(image), folder / str(index), focal=focal) for index, image in enumerate(images)]
         return shape_from_pictures(sources, options, folder)
 
-    return _run(job, None, on_progress)
+    return run_job(job, None, on_progress)
 
 
 def shape_of(rig: str, body: str | Path | None = None, gender: Gender = "neutral") -> list[float]:
@@ -314,10 +315,28 @@ def shape_of(rig: str, body: str | Path | None = None, gender: Gender = "neutral
     rig: name of its armature object; body: the SMPL file of that job, if it uses one; gender: of the bundled body
     otherwise. Raises SourceError.
     """
-    found = bpy.context.scene.objects.get(rig)
+    return bodies.shape_of(_object(rig), body_kind(body, gender)).tolist()
+
+
+def convert_rig(body: str, rig: RigKind, *, root_motion: bool = True) -> None:
+    """Give a ReFit body another rig, with its pose and its action: it looks the same at every frame.
+
+    body: name of its armature object; root_motion: the root bone of an animation rig follows the body over the floor.
+    Raises SourceError; the scene is as before then.
+    """
+    options = Options(rig=rig, root_motion=root_motion)
+    found = _object(body)
+    if not bodies.is_rig(found):
+        raise SourceError(f"Object “{body}” is no ReFit body.")
+    leave_edit_mode(bpy.context)
+    conversion.convert_rig(found, options.rig_style)
+
+
+def _object(name: str) -> bpy.types.Object:
+    found = bpy.context.scene.objects.get(name)
     if found is None:
-        raise SourceError(f"The scene has no object “{rig}”.")
-    return bodies.shape_of(found, body_kind(body, gender)).tolist()
+        raise SourceError(f"The scene has no object “{name}”.")
+    return found
 
 
 def engine_info() -> EngineInfo:
@@ -339,46 +358,3 @@ def export_glb(path: str | Path) -> None:
         # An add-on's error comes as its traceback, which ends with its name and text and with Blender's place.
         lines = [line for line in str(error).strip().splitlines() if not line.startswith("Location:")]
         raise RefitError(f"{path} could not be written: {lines[-1].strip().removesuffix('.')}.") from error
-
-
-def _run(
-    make_job: Callable[[Path], EngineJob],
-    keep: str | Path | None,
-    on_progress: Callable[[Progress], None] | None,
-) -> Any:
-    """Run a job in a folder of its own to its end and keep its files."""
-    kept = None if keep is None else _writable_folder(Path(keep))
-    try:
-        folder = JobFolder()
-    except OSError as error:
-        raise RefitError(sentence(error)) from error
-    try:
-        job = make_job(folder.path)
-        job.wait(on_progress)
-        finished = job.finish(bpy.context)
-        if kept:
-            _copy(finished.files(), kept)
-        return finished
-    except OSError as error:  # the disk is full, for example
-        raise RefitError(sentence(error)) from error
-    finally:
-        folder.close()
-
-
-def _writable_folder(folder: Path) -> Path:
-    """A folder that is there, or is made, for files to be kept. Raises RefitError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RefitError(f"Nothing can be kept in the folder {folder}: {reason}.") from error
-
-
-def _copy(files: Mapping[str, Path], folder: Path) -> None:
-    for name, path in files.items():
-        try:
-            shutil.copyfile(path, folder / name)
-        except OSError as error:
-            raise RefitError(f"The bodies are there, but {folder / name} is not: {error.strerror or error}.") from error

@@ -20,6 +20,7 @@ from .scene import body as bodies
 from .scene import correctives, images
 from .scene.footage import is_movie
 from .scene.guesses import guesses_of
+from .scene.rigs import kind_of
 from .session import state
 
 FOCAL_SOURCES = {
@@ -183,6 +184,8 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
             draw_text(layout, f"Guessed, not seen: {parts}", icon="GHOST_ENABLED")
         if "refit_camera" in rig:
             layout.operator("refit.look_through", icon="VIEW_CAMERA")
+        kind = "SMPL" if kind_of(rig) == "animation" else "Animation"
+        layout.operator("refit.convert_rig", text=f"Convert to {kind} Rig", icon="ARMATURE_DATA")
         mesh = bodies.body_mesh(rig)
         if mesh and correctives.corrective_keys(mesh):
             enabled = correctives.correctives_enabled(mesh)

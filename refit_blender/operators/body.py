@@ -11,6 +11,8 @@ from ..results import read_body
 from ..scene import body as bodies
 from ..scene import correctives, reconstructions, upright
 from ..scene.assemble_views import VIEWS_PROPERTY
+from ..scene.conversion import convert_rig
+from ..scene.rigs import RigStyle, kind_of
 
 
 class REFIT_OT_joints_to_shape(bpy.types.Operator):
@@ -31,6 +33,31 @@ class REFIT_OT_joints_to_shape(bpy.types.Operator):
             body = read_body(bodies.body_file(rig))
             active = context.view_layer.objects.active
             bodies.set_shape(rig, body, bodies.current_betas(rig))
+        except RefitError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        context.view_layer.objects.active = active
+        return {"FINISHED"}
+
+
+class REFIT_OT_convert_rig(bpy.types.Operator):
+    """Give the body a rig of the other kind, with its pose and its action"""
+
+    bl_idname = "refit.convert_rig"
+    bl_label = "Convert Rig"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.mode == "OBJECT" and bodies.rig_of(context.active_object) is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        rig = bodies.rig_of(context.active_object)
+        assert rig is not None  # poll has seen to it
+        active = context.view_layer.objects.active
+        kind = "smpl" if kind_of(rig) == "animation" else "animation"
+        try:
+            convert_rig(rig, RigStyle(kind, context.scene.refit.root_motion))
         except RefitError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -225,6 +225,11 @@ class Curves:
         for curve, keys in zip(curves, merged, strict=True):
             _set_keys(curve, keys)
 
+    def remove(self, curve: bpy.types.FCurve) -> None:
+        """Take a curve away, with its keys."""
+        del self._known[curve.data_path, curve.array_index]
+        self._holder.fcurves.remove(curve)
+
     def _curve(self, path: str, index: int, group: str) -> bpy.types.FCurve:
         curve = self._known.get((path, index))
         if curve is None:

@@ -91,6 +91,16 @@ def sort_bones(data: bpy.types.Armature) -> None:
                 bone.color.palette = palette
 
 
+def unsort_bones(data: bpy.types.Armature) -> None:
+    """Take collections and colours away again."""
+    for title in _COLLECTIONS:
+        if collection := data.collections.get(title):
+            data.collections.remove(collection)
+    for bone in data.bones:
+        if bone.color.palette in _COLLECTIONS.values():
+            bone.color.palette = "DEFAULT"
+
+
 def _side(bone: str) -> str:
     if bone == ROOT:
         return "Root"

@@ -31,11 +31,11 @@ def set_pose(rig: bpy.types.Object, rotations: np.ndarray, pelvis: np.ndarray) -
     bones, space = pose_bones(rig), RigSpace.of(rig)
     channels = space.channels(quaternions_of(rotations)[None], pelvis[None], follows=root_follows(rig))
     for bone, rotation in zip(bones, channels.rotations[0], strict=True):
-        _set_rotation(bone, Quaternion(rotation.tolist()))
+        set_rotation(bone, Quaternion(rotation.tolist()))
     bones[0].location = channels.location[0].tolist()
     root = root_bone(rig)
     if root is not None and channels.root_rotation is not None and channels.root_location is not None:
-        _set_rotation(root, Quaternion(channels.root_rotation[0].tolist()))
+        set_rotation(root, Quaternion(channels.root_rotation[0].tolist()))
         root.location = channels.root_location[0].tolist()
 
 
@@ -155,7 +155,7 @@ class _Track:
         ]
         if self.name == "location":
             return np.array(rows)
-        return np.array([_to_quaternion(row, self.bone.rotation_mode)[:] for row in rows])
+        return np.array([to_quaternion(row, self.bone.rotation_mode)[:] for row in rows])
 
     def write(self, frames: list[float], values: np.ndarray) -> None:
         """Set the present value, and keys at frames where the property has curves."""
@@ -163,7 +163,7 @@ class _Track:
             self.bone.location = values[0].tolist()
             rows = values[1:].tolist()
         else:
-            _set_rotation(self.bone, Quaternion(values[0].tolist()))
+            set_rotation(self.bone, Quaternion(values[0].tolist()))
             rows, near = [], None
             for value in continuous(values[1:]).tolist():
                 near = _from_quaternion(Quaternion(value), self.bone.rotation_mode, near)
@@ -174,7 +174,7 @@ class _Track:
             curve.update()
 
 
-def _set_rotation(bone: bpy.types.PoseBone, rotation: Quaternion) -> None:
+def set_rotation(bone: bpy.types.PoseBone, rotation: Quaternion) -> None:
     """Set a rotation, by the shorter way from the present one."""
     name = rotation_property(bone)
     setattr(bone, name, _from_quaternion(rotation, bone.rotation_mode, list(getattr(bone, name))))
@@ -186,7 +186,8 @@ def rotation_property(bone: bpy.types.PoseBone) -> str:
     return names.get(bone.rotation_mode, "rotation_euler")
 
 
-def _to_quaternion(values: list[float], mode: str) -> Quaternion:
+def to_quaternion(values: list[float], mode: str) -> Quaternion:
+    """The rotation that a bone's property of this rotation mode says."""
     if mode == "QUATERNION":
         return Quaternion(values).normalized()
     if mode == "AXIS_ANGLE":

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A body's rig becomes one of the other kind, or its motion goes over to the root bone or back: the body stays as it is.
+
+Names, rests and axes of the bones change, and with them pose and action, skin, and whatever hangs on the bones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ..errors import SourceError
+from ..motion_keys import quaternions_of
+from .armature import edit_bones, move_mesh, put_bones, rest_shift, sort_bones, unsort_bones
+from .body import body_mesh
+from .bone_layout import place_bones
+from .confidence import confidence_of, restore_colors, show_colors, shown_measure
+from .correctives import corrective_keys, drive_correctives
+from .keying import curves_of
+from .pose_conversion import PoseTracks, convert_pose
+from .rigs import BONES, KIND, REST_SHIFT, ROOT, ROOT_MOTION, RigStyle, axes_of, bone_names, kind_of
+
+_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+_SOLE = 0.03
+"""Metres from the lowest joint to the floor, where there is no skin to tell."""
+
+
+def convert_rig(rig: bpy.types.Object, style: RigStyle) -> None:
+    """Turn a body's rig into one of this style, in Object mode; the body looks the same at every frame.
+
+    Where the root bone has to follow the body, or to give its motion back, root and pelvis get a key at every frame;
+    otherwise all keys stay what they are. Raises SourceError, and changes nothing then.
+    """
+    check_convertible(rig)
+    measure, certainty = shown_measure(rig), confidence_of(rig)
+    if measure:
+        restore_colors(rig)
+    before, kind = PoseTracks.of(rig), kind_of(rig)
+    turn = axes_of(style.kind) @ axes_of(kind).T
+    if kind != style.kind:
+        _change_bones(rig, style, turn, [track.moved for track in before.bones])
+    rig[KIND] = style.kind
+    if style.kind == "animation":
+        rig[ROOT_MOTION] = style.root_motion
+    else:
+        rig.pop(ROOT_MOTION, None)
+    convert_pose(rig, before, quaternions_of(turn))
+    mesh = body_mesh(rig)
+    if mesh and corrective_keys(mesh):
+        drive_correctives(mesh, rig)
+    if measure and certainty:
+        show_colors(rig, certainty, measure)
+    bpy.context.view_layer.update()
+
+
+def check_convertible(rig: bpy.types.Object) -> None:
+    """Raises SourceError where a rig cannot be converted."""
+    bone_names(rig)
+    mesh, animation = body_mesh(rig), rig.animation_data
+    if rig.library or rig.data.library or rig.override_library:
+        raise SourceError(f"“{rig.name}” is linked from another file: make it local first (Object › Relations).")
+    if not rig.visible_get():
+        raise SourceError(f"Body “{rig.name}” is hidden: show it first.")
+    if rig.data.users > 1 or (mesh and mesh.data.users > 1):
+        raise SourceError(f"“{rig.name}” shares its data with another object: make it single user first.")
+    if animation and animation.nla_tracks:
+        raise SourceError(f"“{rig.name}” has tracks of actions: bake them to one action first.")
+    if animation and animation.action and (animation.action.library or _users(animation.action) > 1):
+        raise SourceError(f"The action of “{rig.name}” belongs to other objects, too: make it single user first.")
+    if any(curve.data_path.startswith(("rotation", "delta_rotation")) for curve in curves_of(rig)):
+        raise SourceError(f"The rotation of object “{rig.name}” is animated: animate its bones instead.")
+
+
+def _users(action: bpy.types.Action) -> int:
+    return action.users - action.use_fake_user
+
+
+def _change_bones(rig: bpy.types.Object, style: RigStyle, turn: np.ndarray, moved: Sequence[bool]) -> None:
+    """Give a rig the bones of the other kind, and turn what hangs on it.
+
+    turn [3,3]: from the old armature's axes to the new one's; moved [24]: whose bones have a location of their own.
+    """
+    bpy.context.view_layer.update()
+    mesh, old_kind = body_mesh(rig), kind_of(rig)
+    tails = {child: _tail(rig, child) for child in rig.children if child != mesh}
+    names = dict(zip(BONES[old_kind], BONES[style.kind], strict=True))
+    shift, step = _grounding(rig, mesh, style)
+    turned = Matrix(turn.tolist()).to_4x4()
+    whole = Matrix.Translation(step) @ turned
+    heads = np.array([rig.data.bones[name].head_local for name in BONES[old_kind]], dtype=np.float64)
+    joints = heads @ turn.T + step
+    top = _highest(mesh, joints, turn, step)
+    places = place_bones(style.kind, joints, _PARENTS, top)
+    loose = {name for name, apart in zip(names.values(), moved, strict=True) if apart}
+    places = [replace(place, connected=place.connected and place.name not in loose) for place in places]
+    _rename(rig, names)
+
+    def change(bones: bpy.types.ArmatureEditBones) -> None:
+        for bone in bones:
+            bone.use_connect = False
+        for bone in bones:
+            if bone.name not in names.values() and bone.name != ROOT:
+                bone.transform(whole)
+        if style.kind == "smpl" and ROOT in bones:
+            bones.remove(bones[ROOT])
+        put_bones(bones, places)
+        if style.kind == "animation":
+            bones[names["pelvis"]].parent = bones[ROOT]
+
+    edit_bones(rig, change)
+    if style.kind == "animation":
+        sort_bones(rig.data)
+        rig.pose.bones[ROOT].rotation_mode = "QUATERNION"
+    else:
+        unsort_bones(rig.data)
+    if mesh is not None:
+        own = mesh.matrix_parent_inverse @ mesh.matrix_basis
+        move_mesh(mesh, own.inverted() @ whole @ own)
+    rig[REST_SHIFT] = shift.tolist()
+    rig.matrix_basis = rig.matrix_basis @ turned.inverted()
+    for child, tail in tails.items():
+        _hang_again(rig, child, tail, turned, whole)
+    bpy.context.view_layer.update()
+
+
+def _grounding(rig: bpy.types.Object, mesh: bpy.types.Object | None, style: RigStyle) -> tuple[np.ndarray, np.ndarray]:
+    """How far [3] the new rest pose is from the body file's, in that file's axes; and from the old one, in the armature's.
+
+    Rigs that were made before rests stood on the floor are put there.
+    """
+    known = rest_shift(rig)
+    if known is not None:
+        return known, np.zeros(3)
+    axes = axes_of(kind_of(rig))
+    pelvis = np.array(rig.data.bones[bone_names(rig)[0]].head_local) @ axes
+    points = _shaped(mesh) if mesh else np.zeros((0, 3))
+    if not len(points):
+        points = np.array([bone.head_local for bone in rig.data.bones]) - axes @ [0.0, _SOLE, 0.0]
+    shift = -np.array([pelvis[0], (points @ axes)[:, 1].min(), pelvis[2]])
+    return shift, axes_of(style.kind) @ shift
+
+
+def _shaped(mesh: bpy.types.Object) -> np.ndarray:
+    """Vertices [V,3] of a mesh at rest, with its shape keys as they are, but for those that poses drive."""
+    keys = mesh.data.shape_keys
+    count = len(mesh.data.vertices)
+
+    def read(points: bpy.types.bpy_prop_collection) -> np.ndarray:
+        flat = np.empty(3 * count, dtype=np.float32)
+        points.foreach_get("co", flat.data)
+        return flat.reshape(-1, 3).astype(np.float64)
+
+    if keys is None:
+        return read(mesh.data.vertices)
+    basis = read(keys.reference_key.data)
+    driven = {key.name for key in corrective_keys(mesh)}
+    mixed = [key for key in keys.key_blocks if key.value and not key.mute and key.name not in driven]
+    return basis + sum(key.value * (read(key.data) - basis) for key in mixed if key != keys.reference_key)
+
+
+def _highest(mesh: bpy.types.Object | None, joints: np.ndarray, turn: np.ndarray, step: np.ndarray) -> float:
+    """The height of the body's highest point in the new armature; without a skin, somewhat above the head's joint."""
+    points = _shaped(mesh) if mesh else np.zeros((0, 3))
+    if not len(points):
+        return float(joints[15, 2] + 2 * np.linalg.norm(joints[15] - joints[12]))
+    return float((points @ turn.T + step)[:, 2].max())
+
+
+def _rename(rig: bpy.types.Object, names: Mapping[str, str]) -> None:
+    """Blender takes vertex groups, curves, drivers and constraints along, but not the groups of curves."""
+    for old, new in names.items():
+        rig.data.bones[old].name = new
+    for curve in curves_of(rig):
+        if curve.group and curve.group.name in names:
+            curve.group.name = names[curve.group.name]
+
+
+def _tail(rig: bpy.types.Object, child: bpy.types.Object) -> Matrix | None:
+    """The rest, in the armature, of the bone's tail that an object hangs on; None where it hangs on the rig itself."""
+    bone = rig.data.bones.get(child.parent_bone) if child.parent_type == "BONE" else None
+    return bone.matrix_local @ Matrix.Translation((0.0, bone.length, 0.0)) if bone else None
+
+
+def _hang_again(
+    rig: bpy.types.Object, child: bpy.types.Object, tail: Matrix | None, turn: Matrix, whole: Matrix
+) -> None:
+    """Put a child where it was. tail: its bone's before; what the bones deform goes with their rests."""
+    now = _tail(rig, child)
+    if tail is not None and now is not None:
+        change = now.inverted() @ whole @ tail
+    else:
+        skinned = any(one.type == "ARMATURE" and one.object == rig for one in child.modifiers)
+        change = whole if skinned else turn
+    child.matrix_parent_inverse = change @ child.matrix_parent_inverse
