@@ -128,7 +128,7 @@ def move_rest(rig: bpy.types.Object, mesh: bpy.types.Object | None, body: Body, 
     if before is None:
         return
     if mesh is not None:
-        move_mesh(mesh, Matrix.Translation(rest.axes @ (rest.shift - before)))
+        move_mesh(mesh, Matrix.Translation((rest.axes @ (rest.shift - before)).tolist()))
     rig[REST_SHIFT] = rest.shift.tolist()
 
 

@@ -20,6 +20,7 @@ from .body import body_mesh
 from .bone_layout import place_bones
 from .confidence import confidence_of, restore_colors, show_colors, shown_measure
 from .correctives import corrective_keys, drive_correctives
+from .ik import check_no_ik
 from .keying import curves_of
 from .pose_conversion import PoseTracks, convert_pose
 from .rigs import BONES, KIND, REST_SHIFT, ROOT, ROOT_MOTION, RigStyle, axes_of, bone_names, kind_of
@@ -60,6 +61,7 @@ def convert_rig(rig: bpy.types.Object, style: RigStyle) -> None:
 def check_convertible(rig: bpy.types.Object) -> None:
     """Raises SourceError where a rig cannot be converted."""
     bone_names(rig)
+    check_no_ik(rig)
     mesh, animation = body_mesh(rig), rig.animation_data
     if rig.library or rig.data.library or rig.override_library:
         raise SourceError(f"“{rig.name}” is linked from another file: make it local first (Object › Relations).")
@@ -85,12 +87,13 @@ def _change_bones(rig: bpy.types.Object, style: RigStyle, turn: np.ndarray, move
     turn [3,3]: from the old armature's axes to the new one's; moved [24]: whose bones have a location of their own.
     """
     bpy.context.view_layer.update()
-    mesh, old_kind = body_mesh(rig), kind_of(rig)
+    mesh, old_kind, armature = body_mesh(rig), kind_of(rig), rig.data
+    assert isinstance(armature, bpy.types.Armature)  # of a rig
     tails = {child: _tail(rig, child) for child in rig.children if child != mesh}
     names = dict(zip(BONES[old_kind], BONES[style.kind], strict=True))
     shift, step = _grounding(rig, mesh, style)
     turned = Matrix(turn.tolist()).to_4x4()
-    whole = Matrix.Translation(step) @ turned
+    whole = Matrix.Translation(step.tolist()) @ turned
     heads = np.array([rig.data.bones[name].head_local for name in BONES[old_kind]], dtype=np.float64)
     joints = heads @ turn.T + step
     top = _highest(mesh, joints, turn, step)
@@ -113,10 +116,10 @@ def _change_bones(rig: bpy.types.Object, style: RigStyle, turn: np.ndarray, move
 
     edit_bones(rig, change)
     if style.kind == "animation":
-        sort_bones(rig.data)
+        sort_bones(armature)
         rig.pose.bones[ROOT].rotation_mode = "QUATERNION"
     else:
-        unsort_bones(rig.data)
+        unsort_bones(armature)
     if mesh is not None:
         own = mesh.matrix_parent_inverse @ mesh.matrix_basis
         move_mesh(mesh, own.inverted() @ whole @ own)

@@ -38,8 +38,8 @@ def standing_before(
     met: dict[bpy.types.Object, int] = {}
     for rig in rigs:
         joints = joint_places(rig.evaluated_get(depsgraph))
-        for origin, joint in itertools.product(origins, joints.tolist()):
-            for item in _met_on_the_way(context.scene, depsgraph, origin, Vector(joint)):
+        for origin, joint in itertools.product(origins, map(Vector, joints.tolist())):
+            for item in _met_on_the_way(context.scene, depsgraph, origin, joint):
                 met[item] = met.get(item, 0) + 1
     in_view = {item for item in met if item.name in context.view_layer.objects and hides(item)}
     return sorted(in_view, key=lambda item: (-met[item], item.name))

@@ -179,7 +179,7 @@ class _Writer:
         turn = rotation(track.rotations(None))[0]
         if any(track.turns):
             if track.mode == "QUATERNION" and in_step(track.turns):
-                map_keys(track.turns, rotation)
+                map_keys([curve for curve in track.turns if curve], rotation)
             else:
                 frames = every_frame(track.turns)
                 types, values = types_at(track.turns, frames), rotation(track.rotations(frames))
@@ -189,7 +189,7 @@ class _Writer:
         bone.location = location(track.locations(None))[0].tolist()
         if any(track.moves):
             if in_step(track.moves):
-                map_keys(track.moves, location)
+                map_keys([curve for curve in track.moves if curve], location)
             else:
                 frames = every_frame(track.moves)
                 types, values = types_at(track.moves, frames), location(track.locations(frames))

@@ -27,6 +27,7 @@ from .assemble import (
 )
 from .body import BodyObjects, body_mesh, set_shape
 from .frames import number_of
+from .ik import check_no_ik
 from .keying import key_pose, pose_bones, set_pose
 from .recognition import camera_place
 from .reconstructions import Reconstruction, Up, check_own
@@ -109,6 +110,7 @@ def check_reposable(rig: bpy.types.Object | None, body_file: str, *, shape: bool
     if rig.get("refit_body_file") != body_file:
         raise SourceError(f"“{rig.name}” has another body file: choose that, or set Next Press to New in Preferences.")
     pose_bones(rig)
+    check_no_ik(rig)
     if shape:
         check_visible(rig)
 

@@ -10,6 +10,7 @@ from mathutils import Matrix, Vector
 from ..errors import SourceError
 from . import cameras, keying, placement
 from .body import body_mesh, world_vertices
+from .ik import check_no_ik
 from .reconstructions import Reconstruction, Up, numbers_of
 from .rigs import joint_places
 
@@ -101,6 +102,7 @@ def obstacle(reconstruction: Reconstruction) -> str:
     for rig in reconstruction.bodies.values():
         try:
             keying.pose_bones(rig)
+            check_no_ik(rig)
         except SourceError as error:
             return str(error)
     return "" if reconstruction.bodies else "The photo's bodies were deleted."
