@@ -65,7 +65,7 @@ def test_the_video_becomes_a_moving_body_and_one_undo_takes_all_away(window, job
         "answer = []\n"
         f"for frame in {FRAMES}:\n"
         "    scene.frame_set(frame)\n"
-        "    answer.append(list(rig.matrix_world @ rig.pose.bones['right_foot'].head))"
+        "    answer.append(list(rig.matrix_world @ rig.pose.bones['toe.R'].head))"
     )
     assert sum((a - b) ** 2 for a, b in zip(*places, strict=True)) > 0.01
     facts = window.ask(
