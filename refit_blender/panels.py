@@ -20,8 +20,6 @@ from .scene import body as bodies
 from .scene import correctives, images
 from .scene.footage import is_movie
 from .scene.guesses import guesses_of
-from .scene.ik import has_ik
-from .scene.rigs import kind_of
 from .session import state
 
 FOCAL_SOURCES = {
@@ -185,10 +183,6 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
             draw_text(layout, f"Guessed, not seen: {parts}", icon="GHOST_ENABLED")
         if "refit_camera" in rig:
             layout.operator("refit.look_through", icon="VIEW_CAMERA")
-        kind = "SMPL" if kind_of(rig) == "animation" else "Animation"
-        layout.operator("refit.convert_rig", text=f"Convert to {kind} Rig", icon="ARMATURE_DATA")
-        if kind_of(rig) == "animation":
-            layout.operator("refit.remove_ik" if has_ik(rig) else "refit.add_ik", icon="CON_KINEMATIC")
         mesh = bodies.body_mesh(rig)
         if mesh and correctives.corrective_keys(mesh):
             enabled = correctives.correctives_enabled(mesh)

@@ -17,6 +17,7 @@ from . import (
     panels_debug,
     panels_motion,
     panels_render,
+    panels_rig,
     panels_upright,
     session,
 )
@@ -94,6 +95,7 @@ CLASSES: tuple[type, ...] = (
     panels_cameras.REFIT_PT_views,
     panels_confidence.REFIT_PT_confidence,
     panels.REFIT_PT_shape,
+    panels_rig.REFIT_PT_rig,
     panels.REFIT_PT_engine,
     panels_debug.REFIT_PT_debug,
     panels_boxes.REFIT_PT_editor_boxes,
