@@ -21,7 +21,7 @@ from .bone_layout import place_bones
 from .confidence import confidence_of, restore_colors, show_colors, shown_measure
 from .correctives import corrective_keys, drive_correctives
 from .ik import check_no_ik
-from .keying import curves_of
+from .keying import curves_of, key_changes
 from .pose_conversion import PoseTracks, convert_pose
 from .rigs import BONES, KIND, REST_SHIFT, ROOT, ROOT_MOTION, RigStyle, axes_of, bone_names, kind_of
 
@@ -40,6 +40,7 @@ def convert_rig(rig: bpy.types.Object, style: RigStyle) -> None:
     measure, certainty = shown_measure(rig), confidence_of(rig)
     if measure:
         restore_colors(rig)
+    key_changes(rig)
     before, kind = PoseTracks.of(rig), kind_of(rig)
     turn = axes_of(style.kind) @ axes_of(kind).T
     if kind != style.kind:

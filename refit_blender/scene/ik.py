@@ -17,7 +17,7 @@ from ..motion_keys import continuous, quaternions_of
 from .animation import Curves
 from .armature import check_visible, edit_bones
 from .key_mapping import every_frame, types_at
-from .keying import curves_of, pose_bones
+from .keying import curves_of, key_changes, pose_bones
 from .rigs import ROOT, kind_of
 
 _COLLECTION, _PALETTE = "IK", "THEME06"
@@ -45,6 +45,7 @@ LIMBS = tuple(
     )
     for side in "LR"
 )
+CONTROLS = tuple(name for limb in LIMBS for name in (limb.target, limb.pole))
 
 
 def has_ik(rig: bpy.types.Object) -> bool:
@@ -67,12 +68,13 @@ def add_ik(rig: bpy.types.Object) -> None:
         raise SourceError(f"“{rig.name}” has SMPL's rig: convert it to the animation rig first.")
     check_no_ik(rig)
     check_visible(rig)
+    key_changes(rig)
     frames = _key_frames(rig)
     names = [ROOT, *(bone for limb in LIMBS for bone in (limb.upper, limb.lower, limb.end))]
     keyed, now = _sampled(rig, names, frames), _sampled(rig, names, None)
     angles = {limb: _pole_angle(limb, keyed if len(frames) else now) for limb in LIMBS}
     edit_bones(rig, _make_controls)
-    _sort_controls(rig.data)
+    _sort_controls(rig)
     curves = Curves(rig) if len(frames) else None
     for limb in LIMBS:
         for places, moments in ((keyed, frames), (now, None)) if curves else ((now, None),):
@@ -90,6 +92,7 @@ def remove_ik(rig: bpy.types.Object) -> None:
     """
     pose_bones(rig)
     check_visible(rig)
+    key_changes(rig)
     frames = _key_frames(rig)
     chains = [
         (limb, ((limb.upper, _parent(rig, limb.upper)), (limb.lower, limb.upper), (limb.end, limb.lower)))
@@ -98,9 +101,8 @@ def remove_ik(rig: bpy.types.Object) -> None:
     names = {name for _, chain in chains for pair in chain for name in pair}
     keyed, now = _sampled(rig, names, frames), _sampled(rig, names, None)
     curves = Curves(rig) if len(frames) else None
-    controls = {name for limb in LIMBS for name in (limb.target, limb.pole)}
     for curve in curves_of(rig):
-        if curves and curve.data_path.startswith(tuple(f'pose.bones["{name}"]' for name in controls)):
+        if curves and curve.data_path.startswith(tuple(f'pose.bones["{name}"]' for name in CONTROLS)):
             curves.remove(curve)
     for limb, chain in chains:
         for name in (limb.lower, limb.end):
@@ -112,7 +114,7 @@ def remove_ik(rig: bpy.types.Object) -> None:
             if curves:
                 _place(rig, bone, parent, keyed[parent], keyed[name], frames, curves, moves=False)
             _place(rig, bone, parent, now[parent], now[name], None, curves, moves=False)
-    edit_bones(rig, lambda bones: [bones.remove(bones[name]) for name in controls if name in bones] and None)
+    edit_bones(rig, _remove_controls)
     if collection := rig.data.collections.get(_COLLECTION):
         rig.data.collections.remove(collection)
     bpy.context.view_layer.update()
@@ -163,9 +165,17 @@ def _make_controls(bones: bpy.types.ArmatureEditBones) -> None:
             control.parent, control.use_deform = bones[ROOT], False
 
 
-def _sort_controls(data: bpy.types.Armature) -> None:
+def _remove_controls(bones: bpy.types.ArmatureEditBones) -> None:
+    for name in CONTROLS:
+        if name in bones:
+            bones.remove(bones[name])
+
+
+def _sort_controls(rig: bpy.types.Object) -> None:
+    data = rig.data
+    assert isinstance(data, bpy.types.Armature)  # of a rig
     collection = data.collections.new(_COLLECTION)
-    for name in (name for limb in LIMBS for name in (limb.target, limb.pole)):
+    for name in CONTROLS:
         collection.assign(data.bones[name])
         data.bones[name].color.palette = _PALETTE
 

@@ -69,6 +69,27 @@ def key_pose(rig: bpy.types.Object, frame: int) -> None:
         bone.keyframe_insert(rotation_property(bone), frame=frame, group=bone.name)
 
 
+def key_changes(rig: bpy.types.Object) -> None:
+    """Key what was changed by hand since the present frame was shown, which Blender forgets when curves change.
+
+    At this frame, if it has keys; or at the only frame that has some. At other frames the curves count.
+    """
+    curves = [curve for curve in curves_of(rig) if curve.data_path.startswith("pose.bones")]
+    frames = {round(key.co.x, 3) for curve in curves for key in curve.keyframe_points}
+    current = bpy.context.scene.frame_current
+    at = current if current in frames else next(iter(frames), current)
+    if current not in frames and len(frames) != 1:
+        return
+    known: dict[str, list[bpy.types.FCurve]] = {}
+    for curve in curves:
+        known.setdefault(curve.data_path, []).append(curve)
+    for bone in rig.pose.bones:
+        for name in ("location", rotation_property(bone), "scale"):
+            own, shown = known.get(bone.path_from_id(name), []), getattr(bone, name)
+            if any(abs(curve.evaluate(current) - shown[curve.array_index]) > 1e-5 for curve in own):
+                bone.keyframe_insert(name, frame=at, group=bone.name)
+
+
 @contextlib.contextmanager
 def at_frame(scene: bpy.types.Scene, frame: int) -> Generator[None, None, None]:
     """Be at a frame for a while: the user may have gone to another one."""

@@ -63,6 +63,20 @@ def test_a_key_at_one_frame_gives_the_controls_one(body):
     assert {key.co.x for curve in curves_of(made.rig) for key in curve.keyframe_points} == {4.0}
 
 
+@pytest.mark.parametrize("keys", [(4,), (1, 6, 11)], ids=["a still", "a motion"])
+def test_a_pose_that_was_changed_by_hand_is_not_lost(body, keys):
+    made = build_keyed(body, STYLES[0], keys) if len(keys) > 1 else build(body)
+    rig = made.rig
+    key_pose(rig, keys[0])
+    bpy.context.scene.frame_set(keys[0])
+    rig.pose.bones["forearm.L"].rotation_quaternion = (np.cos(0.6), np.sin(0.6), 0, 0)
+    changed = evaluated_vertices(made.mesh)
+    for change in (add_ik, remove_ik, lambda rig: convert_rig(rig, STYLES[2]), lambda rig: convert_rig(rig, STYLES[0])):
+        change(rig)
+        bpy.context.scene.frame_set(keys[0])
+        np.testing.assert_allclose(evaluated_vertices(made.mesh), changed, atol=1e-4)
+
+
 def test_limbs_follow_their_controls_and_keep_that_when_ik_goes(body):
     made = build(body)
     rig = made.rig

@@ -10,6 +10,7 @@ from desktop import SCREEN, wait_until
 from job import SAMPLE_PHOTO, Job
 
 RIG = "rig = next(item for item in bpy.data.objects if item.type == 'ARMATURE')\n"
+HEADER = 85  # pixels from the middle of a button to that of a panel's header, with two others between them
 VIEW = (
     "window, area, sidebar, main = view_3d()\nwith bpy.context.temp_override(window=window, area=area, region=main):\n"
 )
@@ -87,8 +88,13 @@ def test_a_pose_is_pasted_flipped(window):
 
 def test_a_hand_follows_its_target(window):
     before = joints(window)
+    x, y = window.find_button("refit.look_through")
+    window.click((x, y + HEADER))
+    button = window.find_button("refit.add_ik")
     window.picture("rig-panel")
-    window.ask(VIEW + "    bpy.ops.refit.add_ik()")
+    window.click(button)
+    wait_until(lambda: "hand_ik.L" in joints(window), "IK was there", 60)
+    assert window.ask("answer = bpy.context.mode") == "POSE"
     started = joints(window)
     for name, place in before.items():
         np.testing.assert_allclose(started[name], place, atol=1e-4, err_msg=name)
