@@ -16,6 +16,7 @@ from ..errors import SourceError
 from ..motion_keys import continuous, quaternions_of
 from .animation import Curves
 from .armature import check_visible, edit_bones
+from .control_shapes import POLE, TARGET, outline, remove_unused
 from .key_mapping import every_frame, types_at
 from .keying import curves_of, key_changes, pose_bones
 from .rigs import ROOT, kind_of
@@ -117,6 +118,7 @@ def remove_ik(rig: bpy.types.Object) -> None:
     edit_bones(rig, _remove_controls)
     if collection := rig.data.collections.get(_COLLECTION):
         rig.data.collections.remove(collection)
+    remove_unused()
     bpy.context.view_layer.update()
 
 
@@ -178,6 +180,9 @@ def _sort_controls(rig: bpy.types.Object) -> None:
     for name in CONTROLS:
         collection.assign(data.bones[name])
         data.bones[name].color.palette = _PALETTE
+    for limb in LIMBS:
+        rig.pose.bones[limb.target].custom_shape = outline(TARGET)
+        rig.pose.bones[limb.pole].custom_shape = outline(POLE)
 
 
 def _constrain(rig: bpy.types.Object, limb: Limb, angle: float) -> None:

@@ -39,6 +39,7 @@ def test_ik_of_a_pose_changes_nothing(body):
     np.testing.assert_allclose(evaluated_vertices(made.mesh), before, atol=1e-4)
     assert set(made.rig.data.bones.keys()) == {"root", *rigs.bone_names(made.rig)}
     assert "IK" not in made.rig.data.collections and not curves_of(made.rig)
+    assert {item.type for item in bpy.data.objects} == {"ARMATURE", "MESH"} and len(bpy.data.objects) == 2
 
 
 @pytest.mark.parametrize("style", STYLES[:2], ids=["root motion", "all on the pelvis"])

@@ -102,10 +102,14 @@ def test_a_hand_follows_its_target(window):
     over_the_viewport(window)
     window.input("key", "g")
     window.input("key", "z")
-    window.input("type", "0.15")
+    window.input("type", "--", "-0.2")
     window.input("key", "Return")
-    wait_until(lambda: joints(window)["hand.L"][2] > before["hand.L"][2] + 0.05, "the hand went up", 60)
+    wait_until(lambda: joints(window)["hand.L"][2] < before["hand.L"][2] - 0.05, "the hand went down", 60)
+    window.let_it_work()
     window.picture("rig-ik")
+    window.ask(VIEW + "    bpy.ops.view3d.view_axis(type='LEFT')")
+    window.let_it_work()
+    window.picture("rig-ik-side")
 
 
 def test_undo_goes_back_step_by_step(window):
