@@ -21,7 +21,8 @@ from .calibration_import import import_rig
 from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
 from .contract import OPTIONS, VIEWS_ITERATIONS, Device, Gender, People
 from .engine_job import EngineJob, Options, body_kind
-from .errors import RefitError, SourceError
+from .errors import SourceError
+from .export.write import export_bodies
 from .jobs import EngineInfo
 from .motion import WHOLE, FinishedMotion, MotionTracking, Wanted, cameras_motion, video_motion
 from .person_addition import PersonAddition, find_reconstruction
@@ -41,7 +42,7 @@ __all__ = [
     "add_person",
     "convert_rig",
     "engine_info",
-    "export_glb",
+    "export_bodies",
     "fit_cameras",
     "fit_motion_from_cameras",
     "import_calibration",
@@ -342,19 +343,3 @@ def _object(name: str) -> bpy.types.Object:
 def engine_info() -> EngineInfo:
     """Start the engine if need be and say what it is. Raises a RefitError."""
     return engine.resident().wait_ready()
-
-
-def export_glb(path: str | Path) -> None:
-    """Write the scene as binary glTF, the bodies in their poses. Raises RefitError where the exporter fails."""
-    try:
-        bpy.ops.export_scene.gltf(
-            filepath=str(Path(path).absolute()),
-            export_format="GLB",
-            export_cameras=True,
-            # The joints' rest is what the skin is bound to; without this the exported body stands in it.
-            export_rest_position_armature=False,
-        )
-    except RuntimeError as error:
-        # An add-on's error comes as its traceback, which ends with its name and text and with Blender's place.
-        lines = [line for line in str(error).strip().splitlines() if not line.startswith("Location:")]
-        raise RefitError(f"{path} could not be written: {lines[-1].strip().removesuffix('.')}.") from error

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A scene of its own for an export, which is gone afterwards: the user's scene, selection, mode and frame stay."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import bpy
+import numpy as np
+
+from ..scene.confidence import SPREAD
+from ..scene.keying import curves_of, pose_bones
+from .skeleton import ROOT, Posed, Skeleton, rigid
+
+Block = TypeVar("Block", bound=bpy.types.ID)
+
+
+class Stage:
+    """A scene with nothing in it but what is put there; what is made is kept in `made` and deleted in the end."""
+
+    def __init__(self, scene: bpy.types.Scene) -> None:
+        self.scene = scene
+        self.made: list[bpy.types.ID] = []
+        self._renamed: list[tuple[bpy.types.ID, str]] = []
+
+    def keep(self, block: Block) -> Block:
+        """Have a block deleted in the end."""
+        self.made.append(block)
+        return block
+
+    def add(self, name: str, data: bpy.types.ID | None) -> bpy.types.Object:
+        """A new object in the scene."""
+        item = self.keep(bpy.data.objects.new(name, data))
+        self.scene.collection.objects.link(item)
+        return item
+
+    def call_it(self, block: bpy.types.ID, blocks: Any, name: str) -> None:
+        """Give a new block of a kind (`bpy.data.…`) this very name, which its present owner gets back in the end."""
+        owner = blocks.get(name)
+        if owner is not None and owner != block and owner.library is None:
+            self._renamed.append((owner, name))
+            owner.name = f"{name[:50]} (meanwhile)"
+        block.name = name
+
+    def call(self, operator: str, active: bpy.types.Object, options: Mapping[str, Any]) -> None:
+        """Run an operator in this scene. Raises RuntimeError as operators do."""
+        category, name = operator.split(".")
+        layer = self.scene.view_layers[0]
+        layer.objects.active = active
+        with bpy.context.temp_override(scene=self.scene, view_layer=layer, active_object=active, object=active):
+            getattr(getattr(bpy.ops, category), name)(**options)
+
+    def close(self) -> None:
+        bpy.data.batch_remove(self.made)
+        bpy.data.scenes.remove(self.scene)
+        for owner, name in reversed(self._renamed):
+            owner.name = name
+
+
+@contextlib.contextmanager
+def stage(like: bpy.types.Scene) -> Generator[Stage, None, None]:
+    """An empty scene with the rate of another; it and all that was made for it are deleted in the end."""
+    made = Stage(bpy.data.scenes.new("ReFit export"))
+    render = made.scene.render
+    render.fps, render.fps_base = like.render.fps, like.render.fps_base
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@contextlib.contextmanager
+def values_kept() -> Generator[None, None, None]:
+    """Keep the window's scene and values that differ from their keys: the glTF exporter shows its scene in the window.
+
+    When the window comes back to the user's scene, Blender evaluates all keys, and a pose without keys would be lost.
+    """
+    window = bpy.context.window
+    scene = window.scene
+    owners = {block for item in scene.objects for block in (item, item.data) if block is not None}
+    values = [(owner, curve.data_path, _value_at(owner, curve.data_path)) for owner in owners for curve in curves_of(owner)]
+    try:
+        yield
+    finally:
+        if window.scene != scene:
+            window.scene = scene
+            bpy.context.view_layer.update()
+            for owner, path, value in values:
+                if value is not None and _value_at(owner, path) != value:
+                    _set_value(owner, path, value)
+
+
+def _value_at(owner: bpy.types.ID, path: str) -> Any:
+    """A property's value, as a list where it has several; None where it is no plain property."""
+    try:
+        value = owner.path_resolve(path)
+    except ValueError:
+        return None
+    return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
+
+
+def _set_value(owner: bpy.types.ID, path: str, value: Any) -> None:
+    before, _, name = path.rpartition(".")
+    if name.isidentifier():
+        setattr(owner.path_resolve(before) if before else owner, name, value)
+
+
+def sample(place: Stage, rig: bpy.types.Object, frames: Sequence[int], unit: float) -> tuple[Skeleton, Posed]:
+    """A rig's skeleton, and where it is at frames [K]; unit: metres of a scene's.
+
+    Not the rig is moved but a copy of it, with what it depends on. Rest matrices and lengths are in the armature's
+    units. Raises SourceError where a joint's bone is missing.
+    """
+    skeleton = skeleton_of(rig)
+    double = place.keep(rig.copy())
+    double.data = place.keep(rig.data.copy())
+    double.data.pose_position = "POSE"
+    double.hide_viewport = False
+    double.pop(SPREAD, None)  # or its bones would be coloured at every frame
+    place.scene.collection.objects.link(double)
+    layer = place.scene.view_layers[0]
+    world = np.empty((len(frames), len(skeleton.names), 4, 4))
+    placement = np.empty((len(frames), 4, 4))
+    for row, frame in enumerate(frames):
+        place.scene.frame_set(frame)
+        posed = double.evaluated_get(layer.depsgraph)
+        placement[row] = np.array(posed.matrix_world)
+        world[row] = [np.array(posed.matrix_world @ posed.pose.bones[name].matrix) for name in skeleton.names]
+    place.scene.collection.objects.unlink(double)
+    for matrices in (world, placement):
+        matrices[..., :3, 3] *= unit
+    return skeleton, Posed(rigid(world), rigid(placement))
+
+
+def sample_object(place: Stage, item: bpy.types.Object, frames: Sequence[int], unit: float) -> np.ndarray:
+    """Where an object is in the world at frames [K]: [K,4,4], its place in metres."""
+    double = place.keep(item.copy())
+    place.scene.collection.objects.link(double)
+    world = np.empty((len(frames), 4, 4))
+    for row, frame in enumerate(frames):
+        place.scene.frame_set(frame)
+        world[row] = np.array(double.evaluated_get(place.scene.view_layers[0].depsgraph).matrix_world)
+    place.scene.collection.objects.unlink(double)
+    world[:, :3, 3] *= unit
+    return world
+
+
+def skeleton_of(rig: bpy.types.Object) -> Skeleton:
+    """The joints' bones, the root bone where there is one, and bones that a user added for the skin.
+
+    Controls, such as those of inverse kinematics, are left out. Raises SourceError where a joint's bone is missing.
+    """
+    wanted = {bone.name for bone in pose_bones(rig)} | {ROOT}
+    bones = [bone for bone in rig.data.bones if bone.name in wanted or bone.use_deform]
+    bones.sort(key=lambda bone: len(bone.parent_recursive))
+    names = [bone.name for bone in bones]
+    above = [next((one.name for one in bone.parent_recursive if one.name in names), None) for bone in bones]
+    return Skeleton(
+        names=tuple(names),
+        parents=tuple(-1 if name is None else names.index(name) for name in above),
+        rest=rigid(np.array([np.array(bone.matrix_local) for bone in bones])),
+        lengths=np.array([bone.length for bone in bones]),
+    )
