@@ -15,7 +15,7 @@ from typing import Any
 
 import bpy
 
-from . import api
+from . import api, cli_export
 from .calibration import AXES
 from .contract import VIEWS_ITERATIONS, add_option
 from .engine_job import Options, Summary
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     except SystemExit as stop:  # Blender's own exit code shall tell
         return int(stop.code or 0)
     try:
-        _check_outputs(options.out, getattr(options, "glb", None))
+        _check_outputs(*cli_export.outputs(options))
         options.run(options)
     except (RefitError, OSError) as error:
         print(f"refit: {sentence(error)}", file=sys.stderr)
@@ -75,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
             _import_calibration,
             _add_calibration,
             "make cameras with their pictures from a calibration file, and save the scene",
+        ),
+        (
+            "export",
+            cli_export.run_export,
+            cli_export.add_export,
+            "write bodies of the scene to a file for other programs",
         ),
     ):
         command = commands.add_parser(name, help=purpose)
@@ -153,7 +159,7 @@ def _add_job_options(command: argparse.ArgumentParser, iterations: int | None = 
 
 def _add_engine_options(command: argparse.ArgumentParser, iterations: int | None = None) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
-    command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
+    cli_export.add_beside(command)
     for name in ("body", "gender", "height", "weights"):
         add_option(command, name)
     _add_rig_options(command)
@@ -163,7 +169,7 @@ def _add_engine_options(command: argparse.ArgumentParser, iterations: int | None
 
 def _add_motion_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
-    command.add_argument("--glb", type=Path, metavar="FILE.glb", help="write the scene as glTF, too")
+    cli_export.add_beside(command)
     command.add_argument("--keep", type=Path, metavar="DIR", help="folder for motion.npz and the overlay's videos")
     command.add_argument("--shape-of", metavar="OBJECT", help="keep the shape of this ReFit body in the scene")
     for name in ("people", "body", "gender", "height", "weights", "device"):
@@ -222,11 +228,9 @@ def _frame(text: str) -> int:
     return frame
 
 
-def _check_outputs(*files: Path | None) -> None:
+def _check_outputs(*files: Path) -> None:
     """Raises RefitError, and OSError, where a file cannot be written, before the job begins."""
     for path in files:
-        if path is None:
-            continue
         absolute = path.absolute()
         if len(os.fsencode(absolute)) > LONGEST_PATH:
             raise RefitError(f"The path {str(path)[:60]}… is longer than Blender can take.")
@@ -363,8 +367,7 @@ def _end(options: argparse.Namespace, finished: Summary) -> None:
     for message in finished.messages:
         print(f"refit: {message}", file=sys.stderr)
     _save(options.out)
-    if options.glb:
-        api.export_glb(options.glb)
+    cli_export.export_beside(options)
     print(f"refit: {finished.summary()}, saved as {options.out}")
     for stage, seconds in finished.seconds.items():
         print(f"    {stage:<32}{seconds:8.2f} s")

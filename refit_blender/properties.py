@@ -23,6 +23,7 @@ from .contract import OPTIONS, VIEWS_ITERATIONS
 from .engine_job import Options, body_kind
 from .errors import SourceError
 from .properties_boxes import RefitBox
+from .properties_export import RefitExport
 from .scene import cameras, sources, timeline
 from .scene.body import is_rig, shape_of
 from .scene.camera_choice import Candidate, candidates
@@ -231,6 +232,8 @@ class RefitSettings(bpy.types.PropertyGroup):
         description="Checkpoint of a ReFit network, .pt or .safetensors. Empty: the bundled network",
         subtype="FILE_PATH",
     )
+
+    export: PointerProperty(type=RefitExport)
 
     def job_source(self, context: bpy.types.Context, folder: Path) -> sources.Source:
         """The source that is set. Raises SourceError."""

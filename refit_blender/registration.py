@@ -15,6 +15,7 @@ from . import (
     panels_cameras,
     panels_confidence,
     panels_debug,
+    panels_export,
     panels_motion,
     panels_render,
     panels_rig,
@@ -27,6 +28,7 @@ from .operators import (
     calibration,
     cameras,
     confidence,
+    export,
     feature_maps,
     job,
     motion,
@@ -39,12 +41,14 @@ from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
 from .properties_boxes import RefitBox
+from .properties_export import RefitExport
 from .scene import confidence as confidence_colors
 from .scene.upright import RefitUpright
 
 CLASSES: tuple[type, ...] = (
     RefitPreferences,
     RefitBox,
+    RefitExport,
     RefitSettings,
     RefitUpright,
     reconstruct.REFIT_OT_reconstruct,
@@ -83,6 +87,7 @@ CLASSES: tuple[type, ...] = (
     rendering.REFIT_OT_hide_before,
     confidence.REFIT_OT_confidence_colors,
     feature_maps.REFIT_OT_feature_maps,
+    export.REFIT_OT_export_body,
     panels.REFIT_PT_main,
     panels_boxes.REFIT_UL_boxes,
     panels.REFIT_PT_people,
@@ -96,6 +101,7 @@ CLASSES: tuple[type, ...] = (
     panels_confidence.REFIT_PT_confidence,
     panels.REFIT_PT_shape,
     panels_rig.REFIT_PT_rig,
+    panels_export.REFIT_PT_export,
     panels.REFIT_PT_engine,
     panels_debug.REFIT_PT_debug,
     panels_boxes.REFIT_PT_editor_boxes,
@@ -124,6 +130,7 @@ def register() -> None:
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
     bpy.types.Collection.refit = bpy.props.PointerProperty(type=RefitUpright)
     bpy.types.TOPBAR_MT_file_import.append(calibration.menu_entry)
+    bpy.types.TOPBAR_MT_file_export.append(export.menu_entry)
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
         handlers.append(_forget_texts)
     bpy.app.handlers.frame_change_post.append(_follow_frame)
@@ -143,6 +150,7 @@ def unregister() -> None:
     bpy.utils.unregister_cli_command(_command)
     _command = None
     bpy.types.TOPBAR_MT_file_import.remove(calibration.menu_entry)
+    bpy.types.TOPBAR_MT_file_export.remove(export.menu_entry)
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
         if _forget_texts in handlers:  # scripts may have cleared them
             handlers.remove(_forget_texts)

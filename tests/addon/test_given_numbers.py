@@ -96,5 +96,5 @@ def test_failed_gltf_is_one_sentence(photo, install_fake):
     install_fake()
     api.reconstruct(photo)
     with pytest.raises(RefitError) as caught:
-        api.export_glb("/proc/x.glb")
+        api.export_bodies("/proc/x.glb")
     assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
