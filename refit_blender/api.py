@@ -22,6 +22,7 @@ from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
 from .contract import OPTIONS, VIEWS_ITERATIONS, Device, Gender, People
 from .engine_job import EngineJob, Options, body_kind
 from .errors import SourceError
+from .export.pose_assets import pose_asset
 from .export.write import export_bodies
 from .jobs import EngineInfo
 from .motion import WHOLE, FinishedMotion, MotionTracking, Wanted, cameras_motion, video_motion
@@ -46,6 +47,7 @@ __all__ = [
     "fit_cameras",
     "fit_motion_from_cameras",
     "import_calibration",
+    "pose_asset",
     "reconstruct",
     "reconstruct_from_camera",
     "reconstruct_motion",

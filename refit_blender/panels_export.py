@@ -30,3 +30,4 @@ class REFIT_PT_export(RefitPanel, bpy.types.Panel):
             layout.prop(settings, "target")
             layout.prop(settings, "shape")
         layout.operator("refit.export_body", icon="EXPORT")
+        layout.operator("refit.pose_asset", icon="ASSET_MANAGER")

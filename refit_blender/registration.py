@@ -88,6 +88,7 @@ CLASSES: tuple[type, ...] = (
     confidence.REFIT_OT_confidence_colors,
     feature_maps.REFIT_OT_feature_maps,
     export.REFIT_OT_export_body,
+    export.REFIT_OT_pose_asset,
     panels.REFIT_PT_main,
     panels_boxes.REFIT_UL_boxes,
     panels.REFIT_PT_people,

@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-ROOT = "root"
-
-
 @dataclass(frozen=True)
 class Skeleton:
     """Bones, each after its parent.
@@ -48,8 +45,8 @@ def moved(matrices: np.ndarray, change: np.ndarray) -> np.ndarray:
     return rigid(change @ matrices)
 
 
-def with_root(skeleton: Skeleton, posed: Posed, standing: np.ndarray) -> tuple[Skeleton, Posed]:
-    """With a root bone on the floor, the parent of all; it takes the armature's place in the world.
+def with_root(name: str, skeleton: Skeleton, posed: Posed, standing: np.ndarray) -> tuple[Skeleton, Posed]:
+    """With a root bone of this name on the floor, the parent of all; it takes the armature's place in the world.
 
     standing [3,3]: turns the armature's axes to those of the world in which the rest pose stands.
     """
@@ -57,7 +54,7 @@ def with_root(skeleton: Skeleton, posed: Posed, standing: np.ndarray) -> tuple[S
     turn[:3, :3] = standing.T
     root = (posed.placement @ turn)[:, None]
     grown = Skeleton(
-        names=(ROOT, *skeleton.names),
+        names=(name, *skeleton.names),
         parents=(-1, *(parent + 1 for parent in skeleton.parents)),
         rest=np.concatenate([np.eye(4)[None], skeleton.rest]),
         lengths=np.concatenate([[0.2], skeleton.lengths]),

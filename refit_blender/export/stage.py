@@ -11,8 +11,9 @@ import bpy
 import numpy as np
 
 from ..scene.confidence import SPREAD
-from ..scene.keying import curves_of, pose_bones
-from .skeleton import ROOT, Posed, Skeleton, rigid
+from ..scene.keying import curves_of
+from ..scene.rigs import ROOT, bone_names
+from .skeleton import Posed, Skeleton, rigid
 
 Block = TypeVar("Block", bound=bpy.types.ID)
 
@@ -152,7 +153,7 @@ def skeleton_of(rig: bpy.types.Object) -> Skeleton:
 
     Controls, such as those of inverse kinematics, are left out. Raises SourceError where a joint's bone is missing.
     """
-    wanted = {bone.name for bone in pose_bones(rig)} | {ROOT}
+    wanted = {*bone_names(rig), ROOT}
     bones = [bone for bone in rig.data.bones if bone.name in wanted or bone.use_deform]
     bones.sort(key=lambda bone: len(bone.parent_recursive))
     names = [bone.name for bone in bones]

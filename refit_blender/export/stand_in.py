@@ -12,10 +12,10 @@ from mathutils import Matrix
 
 from ..motion_keys import continuous, quaternions_of
 from ..scene.animation import Curves
-from ..scene.body import CORRECTIVE_KEY, REST_TO_WORLD
-from ..scene.keying import pose_bones
+from ..scene.body import CORRECTIVE_KEY
+from ..scene.rigs import REST_TO_WORLD, ROOT, axes_of, kind_of
 from .formats import Layout, Shape
-from .skeleton import ROOT, Posed, Skeleton, basis, moved, with_root
+from .skeleton import Posed, Skeleton, basis, moved, with_root
 from .stage import Stage, sample
 
 _LEAST_MOVE = 1e-6
@@ -58,7 +58,7 @@ def build(place: Stage, source: Source, start: int, layout: Layout, shape: Shape
     axes[:3, :3] = REST_TO_WORLD.T if layout.y_up else np.eye(3)
     to_file = axes @ np.diag([*[layout.units_per_metre] * 3, 1.0])
     scale = source.rig.matrix_world.median_scale * source.unit
-    standing = _standing(source.rig)
+    standing = standing_axes(source.rig)
     upright = np.eye(4)
     upright[:3, :3] = standing * scale
     skins = [_skin(place, mesh, source.rig, shape) for mesh in source.meshes]
@@ -67,7 +67,7 @@ def build(place: Stage, source: Source, start: int, layout: Layout, shape: Shape
         upright[2, 3] = -_lowest(skins, skeleton, upright)
     skeleton = replace(skeleton, rest=moved(skeleton.rest, upright), lengths=skeleton.lengths * scale)
     if layout.root and ROOT not in skeleton.names:
-        skeleton, posed = with_root(skeleton, posed, standing)
+        skeleton, posed = with_root(ROOT, skeleton, posed, standing)
     elif not layout.root:
         skeleton, posed = _without_root(skeleton, posed)
     for mesh in skins:
@@ -89,11 +89,9 @@ def build(place: Stage, source: Source, start: int, layout: Layout, shape: Shape
     return rig
 
 
-def _standing(rig: bpy.types.Object) -> np.ndarray:
-    """[3,3]: turns the armature's axes so that its rest pose stands; bodies at rest have Y up or Z up."""
-    bones = pose_bones(rig)
-    trunk = bones[12].bone.head_local - bones[0].bone.head_local  # from the pelvis to the neck
-    return REST_TO_WORLD if abs(trunk.y) > abs(trunk.z) else np.eye(3)
+def standing_axes(rig: bpy.types.Object) -> np.ndarray:
+    """[3,3]: turns the armature's axes so that its rest pose stands."""
+    return REST_TO_WORLD @ axes_of(kind_of(rig)).T
 
 
 def _lowest(skins: Sequence[bpy.types.Mesh], skeleton: Skeleton, upright: np.ndarray) -> float:

@@ -9,6 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..errors import RefitError, sentence
+from ..export.pose_assets import pose_asset
 from ..export.write import bodies_of, export_bodies
 from ..properties_export import shape_property, target_property
 from ..scene import timeline
@@ -79,6 +80,29 @@ class REFIT_OT_export_body(bpy.types.Operator):
         layout.use_property_decorate = False
         for name in ("target", "shape", "everybody", "frames"):
             layout.prop(self, name)
+
+
+class REFIT_OT_pose_asset(bpy.types.Operator):
+    """Keep the active body's pose at this frame as an asset with a picture; the Asset Browser applies it to other bodies"""
+
+    bl_idname = "refit.pose_asset"
+    bl_label = "Pose to Asset Browser"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return rig_of(context.active_object) is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        rig = rig_of(context.active_object)
+        assert rig is not None  # poll has seen to it
+        try:
+            action = pose_asset(rig)
+        except RefitError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Pose asset “{action.name}” is in this file")
+        return {"FINISHED"}
 
 
 def _chosen(context: bpy.types.Context) -> bpy.types.Object | None:
