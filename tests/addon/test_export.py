@@ -13,9 +13,10 @@ from blender_helpers import evaluated_vertices, scene_state
 from synthetic_body import pose_body
 
 from refit_blender import api, engine
+from refit_blender.engine_job import Options
 from refit_blender.errors import RefitError, SourceError
-from refit_blender.results import JOINT_NAMES
 from refit_blender.scene import body as bodies
+from refit_blender.scene.rigs import bone_names, joint_places
 
 NEAR = 1e-3
 """Metres."""
@@ -26,11 +27,21 @@ FRAMES = range(3, 15)
 
 
 @pytest.fixture
-def moving(install_fake, pictures):
-    """A body that moves at frames 3 to 14."""
-    install_fake().prepare_motion(pictures, instants=12, first=2)
-    bpy.context.scene.render.fps = 30
-    return api.reconstruct_motion(pictures).outcome.bodies[0].rig
+def make_moving(install_fake, pictures):
+    """Call it for a body that moves at frames 3 to 14."""
+
+    def make(**options) -> bpy.types.Object:
+        install_fake().prepare_motion(pictures, instants=12, first=2)
+        bpy.context.scene.render.fps = 30
+        return api.reconstruct_motion(pictures, Options(**options)).outcome.bodies[0].rig
+
+    return make
+
+
+@pytest.fixture
+def moving(make_moving):
+    """A body with the rig for animators that moves at frames 3 to 14."""
+    return make_moving()
 
 
 @pytest.fixture
@@ -40,13 +51,19 @@ def still(install_fake, photo):
     return api.reconstruct(photo).outcome.bodies[0].rig
 
 
-def joints_over(rig: bpy.types.Object, frames: Sequence[int]) -> np.ndarray:
-    """Joints [K,24,3] in the world."""
+def joints_over(rig: bpy.types.Object, frames: Sequence[int], names: Sequence[str] | None = None) -> np.ndarray:
+    """Joints [K,24,3] in the world; names: of the bones of a rig that came back."""
     found = []
     for frame in frames:
         bpy.context.scene.frame_set(frame)
-        found.append([rig.matrix_world @ rig.pose.bones[name].head for name in JOINT_NAMES])
+        bones = [rig.pose.bones[name] for name in names or bone_names(rig)]
+        found.append([rig.matrix_world @ bone.head for bone in bones])
     return np.array(found)
+
+
+def came_as(rig: bpy.types.Object, names: Sequence[str]) -> list[str]:
+    """What bones are called in a rig that came back; USD knows no dots in names."""
+    return [name if name in rig.data.bones else name.replace(".", "_") for name in names]
 
 
 def imported(path: Path) -> bpy.types.Object:
@@ -78,43 +95,55 @@ def seen_elsewhere(what: str, *arguments: object) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def in_order(seen: dict[str, np.ndarray]) -> np.ndarray:
-    """The joints [K,24,3] in SMPL's order."""
-    names = seen["names"].tolist()
-    return seen["joints"][:, [names.index(name) for name in JOINT_NAMES]]
+def in_order(seen: dict[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """The joints [K,24,3] in the order of these names."""
+    there = seen["names"].tolist()
+    return seen["joints"][:, [there.index(name) for name in names]]
 
 
-@pytest.mark.parametrize("target", ["plain", "unreal", "unity", "godot"])
+@pytest.mark.parametrize(
+    ("options", "target"),
+    [
+        ({}, "plain"),
+        ({}, "unreal"),
+        ({}, "unity"),
+        ({}, "godot"),
+        ({"root_motion": False}, "unity"),
+        ({"rig": "smpl"}, "plain"),
+        ({"rig": "smpl"}, "unreal"),
+    ],
+)
 @pytest.mark.parametrize("suffix", [".fbx", ".glb", ".bvh", ".usdc"])
-def test_joints_come_back_at_every_frame(moving, tmp_path, suffix, target):
-    expected, path = joints_over(moving, FRAMES), tmp_path / f"body{suffix}"
+def test_joints_come_back_at_every_frame(make_moving, tmp_path, suffix, options, target):
+    moving = make_moving(**options)
+    expected, path, bones = joints_over(moving, FRAMES), tmp_path / f"body{suffix}", bone_names(moving)
     assert api.export_bodies(path, [moving], target=target) == (3, 14)
     rig = imported(path)
+    names = came_as(rig, bones)
     start = first_frame(rig)
     if suffix in {".glb", ".usdc"}:
         assert start == (3 if target == "plain" else 0)
-    assert np.abs(joints_over(rig, range(start, start + 12)) - expected).max() < NEAR
+    assert np.abs(joints_over(rig, range(start, start + 12), names) - expected).max() < NEAR
     assert round(rig.animation_data.action.frame_range[1]) == start + 11
-    assert {bone.name for bone in rig.data.bones} - set(JOINT_NAMES) == ({"root"} if suffix != ".bvh" else set())
+    assert {bone.name for bone in rig.data.bones} - set(names) == ({"root"} if suffix != ".bvh" else set())
 
 
 @pytest.mark.parametrize("suffix", [".fbx", ".glb", ".usdc"])
 def test_a_pose_that_is_not_keyed_comes_back(still, tmp_path, suffix):
     bpy.context.scene.frame_set(20)
     still.animation_data_clear()
-    still.pose.bones["left_elbow"].rotation_quaternion = (0.8, 0.6, 0, 0)
+    still.pose.bones["forearm.L"].rotation_quaternion = (0.8, 0.6, 0, 0)
     bpy.context.view_layer.update()
-    expected = np.array([still.matrix_world @ still.pose.bones[name].head for name in JOINT_NAMES])
-    path = tmp_path / f"body{suffix}"
+    expected, bones, path = joint_places(still), bone_names(still), tmp_path / f"body{suffix}"
     assert api.export_bodies(path, [still]) == (20, 20)
     rig = imported(path)
-    (found,) = joints_over(rig, [first_frame(rig)])
+    (found,) = joints_over(rig, [first_frame(rig)], came_as(rig, bones))
     assert np.abs(found - expected).max() < NEAR
 
 
 @pytest.mark.parametrize("target", ["plain", "unreal", "unity"])
 def test_another_reader_of_fbx_sees_the_joints_and_no_transform_to_correct(moving, tmp_path, target):
-    expected, path = joints_over(moving, FRAMES), tmp_path / "body.fbx"
+    expected, path, bones = joints_over(moving, FRAMES), tmp_path / "body.fbx", bone_names(moving)
     api.export_bodies(path, [moving], target=target)
     start = 3 if target == "plain" else 0
     seen = seen_elsewhere("fbx", path, start, start + 11, 30)
@@ -122,25 +151,25 @@ def test_another_reader_of_fbx_sees_the_joints_and_no_transform_to_correct(movin
         ["POSITIVE_X", "POSITIVE_Z", "NEGATIVE_Y"] if target == "unreal" else ["POSITIVE_X", "POSITIVE_Y", "POSITIVE_Z"]
     )
     if target == "unreal":  # it takes numbers for centimetres
-        assert np.abs(in_order(seen) / 100 - expected).max() < NEAR
+        assert np.abs(in_order(seen, bones) / 100 - expected).max() < NEAR
         assert seen["unit_metres"] == pytest.approx(0.01)
         assert "Armature" in seen["nodes"]
     else:
-        assert np.abs(in_order(seen) * seen["unit_metres"] - expected @ Y_UP.T).max() < NEAR
+        assert np.abs(in_order(seen, bones) * seen["unit_metres"] - expected @ Y_UP.T).max() < NEAR
         assert seen["unit_metres"] == pytest.approx(1.0)
         assert moving.name in seen["nodes"]
     assert np.abs(np.abs(seen["turns"][:, 3]) - 1).max() < 1e-6
     assert np.abs(seen["scales"] - 1).max() < 1e-6
-    assert sorted(seen["names"]) == sorted(["root", *JOINT_NAMES])
+    assert sorted(seen["names"]) == sorted(["root", *bones])
 
 
 @pytest.mark.parametrize("target", ["plain", "godot"])
 def test_another_reader_of_glb_sees_the_joints(moving, tmp_path, target):
-    expected, path = joints_over(moving, FRAMES), tmp_path / "body.glb"
+    expected, path, bones = joints_over(moving, FRAMES), tmp_path / "body.glb", bone_names(moving)
     api.export_bodies(path, [moving], target=target)
     start = 3 if target == "plain" else 0
     seen = seen_elsewhere("glb", path, start, start + 11, 30)
-    assert np.abs(in_order(seen) - expected @ Y_UP.T).max() < NEAR
+    assert np.abs(in_order(seen, bones) - expected @ Y_UP.T).max() < NEAR
 
 
 def test_a_plain_parser_of_bvh_sees_the_joints(moving, tmp_path):
@@ -148,7 +177,7 @@ def test_a_plain_parser_of_bvh_sees_the_joints(moving, tmp_path):
     api.export_bodies(path, [moving])
     joints, seconds = parse_bvh(path.read_text())
     assert seconds == pytest.approx(1 / 30, abs=1e-5)
-    found = np.stack([joints[name] for name in JOINT_NAMES], axis=1)
+    found = np.stack([joints[name] for name in bone_names(moving)], axis=1)
     assert np.abs(found - expected @ Y_UP.T).max() < NEAR
 
 
@@ -229,10 +258,10 @@ def test_lengths_are_metres_whatever_the_scenes_unit_and_the_bodys_place_and_siz
     moving.parent = parent
     moving.scale = (1.25, 1.25, 1.25)
     bpy.context.view_layer.update()
-    expected, path = 0.1 * joints_over(moving, FRAMES), tmp_path / "body.glb"
+    expected, path, bones = 0.1 * joints_over(moving, FRAMES), tmp_path / "body.glb", bone_names(moving)
     api.export_bodies(path, [moving])
     rig = imported(path)
-    assert np.abs(joints_over(rig, range(3, 15)) - expected).max() < NEAR
+    assert np.abs(joints_over(rig, range(3, 15), bones) - expected).max() < NEAR
     assert np.abs(np.array(rig.matrix_world.to_scale()) - 1).max() < 1e-6
 
 
@@ -241,13 +270,13 @@ def test_several_bodies_and_chosen_frames(install_fake, pictures, tmp_path):
     bpy.context.scene.render.fps = 30
     rigs = [made.rig for made in api.reconstruct_motion(pictures).outcome.bodies]
     expected, path = [joints_over(rig, range(5, 9)) for rig in rigs], tmp_path / "both.fbx"
-    names = [rig.name for rig in rigs]
+    names, bones = [rig.name for rig in rigs], bone_names(rigs[0])
     assert api.export_bodies(path, frames=(5, 8)) == (5, 8)
     assert [rig.name for rig in rigs] == names
     imported(path)
     for name, joints in zip(names, expected, strict=True):
         rig = bpy.context.scene.objects[name]
-        assert np.abs(joints_over(rig, range(first_frame(rig), first_frame(rig) + 4)) - joints).max() < NEAR
+        assert np.abs(joints_over(rig, range(first_frame(rig), first_frame(rig) + 4), bones) - joints).max() < NEAR
 
 
 @pytest.mark.parametrize("suffix", [".fbx", ".glb", ".bvh", ".usd"])
@@ -313,10 +342,10 @@ def test_a_bone_of_the_users_own_comes_along_and_a_control_does_not(moving, tmp_
     bpy.ops.object.mode_set(mode="EDIT")
     for name, deforms in (("prop", True), ("control", False)):
         bone = moving.data.edit_bones.new(name)
-        bone.parent = moving.data.edit_bones["right_hand"]
+        bone.parent = moving.data.edit_bones["hand.R"]
         bone.head, bone.tail, bone.use_deform = (0, 1, 0), (0, 1, 0.3), deforms
     bpy.ops.object.mode_set(mode="OBJECT")
     api.export_bodies(tmp_path / "body.glb", [moving])
     rig = imported(tmp_path / "body.glb")
-    assert rig.data.bones["prop"].parent.name == "right_hand"
+    assert rig.data.bones["prop"].parent.name == "hand.R"
     assert "control" not in rig.data.bones

@@ -7,40 +7,82 @@ import pytest
 from blender_helpers import scene_state
 
 from refit_blender import api
+from refit_blender.engine_job import Options
 from refit_blender.export.picture import SIZE, draw
-from refit_blender.results import JOINT_NAMES
 from refit_blender.scene.keying import curves_of
+from refit_blender.scene.rigs import bone_names
 
 
 @pytest.fixture
-def two_people(install_fake, pictures):
-    """Two bodies that move at frames 1 to 31."""
-    install_fake(correctives=True).prepare_motion(pictures, people=2)
-    bpy.context.scene.render.fps = 30
-    return [made.rig for made in api.reconstruct_motion(pictures).outcome.bodies]
+def make_two(install_fake, pictures):
+    """Call it for two bodies that move at frames 1 to 31."""
+
+    def make(**options):
+        install_fake(correctives=True).prepare_motion(pictures, people=2)
+        bpy.context.scene.render.fps = 30
+        return [made.rig for made in api.reconstruct_motion(pictures, Options(**options)).outcome.bodies]
+
+    return make
 
 
-def joints(rig):
-    """Joints [24,3] in the armature's space, from the pelvis."""
+@pytest.fixture
+def two_people(make_two):
+    return make_two()
+
+
+def another(rig):
+    """A body of the same shape at rest that stands elsewhere."""
+    made = rig.copy()
+    bpy.context.scene.collection.objects.link(made)
+    made.animation_data_clear()
+    made.location.x += 5
+    for bone in made.pose.bones:
+        bone.matrix_basis.identity()
+    return made
+
+
+def in_armature(rig):
+    """Joints [24,3] in the armature's space, and at rest."""
     bpy.context.view_layer.update()
-    places = np.array([rig.pose.bones[name].head for name in JOINT_NAMES])
-    return places - places[0]
+    places = np.array([rig.pose.bones[name].head for name in bone_names(rig)])
+    return places, np.array([rig.data.bones[name].head_local for name in bone_names(rig)])
 
 
-def test_another_body_takes_the_pose_and_stays_where_it_stands(two_people):
-    one, other = two_people
-    scene = bpy.context.scene
-    scene.frame_set(20)
+@pytest.mark.parametrize(("kind", "up"), [("animation", [0, 0, 1]), ("smpl", [0, 1, 0])])
+def test_another_body_takes_the_pose_and_stays_where_it_stands(make_two, kind, up):
+    one = make_two(rig=kind, root_motion=False)[0]
+    other = another(one)
+    bpy.context.scene.frame_set(20)
+    wanted, rest = in_armature(one)
     action = api.pose_asset(one)
-    wanted = [one.pose.bones[name].matrix.to_quaternion() for name in JOINT_NAMES]
-    height = one.pose.bones["pelvis"].head.y - one.data.bones["pelvis"].head_local.y
-    other.animation_data_clear()
+    turns = [one.pose.bones[name].matrix.to_quaternion() for name in bone_names(one)]
     other.pose.apply_pose_from_action(action)
-    bpy.context.view_layer.update()
-    for name, turn in zip(JOINT_NAMES, wanted, strict=True):
+    found, its_rest = in_armature(other)
+    for name, turn in zip(bone_names(other), turns, strict=True):
         assert other.pose.bones[name].matrix.to_quaternion().rotation_difference(turn).angle < 1e-3
-    place = other.pose.bones["pelvis"].head - other.data.bones["pelvis"].head_local
-    assert np.abs(np.array(place) - [0, height, 0]).max() < 1e-5
+    assert np.abs(found[0] - its_rest[0] - (wanted[0] - rest[0]) @ up * np.array(up)).max() < 1e-5
+    assert np.linalg.norm(wanted[0] - rest[0]) > 0.3
+
+
+def test_a_body_with_root_motion_gives_the_pose_without_the_root(make_two):
+    one = make_two(root_motion=True)[0]
+    other = another(one)
+    bpy.context.scene.frame_set(25)
+    assert np.linalg.norm(one.pose.bones["root"].location) > 0.3
+    action = api.pose_asset(one)
+    assert not any('"root"' in curve.data_path for curve in action_curves(action))
+    other.pose.apply_pose_from_action(action)
+    found, rest = in_armature(other)
+    assert np.abs(found[0] - rest[0])[:2].max() < 1e-5
+
+
+def action_curves(action):
+    holder = bpy.data.objects.new("holder", None)
+    animation = holder.animation_data_create()
+    animation.action = action
+    if hasattr(animation, "action_slot"):
+        animation.action_slot = action.slots[0]
+    return curves_of(holder)
 
 
 def test_it_is_an_asset_with_a_picture_and_nothing_else_changes(two_people):
