@@ -26,6 +26,7 @@ from .export.pose_assets import pose_asset
 from .export.write import export_bodies
 from .jobs import EngineInfo
 from .motion import WHOLE, FinishedMotion, MotionTracking, Wanted, cameras_motion, video_motion
+from .motion_import import FinishedImport, MotionImport
 from .person_addition import PersonAddition, find_reconstruction
 from .photo_update import FinishedUpdate, photo_job
 from .progress import Progress
@@ -47,6 +48,7 @@ __all__ = [
     "fit_cameras",
     "fit_motion_from_cameras",
     "import_calibration",
+    "import_motion",
     "pose_asset",
     "reconstruct",
     "reconstruct_from_camera",
@@ -270,6 +272,28 @@ def import_calibration(
         pictures=Path(pictures) if pictures else None,
         up=up,
         metres=metres,
+    )
+
+
+def import_motion(
+    path: str | Path,
+    *,
+    body: str | Path | None = None,
+    gender: Gender | None = None,
+    start: int = 1,
+    rig: RigKind = "animation",
+    root_motion: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FinishedImport:
+    """Make an animated body from a motion of SMPL's parameters in AMASS' layout (.npz), at the scene's rate.
+
+    body: SMPL file or folder, by default the bundled body, which moves with its mean shape; gender: by default the
+    file's; start: the frame of the scene that shows the motion's first. rig, root_motion: see `reconstruct`.
+    Blocks. Raises a RefitError, whose message is one sentence; the scene is as before then.
+    """
+    options = Options(body=Path(body) if body else None, rig=rig, root_motion=root_motion)
+    return run_job(
+        lambda folder: MotionImport(Path(path), options, folder, gender=gender, start=start), None, on_progress
     )
 
 

@@ -76,12 +76,8 @@ def _parser() -> argparse.ArgumentParser:
             _add_calibration,
             "make cameras with their pictures from a calibration file, and save the scene",
         ),
-        (
-            "export",
-            cli_export.run_export,
-            cli_export.add_export,
-            "write bodies of the scene to a file for other programs",
-        ),
+        ("import-motion", _import_motion, cli_export.add_import, "make an animated body from an AMASS file"),
+        ("export", cli_export.run_export, cli_export.add_export, "write the scene's bodies for other programs"),
     ):
         command = commands.add_parser(name, help=purpose)
         command.set_defaults(run=run)
@@ -323,6 +319,12 @@ def _import_calibration(options: argparse.Namespace) -> None:
         print(f"refit: {message}", file=sys.stderr)
     _save(options.out)
     print(f"refit: {rig.summary()}, saved as {options.out}")
+
+
+def _import_motion(options: argparse.Namespace) -> None:
+    _leave_startup_file()
+    wanted = {name: getattr(options, name) for name in ("body", "gender", "start", "rig")}
+    _end(options, api.import_motion(options.file, **wanted))
 
 
 def _fit_shape(options: argparse.Namespace) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 import bpy
 
+from .contract import Gender, add_option
 from .export.formats import SHAPES, SUFFIXES, TARGETS
 from .export.write import export_bodies, named_body
+from .scene.rigs import RIG_KINDS
 
 _BESIDE = ("glb", "fbx", "bvh")
 """Formats in which a job can write its result, too."""
@@ -29,10 +32,20 @@ def add_export(command: argparse.ArgumentParser) -> None:
     command.add_argument("--shape", choices=SHAPES, default="baked", help="in the mesh, or as shape keys")
 
 
+def add_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=Path, metavar="FILE.npz", help="motion of SMPL's parameters in AMASS' layout")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.blend", help="scene to write")
+    command.add_argument("--start", type=int, default=1, metavar="N", help="frame of the first pose (default: 1)")
+    add_option(command, "body")
+    command.add_argument("--gender", choices=get_args(Gender), help="of the body (default: the file's)")
+    command.add_argument("--rig", choices=RIG_KINDS, default="animation", help="rig of the body (default: animation)")
+    add_beside(command)
+
+
 def outputs(options: argparse.Namespace) -> list[Path]:
     """The files that a command shall write."""
-    found = [getattr(options, name, None) for name in ("out", "file", *_BESIDE)]
-    return [path for path in found if path is not None]
+    written = ("file",) if options.run is run_export else ("out", *_BESIDE)
+    return [path for name in written if (path := getattr(options, name, None)) is not None]
 
 
 def run_export(options: argparse.Namespace) -> None:
@@ -44,7 +57,7 @@ def run_export(options: argparse.Namespace) -> None:
 
 
 def export_beside(options: argparse.Namespace) -> None:
-    """Write a job's result in the other formats that were asked for; the scene's camera is in the glTF file, too."""
+    """Write a command's result in the other formats that were asked for; the scene's camera is in the glTF file, too."""
     for name in _BESIDE:
         if path := getattr(options, name):
             export_bodies(path, camera=bpy.context.scene.camera)

@@ -32,6 +32,7 @@ from .operators import (
     feature_maps,
     job,
     motion,
+    motion_import,
     people,
     reconstruct,
     rendering,
@@ -89,6 +90,8 @@ CLASSES: tuple[type, ...] = (
     feature_maps.REFIT_OT_feature_maps,
     export.REFIT_OT_export_body,
     export.REFIT_OT_pose_asset,
+    motion_import.REFIT_OT_import_motion,
+    motion_import.REFIT_FH_motion,
     panels.REFIT_PT_main,
     panels_boxes.REFIT_UL_boxes,
     panels.REFIT_PT_people,
@@ -130,7 +133,8 @@ def register() -> None:
         bpy.utils.register_class(cls)
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
     bpy.types.Collection.refit = bpy.props.PointerProperty(type=RefitUpright)
-    bpy.types.TOPBAR_MT_file_import.append(calibration.menu_entry)
+    for entry in (calibration.menu_entry, motion_import.menu_entry):
+        bpy.types.TOPBAR_MT_file_import.append(entry)
     bpy.types.TOPBAR_MT_file_export.append(export.menu_entry)
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
         handlers.append(_forget_texts)
@@ -150,7 +154,8 @@ def unregister() -> None:
     engine.shutdown()
     bpy.utils.unregister_cli_command(_command)
     _command = None
-    bpy.types.TOPBAR_MT_file_import.remove(calibration.menu_entry)
+    for entry in (calibration.menu_entry, motion_import.menu_entry):
+        bpy.types.TOPBAR_MT_file_import.remove(entry)
     bpy.types.TOPBAR_MT_file_export.remove(export.menu_entry)
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post):
         if _forget_texts in handlers:  # scripts may have cleared them

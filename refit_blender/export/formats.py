@@ -65,6 +65,8 @@ def layout_of(kind: Format, target: Target) -> Layout:
         return Layout(y_up=True, from_zero=in_engine, rest_before=True)
     if kind == "bvh":
         return Layout(y_up=True, root=False, one_body=True)
+    if kind == "npz":
+        return Layout(one_body=True)
     return Layout(from_zero=in_engine)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from ..errors import RefitError, SourceError
 from ..scene import cameras
 from ..scene.body import is_rig, rig_of
 from ..scene.keying import curves_of
+from .amass import write_amass
+from .amass_body import read_motion_of
 from .formats import Format, Shape, Target, exporter, format_of, layout_of
 from .skeleton import rigid
 from .stage import Stage, sample_object, stage, values_kept
@@ -56,6 +58,10 @@ def export_bodies(
     span = range(first, last + 1)
     with stage(scene) as place:
         unit = cameras.metres_per_unit(scene)
+        if kind == "npz":
+            motion = read_motion_of(place, chosen[0], span, unit)
+            _deliver(path, lambda written: write_amass(written, motion))
+            return first, last
         sources = [read_source(place, rig, span, unit) for rig in chosen]
         start = 0 if layout.from_zero else first
         settings = place.scene.unit_settings
@@ -108,7 +114,7 @@ def _add_camera(place: Stage, camera: bpy.types.Object, frames: Sequence[int], s
 
 
 def _write(place: Stage, active: bpy.types.Object, kind: Format, target: Target, path: Path) -> None:
-    """Have Blender's exporter write what is on the stage; where it fails, a file that was there stays as it was."""
+    """Have Blender's exporter write what is on the stage. Raises RefitError."""
     scene = place.scene
     operator, options = exporter(kind, target, (scene.frame_start, scene.frame_end))
     category, name = operator.split(".")
@@ -117,11 +123,16 @@ def _write(place: Stage, active: bpy.types.Object, kind: Format, target: Target,
     except KeyError:
         raise RefitError(f"Blender's own exporter for {path.suffix} is switched off: enable its add-on in the preferences.") from None
     usable: dict[str, Any] = {option: value for option, value in options.items() if option in known}
+    with values_kept():
+        _deliver(path, lambda written: place.call(operator, active, {**usable, "filepath": str(written)}))
+
+
+def _deliver(path: Path, write: Callable[[Path], None]) -> None:
+    """Have a file written elsewhere first: where that fails, one that was there stays as it was. Raises RefitError."""
     try:
         with tempfile.TemporaryDirectory(prefix="refit-", dir=bpy.app.tempdir or None) as folder:
             written = Path(folder, path.name)
-            with values_kept():
-                place.call(operator, active, {**usable, "filepath": str(written), "check_existing": False})
+            write(written)
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(written, path)
     except OSError as error:

@@ -34,17 +34,8 @@ def write_motion(
     beyond them stay; at an end beyond which the rig has some, its old motion goes over into the new one within a few
     frames. unit: metres of the scene's. Raises SourceError where the rig cannot take it.
     """
-    check_animatable(rig)
-    curves = Curves(rig)
     span = int(frames[0]), int(frames[-1])
-    rotations, pelvis = keys.rotations, keys.pelvis / unit
-    if len(keys.frames):
-        rotations, pelvis = _blended(rig, keys.frames, rotations, pelvis, span)
-    channels = RigSpace.of(rig).channels(rotations, pelvis, follows=root_follows(rig))
-    types = np.where(keys.state == FILLED, _KEY_TYPE["BREAKDOWN"].value, _PLAIN)
-    for bone, name, values in _tracks(rig, channels):
-        values = continuous(values) if name == "rotation_quaternion" else values
-        curves.write(bone.path_from_id(name), values, keys.frames, types, span, group=bone.name)
+    curves = write_poses(rig, keys, span, unit)
     for name, values in ((STD_MM, keys.std_mm), (STD_DEG, keys.std_deg)):
         curves.write(f'["{name}"]', values, keys.frames, _PLAIN, span, group=_NUMBERS)
     states = np.full(len(frames), ABSENT)
@@ -53,6 +44,21 @@ def write_motion(
     curves.write(f'["{STATE}"]', states[:, None], frames, _PLAIN, span, group=_NUMBERS, steps=True)
     if mesh is not None:
         _write_presence(mesh, *animated_numbers(rig, STATE))
+
+
+def write_poses(rig: bpy.types.Object, keys: MotionKeys, span: tuple[int, int], unit: float) -> Curves:
+    """Key a body's poses alone, in place of what it has in a span of frames; see `write_motion`. Its action's curves."""
+    check_animatable(rig)
+    curves = Curves(rig)
+    rotations, pelvis = keys.rotations, keys.pelvis / unit
+    if len(keys.frames):
+        rotations, pelvis = _blended(rig, keys.frames, rotations, pelvis, span)
+    channels = RigSpace.of(rig).channels(rotations, pelvis, follows=root_follows(rig))
+    types = np.where(keys.state == FILLED, _KEY_TYPE["BREAKDOWN"].value, _PLAIN)
+    for bone, name, values in _tracks(rig, channels):
+        values = continuous(values) if name == "rotation_quaternion" else values
+        curves.write(bone.path_from_id(name), values, keys.frames, types, span, group=bone.name)
+    return curves
 
 
 def key_footage(data: bpy.types.Camera, start: int, speed: float, frames: np.ndarray) -> None:

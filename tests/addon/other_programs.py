@@ -121,7 +121,9 @@ def pose_smpl(path: str, body_file: str) -> dict[str, np.ndarray]:
         f=body["faces"],
     )
     frames = len(motion["poses"])
-    model = smplx.SMPL(model_path="", data_struct=struct, batch_size=frames, dtype=torch.float64)
+    # Further joints of smplx are vertices by their numbers in SMPL, which a small body does not have.
+    numbers = dict.fromkeys(smplx.vertex_ids.vertex_ids["smplh"], 0)
+    model = smplx.SMPL("", data_struct=struct, vertex_ids=numbers, batch_size=frames, dtype=torch.float64)
     poses = torch.tensor(motion["poses"], dtype=torch.float64)
     both_hands = torch.zeros(frames, 6, dtype=torch.float64)
     with torch.no_grad():
