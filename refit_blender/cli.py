@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import sys
 import time
@@ -16,16 +15,16 @@ from typing import Any
 import bpy
 
 from . import api, cli_export
+from . import cli_values as values
 from .calibration import AXES
 from .contract import VIEWS_ITERATIONS, add_option
 from .engine_job import Options, Summary
 from .errors import RefitError, sentence
-from .motion import WHOLE, Wanted
+from .motion import WHOLE
 from .progress import Progress
 from .scene.rigs import RIG_KINDS
 
 COMMAND = "refit"
-LAST_FRAME = 1048574  # of Blender
 SECONDS_BETWEEN_LINES = 5.0
 LONGEST_PATH = 1023  # bytes of a path in Blender; it cuts longer ones off
 
@@ -89,7 +88,7 @@ def _add_photo(command: argparse.ArgumentParser) -> None:
     command.add_argument("image", type=Path, metavar="IMAGE")
     command.add_argument(
         "--bbox",
-        type=_box,
+        type=values.box,
         action="append",
         metavar="X,Y,W,H",
         help="a person's box in pixels; may be given more than once",
@@ -100,7 +99,9 @@ def _add_photo(command: argparse.ArgumentParser) -> None:
 
 def _add_person_boxes(command: argparse.ArgumentParser) -> None:
     command.add_argument("reconstruction", metavar="NAME", help="its collection, its camera or one of its bodies")
-    command.add_argument("--bbox", type=_box, action="append", required=True, metavar="X,Y,W,H", help="box in pixels")
+    command.add_argument(
+        "--bbox", type=values.box, action="append", required=True, metavar="X,Y,W,H", help="box in pixels"
+    )
     command.add_argument("--keep", type=Path, metavar="DIR", help="folder for result.npz and overlay")
     _add_engine_options(command)
 
@@ -108,16 +109,22 @@ def _add_person_boxes(command: argparse.ArgumentParser) -> None:
 def _add_cameras(command: argparse.ArgumentParser) -> None:
     which = command.add_mutually_exclusive_group()
     which.add_argument("--collection", metavar="NAME", help="the cameras of a collection")
-    which.add_argument("--cameras", type=_names, metavar="A,B", help="cameras by name (default: all with an image)")
-    command.add_argument("--frame", type=_frame, metavar="N", help="frame of the scene (default: the current one)")
+    which.add_argument(
+        "--cameras", type=values.names, metavar="A,B", help="cameras by name (default: all with an image)"
+    )
+    command.add_argument(
+        "--frame", type=values.frame, metavar="N", help="frame of the scene (default: the current one)"
+    )
     _add_job_options(command, VIEWS_ITERATIONS)
 
 
 def _add_video(command: argparse.ArgumentParser) -> None:
     command.add_argument("video", type=Path, metavar="VIDEO", help="movie, one of numbered pictures, or their folder")
-    command.add_argument("--frames", type=_frames, default=WHOLE, metavar="A:B:STEP", help="A to B-1, counted from 0")
     command.add_argument(
-        "--bbox", type=_box, metavar="X,Y,W,H", help="box of the only wanted person in the first frame"
+        "--frames", type=values.frames, default=WHOLE, metavar="A:B:STEP", help="A to B-1, counted from 0"
+    )
+    command.add_argument(
+        "--bbox", type=values.box, metavar="X,Y,W,H", help="box of the only wanted person in the first frame"
     )
     command.add_argument("--focal", type=float, metavar="PIXELS", help="focal length (default: from the video)")
     _add_motion_options(command)
@@ -126,8 +133,12 @@ def _add_video(command: argparse.ArgumentParser) -> None:
 def _add_moving_cameras(command: argparse.ArgumentParser) -> None:
     which = command.add_mutually_exclusive_group()
     which.add_argument("--collection", metavar="NAME", help="the cameras of a collection")
-    which.add_argument("--cameras", type=_names, metavar="A,B", help="cameras by name (default: all with an image)")
-    command.add_argument("--span", type=_span, metavar="A:B", help="frames of the scene, B included (default: all)")
+    which.add_argument(
+        "--cameras", type=values.names, metavar="A,B", help="cameras by name (default: all with an image)"
+    )
+    command.add_argument(
+        "--span", type=values.span, metavar="A:B", help="frames of the scene, B included (default: all)"
+    )
     command.add_argument("--step", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
     _add_motion_options(command)
 
@@ -180,48 +191,6 @@ def _add_rig_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-root-motion", dest="root_motion", action="store_false", help="keep the whole motion on the pelvis"
     )
-
-
-def _frames(text: str) -> Wanted:
-    """From A:B:STEP, of which all parts may be empty."""
-    parts = text.split(":")
-    try:
-        low, stop, step = (int(part) if part.strip() else None for part in (parts + ["", ""])[:3])
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not A:B:STEP with three whole numbers") from None
-    low, step = low or 0, 1 if step is None else step
-    if len(parts) > 3 or low < 0 or step < 1 or (stop is not None and stop <= low):
-        raise argparse.ArgumentTypeError(f"{text!r} is not A:B:STEP with A from 0, B behind A and STEP at least 1")
-    return Wanted(low, None if stop is None else stop - 1, step)
-
-
-def _span(text: str) -> tuple[int, int]:
-    first, _, last = text.partition(":")
-    span = _frame(first), _frame(last)
-    if span[0] > span[1]:
-        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
-    return span
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _box(text: str) -> list[float]:
-    try:
-        x, y, width, height = (float(number) for number in text.split(","))
-    except ValueError:
-        x = y = width = height = math.nan
-    if not (all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no box X,Y,W,H with a positive size")
-    return [x, y, width, height]
-
-
-def _frame(text: str) -> int:
-    frame = int(text)
-    if not abs(frame) <= LAST_FRAME:
-        raise argparse.ArgumentTypeError(f"Blender's frames go from -{LAST_FRAME} to {LAST_FRAME}")
-    return frame
 
 
 def _check_outputs(*files: Path) -> None:

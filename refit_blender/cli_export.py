@@ -9,6 +9,7 @@ from typing import get_args
 
 import bpy
 
+from .cli_values import span
 from .contract import Gender, add_option
 from .export.formats import SHAPES, SUFFIXES, TARGETS
 from .export.write import export_bodies, named_body
@@ -28,7 +29,9 @@ def add_export(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, metavar="FILE", help=f"its ending says the format: {', '.join(SUFFIXES)}")
     command.add_argument("--for", dest="target", choices=TARGETS, default="plain", help="program that shall read it")
     command.add_argument("--body", metavar="NAME", help="armature object (default: all ReFit bodies of the scene)")
-    command.add_argument("--frames", type=_span, metavar="A:B", help="frames of the scene, B included (default: all keys)")
+    command.add_argument(
+        "--frames", type=span, metavar="A:B", help="frames of the scene, B included (default: all keys)"
+    )
     command.add_argument("--shape", choices=SHAPES, default="baked", help="in the mesh, or as shape keys")
 
 
@@ -50,9 +53,7 @@ def outputs(options: argparse.Namespace) -> list[Path]:
 
 def run_export(options: argparse.Namespace) -> None:
     rigs = [named_body(bpy.context.scene, options.body)] if options.body else None
-    first, last = export_bodies(
-        options.file, rigs, target=options.target, frames=options.frames, shape=options.shape
-    )
+    first, last = export_bodies(options.file, rigs, target=options.target, frames=options.frames, shape=options.shape)
     print(f"refit: frames {first} to {last} exported to {options.file}")
 
 
@@ -61,14 +62,3 @@ def export_beside(options: argparse.Namespace) -> None:
     for name in _BESIDE:
         if path := getattr(options, name):
             export_bodies(path, camera=bpy.context.scene.camera)
-
-
-def _span(text: str) -> tuple[int, int]:
-    first, colon, last = text.partition(":")
-    try:
-        span = int(first), int(last if colon else first)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not A:B with two whole numbers") from None
-    if span[0] > span[1]:
-        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
-    return span

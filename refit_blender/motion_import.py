@@ -20,7 +20,6 @@ from .scene import cameras, timeline
 from .scene.animation import write_poses
 from .scene.assemble import leave_edit_mode, nothing_left_on_error, select_bodies
 from .scene.body import BodyObjects, Pose, build_body, note
-from .scene.rigs import RigStyle
 
 _FEET = (10, 11)
 _ON_FLOOR = 0.02

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 SIZE = 256
@@ -49,11 +51,10 @@ def draw(vertices: np.ndarray, triangles: np.ndarray, view: np.ndarray) -> np.nd
     return _averaged(canvas.reshape(side, side, 4))
 
 
-def _samples(corners: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Points [N,3] in all triangles [F,3,3], dense enough for every pixel, and whose they are [N]; large ones by themselves."""
+def _samples(corners: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Points [N,3] in all triangles [F,3,3], dense enough for every pixel, and whose they are [N], in parts."""
     edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1) if len(corners) else np.zeros(0)
     steps = 2 ** np.ceil(np.log2(np.maximum(edges * 1.5, 1.0))).astype(int)
-    found = []
     for count in np.unique(steps):
         chosen = np.flatnonzero(steps == count)
         a, b = np.meshgrid(np.arange(count + 1), np.arange(count + 1))
@@ -61,8 +62,7 @@ def _samples(corners: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         shares = np.stack([a[inside], b[inside], count - a[inside] - b[inside]], axis=1) / count
         most = max(_MOST_SAMPLES // len(shares), 1)
         for part in np.split(chosen, range(most, len(chosen), most)):
-            found.append((np.einsum("sc,fcd->fsd", shares, corners[part]).reshape(-1, 3), np.repeat(part, len(shares))))
-    return found
+            yield np.einsum("sc,fcd->fsd", shares, corners[part]).reshape(-1, 3), np.repeat(part, len(shares))
 
 
 def _averaged(canvas: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+
 @dataclass(frozen=True)
 class Skeleton:
     """Bones, each after its parent.

@@ -81,7 +81,9 @@ def values_kept() -> Generator[None, None, None]:
     window = bpy.context.window
     scene = window.scene
     owners = {block for item in scene.objects for block in (item, item.data) if block is not None}
-    values = [(owner, curve.data_path, _value_at(owner, curve.data_path)) for owner in owners for curve in curves_of(owner)]
+    values = [
+        (owner, curve.data_path, _value_at(owner, curve.data_path)) for owner in owners for curve in curves_of(owner)
+    ]
     try:
         yield
     finally:

@@ -121,7 +121,9 @@ def _write(place: Stage, active: bpy.types.Object, kind: Format, target: Target,
     try:
         known = getattr(getattr(bpy.ops, category), name).get_rna_type().properties.keys()
     except KeyError:
-        raise RefitError(f"Blender's own exporter for {path.suffix} is switched off: enable its add-on in the preferences.") from None
+        raise RefitError(
+            f"Blender's own exporter for {path.suffix} is switched off: enable its add-on in the preferences."
+        ) from None
     usable: dict[str, Any] = {option: value for option, value in options.items() if option in known}
     with values_kept():
         _deliver(path, lambda written: place.call(operator, active, {**usable, "filepath": str(written)}))
