@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def write_amass(path: Path, motion: SmplMotion) -> None:
     betas = np.zeros(WRITTEN_BETAS)
     if motion.kind == "smpl":
         betas[: len(motion.betas)] = motion.betas
-    arrays = {
+    arrays: dict[str, Any] = {
         "poses": poses,
         "trans": motion.transl,
         "betas": betas,

@@ -84,7 +84,7 @@ def _keyed_action(place: Stage, rig: bpy.types.Object, skeleton: Skeleton, keys:
         )
         if number == 0:
             curves.write(bone.path_from_id("location"), keys[None, index, :3, 3], frames, _PLAIN, span, group=bone.name)
-    return double.animation_data.action
+    return curves.action
 
 
 def _picture(place: Stage, rig: bpy.types.Object, frame: int) -> np.ndarray | None:

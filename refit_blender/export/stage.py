@@ -50,7 +50,12 @@ class Stage:
         category, name = operator.split(".")
         layer = self.scene.view_layers[0]
         layer.objects.active = active
-        with bpy.context.temp_override(scene=self.scene, view_layer=layer, active_object=active, object=active):
+        with contextlib.ExitStack() as context:
+            if bpy.context.window is None:  # in a timer; together with a window, no other scene than its own can be set
+                context.enter_context(bpy.context.temp_override(window=_window()))
+            context.enter_context(
+                bpy.context.temp_override(scene=self.scene, view_layer=layer, active_object=active, object=active)
+            )
             getattr(getattr(bpy.ops, category), name)(**options)
 
     def close(self) -> None:
@@ -78,7 +83,7 @@ def values_kept() -> Generator[None, None, None]:
 
     When the window comes back to the user's scene, Blender evaluates all keys, and a pose without keys would be lost.
     """
-    window = bpy.context.window
+    window = _window()
     scene = window.scene
     owners = {block for item in scene.objects for block in (item, item.data) if block is not None}
     values = [
@@ -93,6 +98,11 @@ def values_kept() -> Generator[None, None, None]:
             for owner, path, value in values:
                 if value is not None and _value_at(owner, path) != value:
                     _set_value(owner, path, value)
+
+
+def _window() -> bpy.types.Window:
+    """The window in which the user works; Blender has one in the background, too."""
+    return bpy.context.window or bpy.context.window_manager.windows[0]
 
 
 def _value_at(owner: bpy.types.ID, path: str) -> Any:

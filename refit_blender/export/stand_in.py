@@ -147,7 +147,7 @@ def _key(rig: bpy.types.Object, skeleton: Skeleton, keys: np.ndarray, start: int
         places = keys[:, index, :3, 3]
         if np.abs(places).max() > _LEAST_MOVE or skeleton.parents[index] < 0:
             curves.write(bone.path_from_id("location"), places, times, _PLAIN, span, group=name)
-    return rig.animation_data.action
+    return curves.action
 
 
 def key_object(place: Stage, item: bpy.types.Object, world: np.ndarray, start: int) -> None:
@@ -158,7 +158,7 @@ def key_object(place: Stage, item: bpy.types.Object, world: np.ndarray, start: i
     curves = Curves(item)
     curves.write("location", world[:, :3, 3], times, _PLAIN, span)
     curves.write("rotation_quaternion", turns, times, _PLAIN, span)
-    place.keep(item.animation_data.action)
+    place.keep(curves.action)
 
 
 def _skin(place: Stage, mesh: bpy.types.Object, rig: bpy.types.Object, shape: Shape) -> bpy.types.Mesh:
@@ -166,18 +166,19 @@ def _skin(place: Stage, mesh: bpy.types.Object, rig: bpy.types.Object, shape: Sh
 
     The shape is baked into it, or stays as shape keys with their values.
     """
+    assert isinstance(mesh.data, bpy.types.Mesh)  # of a mesh object
     data = place.keep(mesh.data.copy())
     place.call_it(data, bpy.data.meshes, mesh.data.name)
-    own = Matrix(rig.matrix_world.inverted() @ mesh.matrix_world)
+    own = rig.matrix_world.inverted() @ mesh.matrix_world
     if data.shape_keys is not None:
         holder = place.keep(bpy.data.objects.new(mesh.name, data))
         positions = _shaped(data.shape_keys)
         if shape == "keys":
             _drop_correctives(holder)
         else:
-            keys = data.shape_keys
             holder.shape_key_clear()
-            bpy.data.batch_remove([keys])  # it stays without a user
+            # Before 5.2 the keys stay in the file.
+            bpy.data.batch_remove([keys for keys in bpy.data.shape_keys if keys.user == data])
             data.vertices.foreach_set("co", positions.ravel().data)
     data.transform(own, shape_keys=True)
     data.update()

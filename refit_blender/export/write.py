@@ -122,7 +122,7 @@ def _write(place: Stage, active: bpy.types.Object, kind: Format, target: Target,
         known = getattr(getattr(bpy.ops, category), name).get_rna_type().properties.keys()
     except KeyError:
         raise RefitError(
-            f"Blender's own exporter for {path.suffix} is switched off: enable its add-on in the preferences."
+            f"This Blender cannot write {path.suffix}: it was built without that, or the add-on for it is switched off."
         ) from None
     usable: dict[str, Any] = {option: value for option, value in options.items() if option in known}
     with values_kept():

@@ -191,7 +191,7 @@ class Curves:
         animation = owner.animation_data or owner.animation_data_create()
         if animation.action is None:
             animation.action = bpy.data.actions.new(f"{owner.name} motion")
-        action = animation.action
+        self.action = action = animation.action
         self._holder = action
         if hasattr(animation, "action_slot"):  # 4.4 and later
             if animation.action_slot is None:
