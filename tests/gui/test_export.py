@@ -24,6 +24,7 @@ def a_body(window):
 
 def test_the_photo_becomes_a_body(job):
     job.choose(SAMPLE_PHOTO)
+    job.set(people="LARGEST")
     job.click_reconstruct()
     job.wait_for_end(600)
     assert not job.error(), job.error()
@@ -83,8 +84,8 @@ def test_the_asset_browser_shows_a_pose_and_applies_it_to_another_body(window):
         "    bpy.context.view_layer.objects.active = other\n"
         "    bpy.ops.object.mode_set(mode='POSE')\n"
         "    bpy.ops.pose.select_all(action='SELECT')\n"
-        "timeline = next(area for area in window.screen.areas if area.type == 'DOPESHEET_EDITOR')\n"
-        "timeline.ui_type = 'ASSETS'\n"
+        "beside = next(area for area in window.screen.areas if area.type == 'PROPERTIES')\n"
+        "beside.ui_type = 'ASSETS'\n"
     )
     wait_until(
         lambda: window.ask(
@@ -93,6 +94,7 @@ def test_the_asset_browser_shows_a_pose_and_applies_it_to_another_body(window):
             "answer = space.params is not None\n"
             "if answer:\n"
             "    space.params.asset_library_reference = 'LOCAL'\n"
+            "    space.show_region_toolbar = space.show_region_tool_props = False\n"
             "    area.tag_redraw()"
         ),
         "the Asset Browser was there",
