@@ -85,7 +85,8 @@ def values_kept() -> Generator[None, None, None]:
     """
     window = _window()
     scene = window.scene
-    owners = {block for item in scene.objects for block in (item, item.data) if block is not None}
+    blocks = (block for item in scene.objects for block in (item, item.data, getattr(item.data, "shape_keys", None)))
+    owners = {block for block in blocks if block is not None}
     values = [
         (owner, curve.data_path, _value_at(owner, curve.data_path)) for owner in owners for curve in curves_of(owner)
     ]

@@ -16,6 +16,7 @@ from refit_blender import api, engine
 from refit_blender.engine_job import Options
 from refit_blender.errors import RefitError, SourceError
 from refit_blender.scene import body as bodies
+from refit_blender.scene.ik import add_ik
 from refit_blender.scene.rigs import bone_names, joint_places
 
 NEAR = 1e-3
@@ -248,6 +249,36 @@ def test_the_skin_comes_along_with_its_shape(install_fake, photo, tmp_path, suff
     vertices = evaluated_vertices(mesh)
     # Vertices may be split at the seams of the UVs: each one must be one of ours.
     assert np.linalg.norm(vertices[:, None] - expected[None], axis=2).min(axis=1).max() < NEAR
+
+
+def test_clothes_come_along(moving, tmp_path):
+    mesh = bodies.body_mesh(moving)
+    shirt = mesh.copy()
+    shirt.data = mesh.data.copy()
+    shirt.name = "shirt"
+    shirt.shape_key_clear()
+    shirt.modifiers.new("Solid", "SOLIDIFY")
+    bpy.context.scene.collection.objects.link(shirt)
+    tool = bpy.data.objects.new("tool", mesh.data.copy())
+    tool.parent = moving  # it hangs on the rig, and is no skin of it
+    bpy.context.scene.collection.objects.link(tool)
+    name = mesh.name
+    api.export_bodies(tmp_path / "body.fbx", [moving])
+    imported(tmp_path / "body.fbx")
+    assert {item.name for item in bpy.context.scene.objects if item.type == "MESH"} == {name, "shirt"}
+
+
+def test_inverse_kinematics_are_baked(moving, tmp_path):
+    bpy.context.view_layer.objects.active = moving
+    add_ik(moving)
+    for frame in (3, 9):
+        moving.pose.bones["hand_ik.L"].location.z += 0.1
+        moving.pose.bones["hand_ik.L"].keyframe_insert("location", frame=frame)
+    expected, bones = joints_over(moving, FRAMES), bone_names(moving)
+    api.export_bodies(tmp_path / "body.glb", [moving])
+    rig = imported(tmp_path / "body.glb")
+    assert np.abs(joints_over(rig, FRAMES, bones) - expected).max() < NEAR
+    assert {bone.name for bone in rig.data.bones} == {"root", *bones}
 
 
 def test_lengths_are_metres_whatever_the_scenes_unit_and_the_bodys_place_and_size(moving, tmp_path):

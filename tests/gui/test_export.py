@@ -4,8 +4,6 @@
 The tests tell one story in one Blender, in their order.
 """
 
-from pathlib import Path
-
 import pytest
 from desktop import SCREEN, wait_until
 from job import SAMPLE_PHOTO
@@ -125,17 +123,3 @@ def test_the_asset_browser_shows_a_pose_and_applies_it_to_another_body(window):
         )
     finally:
         window.picture("pose-asset-applied")
-
-
-def test_the_panel_has_the_export(window):
-    """A picture of the section for whoever looks at the results."""
-    window.ask(
-        "window, area, _, region = view_3d()\n"
-        "with bpy.context.temp_override(window=window, area=area, region=region):\n"
-        "    bpy.ops.object.mode_set(mode='OBJECT')\n"
-        "    rig = bpy.data.objects['other']\n"
-        "    bpy.context.view_layer.objects.active = rig\n"
-        "area.tag_redraw()"
-    )
-    window.let_it_work()
-    assert Path(window.picture("export-panel")).stat().st_size > 1000
