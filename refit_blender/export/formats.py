@@ -70,12 +70,15 @@ def layout_of(kind: Format, target: Target) -> Layout:
     return Layout(from_zero=in_engine)
 
 
-def exporter(kind: Format, target: Target, frames: tuple[int, int]) -> tuple[str, Mapping[str, Any]]:
-    """Blender's operator that writes a format, and its options; frames: the first and the last of the scene."""
+def exporter(kind: Format, target: Target, name: str, frames: tuple[int, int]) -> tuple[str, Mapping[str, Any]]:
+    """Blender's operator that writes a format, and its options.
+
+    name: of the motion; frames: the first and the last of the scene.
+    """
     if kind == "fbx":
         return "export_scene.fbx", _fbx(target)
     if kind == "glb":
-        return "export_scene.gltf", _gltf(target)
+        return "export_scene.gltf", _gltf(target, name)
     if kind == "bvh":
         first, last = frames
         return "export_anim.bvh", {"frame_start": first, "frame_end": last, "root_transform_only": True}
@@ -101,13 +104,13 @@ def _fbx(target: Target) -> dict[str, Any]:
     }
 
 
-def _gltf(target: Target) -> dict[str, Any]:
+def _gltf(target: Target, name: str) -> dict[str, Any]:
     return {
         "export_format": "GLB",
         "use_active_scene": True,
         "export_cameras": True,
         "export_animation_mode": "ACTIVE_ACTIONS",
-        "export_nla_strips_merged_animation_name": "Motion",
+        "export_nla_strips_merged_animation_name": name,
         # Godot takes the bones' rest from their nodes; others show the nodes where nothing is played.
         "export_rest_position_armature": target != "plain",
         "export_current_frame": True,

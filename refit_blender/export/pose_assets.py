@@ -13,7 +13,7 @@ from ..scene.keying import pose_bones
 from ..scene.rigs import ROOT
 from .picture import SIZE, draw
 from .skeleton import Posed, Skeleton, basis
-from .stage import Stage, sample, stage
+from .stage import Stage, double_of, sample, stage
 from .stand_in import standing_axes
 
 FRAME = 1
@@ -92,25 +92,25 @@ def _picture(place: Stage, rig: bpy.types.Object, frame: int) -> np.ndarray | No
     mesh = body_mesh(rig)
     if mesh is None:
         return None
-    doubles = [place.keep(item.copy()) for item in (rig, mesh)]
-    for double in doubles:
-        place.scene.collection.objects.link(double)
-        double.hide_viewport = False
-    doubles[1].parent = doubles[0]
-    for modifier in doubles[1].modifiers:
+    double, skin = double_of(place, rig), place.keep(mesh.copy())
+    place.scene.collection.objects.link(skin)
+    skin.animation_data_clear()  # it may be hidden
+    skin.parent, skin.hide_viewport = double, False
+    for modifier in skin.modifiers:
         if modifier.type == "ARMATURE" and modifier.object == rig:
-            modifier.object = doubles[0]
+            modifier.object = double
     place.scene.frame_set(frame)
-    layer = place.scene.view_layers[0]
-    vertices = world_vertices(doubles[1], layer.depsgraph)
-    mesh.data.calc_loop_triangles()
-    corners = [0] * (3 * len(mesh.data.loop_triangles))
-    mesh.data.loop_triangles.foreach_get("vertices", corners)
-    pelvis = doubles[0].evaluated_get(layer.depsgraph).pose.bones[pose_bones(rig)[0].name]
-    turn = np.array((doubles[0].matrix_world @ pelvis.matrix).to_3x3().normalized())
+    depsgraph = place.scene.view_layers[0].depsgraph
+    shown = skin.evaluated_get(depsgraph).data
+    shown.calc_loop_triangles()
+    corners = [0] * (3 * len(shown.loop_triangles))
+    shown.loop_triangles.foreach_get("vertices", corners)
+    posed = double.evaluated_get(depsgraph)
+    pelvis = posed.pose.bones[pose_bones(rig)[0].name]
+    turn = np.array((posed.matrix_world @ pelvis.matrix).to_3x3().normalized())
     at_rest = np.array(pelvis.bone.matrix_local.to_3x3())
     front = turn @ at_rest.T @ standing_axes(rig).T @ [0.0, -1.0, 0.0]
-    return draw(vertices, np.array(corners).reshape(-1, 3), _view(front))
+    return draw(world_vertices(skin, depsgraph), np.array(corners).reshape(-1, 3), _view(front))
 
 
 def _view(front: np.ndarray) -> np.ndarray:

@@ -95,7 +95,7 @@ def values_kept() -> Generator[None, None, None]:
     finally:
         if window.scene != scene:
             window.scene = scene
-            bpy.context.view_layer.update()
+            window.view_layer.update()
             for owner, path, value in values:
                 if value is not None and _value_at(owner, path) != value:
                     _set_value(owner, path, value)
@@ -121,19 +121,24 @@ def _set_value(owner: bpy.types.ID, path: str, value: Any) -> None:
         setattr(owner.path_resolve(before) if before else owner, name, value)
 
 
-def sample(place: Stage, rig: bpy.types.Object, frames: Sequence[int], unit: float) -> tuple[Skeleton, Posed]:
-    """A rig's skeleton, and where it is at frames [K]; unit: metres of a scene's.
-
-    Not the rig is moved but a copy of it, with what it depends on. Rest matrices and lengths are in the armature's
-    units. Raises SourceError where a joint's bone is missing.
-    """
-    skeleton = skeleton_of(rig)
+def double_of(place: Stage, rig: bpy.types.Object) -> bpy.types.Object:
+    """A copy of a rig in the stage's scene that does what the rig does."""
     double = place.keep(rig.copy())
     double.data = place.keep(rig.data.copy())
     double.data.pose_position = "POSE"
     double.hide_viewport = False
     double.pop(SPREAD, None)  # or its bones would be coloured at every frame
     place.scene.collection.objects.link(double)
+    return double
+
+
+def sample(place: Stage, rig: bpy.types.Object, frames: Sequence[int], unit: float) -> tuple[Skeleton, Posed]:
+    """A rig's skeleton, and where it is at frames [K]; unit: metres of a scene's.
+
+    Not the rig is moved but a copy of it, with what it depends on. Rest matrices and lengths are in the armature's
+    units. Raises SourceError where a joint's bone is missing.
+    """
+    skeleton, double = skeleton_of(rig), double_of(place, rig)
     layer = place.scene.view_layers[0]
     world = np.empty((len(frames), len(skeleton.names), 4, 4))
     placement = np.empty((len(frames), 4, 4))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -69,6 +70,7 @@ def export_bodies(
         made = [build(place, source, start, layout, shape) for source in sources]
         if camera is not None and kind == "glb":
             _add_camera(place, camera, span, start, unit)
+        place.call_it(place.scene, bpy.data.scenes, sources[0].name)  # what a motion in FBX is called
         place.scene.frame_start, place.scene.frame_end = start, start + len(span) - 1
         place.scene.frame_set(start - 1 if layout.rest_before else start)
         _write(place, made[0], kind, target, path)
@@ -91,16 +93,15 @@ def named_body(scene: bpy.types.Scene, name: str) -> bpy.types.Object:
 
 def _keyed_frames(scene: bpy.types.Scene, rigs: Sequence[bpy.types.Object]) -> tuple[int, int]:
     """The whole frames from the first to the last key of bodies' bones; the current one where they have none."""
-    curves = [
-        curve
-        for rig in rigs
-        for curve in curves_of(rig)
-        if curve.data_path.startswith("pose.bones") and len(curve.keyframe_points)
-    ]
-    if not curves:
+    ends: list[tuple[float, float]] = []
+    for rig in rigs:
+        curves = [curve for curve in curves_of(rig) if curve.data_path.startswith("pose.bones")]
+        ends += [tuple(curve.range()) for curve in curves if len(curve.keyframe_points)]
+        tracks = rig.animation_data.nla_tracks if rig.animation_data else ()
+        ends += [(strip.frame_start, strip.frame_end) for track in tracks for strip in track.strips]
+    if not ends:
         return scene.frame_current, scene.frame_current
-    ends = np.array([curve.range() for curve in curves])
-    return int(np.floor(ends[:, 0].min())), int(np.ceil(ends[:, 1].max()))
+    return math.floor(min(first for first, _ in ends)), math.ceil(max(last for _, last in ends))
 
 
 def _add_camera(place: Stage, camera: bpy.types.Object, frames: Sequence[int], start: int, unit: float) -> None:
@@ -116,7 +117,7 @@ def _add_camera(place: Stage, camera: bpy.types.Object, frames: Sequence[int], s
 def _write(place: Stage, active: bpy.types.Object, kind: Format, target: Target, path: Path) -> None:
     """Have Blender's exporter write what is on the stage. Raises RefitError."""
     scene = place.scene
-    operator, options = exporter(kind, target, (scene.frame_start, scene.frame_end))
+    operator, options = exporter(kind, target, scene.name, (scene.frame_start, scene.frame_end))
     category, name = operator.split(".")
     try:
         known = getattr(getattr(bpy.ops, category), name).get_rna_type().properties.keys()

@@ -36,6 +36,7 @@ def read_fbx(path: str, first: str, last: str, rate: str) -> dict[str, np.ndarra
     return {
         "names": np.array([names[index] for index in bones]),
         "joints": np.array([[world(index, time)[:3, 3] for index in bones] for time in times]),
+        "motions": np.array([stack.name for stack in scene.anim_stacks]),
         "unit_metres": np.array(scene.settings.unit_meters),
         "axes": np.array([axis.name for axis in (axes.right, axes.up, axes.front)]),
         "nodes": np.array([names[index] for index in others]),
@@ -81,7 +82,8 @@ def read_glb(path: str, first: str, last: str, rate: str) -> dict[str, np.ndarra
 
     times = np.arange(int(first), int(last) + 1) / float(rate)
     joints = [[world(index, time)[:3, 3] for index in gltf.skins[0].joints] for time in times]
-    return {"names": np.array(names), "joints": np.array(joints)}
+    motions = np.array([animation.name for animation in gltf.animations])
+    return {"names": np.array(names), "joints": np.array(joints), "motions": motions}
 
 
 def array(gltf, index: int) -> np.ndarray:

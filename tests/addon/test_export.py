@@ -161,6 +161,7 @@ def test_another_reader_of_fbx_sees_the_joints_and_no_transform_to_correct(movin
         assert moving.name in seen["nodes"]
     assert np.abs(np.abs(seen["turns"][:, 3]) - 1).max() < 1e-6
     assert np.abs(seen["scales"] - 1).max() < 1e-6
+    assert seen["motions"].tolist() == [moving.name]
     assert sorted(seen["names"]) == sorted(["root", *bones])
 
 
@@ -171,6 +172,7 @@ def test_another_reader_of_glb_sees_the_joints(moving, tmp_path, target):
     start = 3 if target == "plain" else 0
     seen = seen_elsewhere("glb", path, start, start + 11, 30)
     assert np.abs(in_order(seen, bones) - expected @ Y_UP.T).max() < NEAR
+    assert seen["motions"].tolist() == [moving.name]
 
 
 def test_a_plain_parser_of_bvh_sees_the_joints(moving, tmp_path):
@@ -266,6 +268,18 @@ def test_clothes_come_along(moving, tmp_path):
     api.export_bodies(tmp_path / "body.fbx", [moving])
     imported(tmp_path / "body.fbx")
     assert {item.name for item in bpy.context.scene.objects if item.type == "MESH"} == {name, "shirt"}
+
+
+def test_strips_are_baked(moving, tmp_path):
+    animation = moving.animation_data
+    strip = animation.nla_tracks.new().strips.new("walk", 21, animation.action)
+    animation.action = None
+    first, last = int(strip.frame_start), int(strip.frame_end)
+    expected, bones = joints_over(moving, range(first, last + 1)), bone_names(moving)
+    assert np.ptp(expected, axis=0).max() > 0.1
+    assert api.export_bodies(tmp_path / "body.glb", [moving]) == (first, last)
+    rig = imported(tmp_path / "body.glb")
+    assert np.abs(joints_over(rig, range(first, last + 1), bones) - expected).max() < NEAR
 
 
 def test_inverse_kinematics_are_baked(moving, tmp_path):
