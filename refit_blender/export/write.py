@@ -96,7 +96,7 @@ def _keyed_frames(scene: bpy.types.Scene, rigs: Sequence[bpy.types.Object]) -> t
     ends: list[tuple[float, float]] = []
     for rig in rigs:
         curves = [curve for curve in curves_of(rig) if curve.data_path.startswith("pose.bones")]
-        ends += [tuple(curve.range()) for curve in curves if len(curve.keyframe_points)]
+        ends += [(curve.range()[0], curve.range()[1]) for curve in curves if len(curve.keyframe_points)]
         tracks = rig.animation_data.nla_tracks if rig.animation_data else ()
         ends += [(strip.frame_start, strip.frame_end) for track in tracks for strip in track.strips]
     if not ends:
