@@ -60,7 +60,7 @@ def bench(device_name: str = "auto", hrnet: bool = False) -> dict[str, Any]:
     models = _RandomModels()
     fitter = Fitter(models, FitOptions(confidence=False), device_name)
     intrinsics = choose_intrinsics(WIDTH, HEIGHT)
-    picture = _picture(intrinsics)
+    picture = drawn_person(intrinsics)
     photo = Photo(Path("bench"), picture)
     detect = _median(lambda: fitter.detect(photo))
     boxes = np.array([fitter.detect(photo)[0].bbox_xywh])
@@ -84,7 +84,7 @@ def bench(device_name: str = "auto", hrnet: bool = False) -> dict[str, Any]:
     return report
 
 
-def _picture(intrinsics: Intrinsics) -> np.ndarray:
+def drawn_person(intrinsics: Intrinsics) -> np.ndarray:
     """RGB of somebody whom the detector finds: the bundled body with its arms lowered, in an empty room."""
     body = load_body()
     rotmats = torch.eye(3).repeat(1, 24, 1, 1)

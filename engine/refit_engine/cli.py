@@ -153,6 +153,14 @@ def _add_maps(parser: argparse.ArgumentParser) -> None:
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hrnet", action="store_true", help="also the published HRNet-W48 network, plain and prepared")
+    parser.add_argument(
+        "--motion",
+        nargs="?",
+        type=Path,
+        const=True,
+        metavar="VIDEO",
+        help="frames a second with which a video is followed instead; without VIDEO, a drawn one",
+    )
     add_option(parser, "device")
     parser.set_defaults(command=_bench)
 
@@ -371,9 +379,15 @@ def _fit_options(options: argparse.Namespace) -> FitOptions:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from .bench import bench
+    if options.motion:
+        from .bench_motion import bench_motion
 
-    print(json.dumps(bench(options.device, hrnet=options.hrnet), indent=1))
+        report = bench_motion(options.device, None if options.motion is True else options.motion)
+    else:
+        from .bench import bench
+
+        report = bench(options.device, hrnet=options.hrnet)
+    print(json.dumps(report, indent=1))
     return 0
 
 

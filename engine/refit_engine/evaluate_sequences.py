@@ -119,8 +119,9 @@ class _Sequence:
             self._errors[place] = sentence(record, error)
             return None
         if whole is record:
-            look = self._fitter.observe([CropSource(picture.pixels, picture.box, picture.intrinsics, picture.roll)], 1)
-            (looked,) = each_looked(look.crops, look.encoding, picture.intrinsics)
+            source = CropSource(picture.pixels, picture.box, picture.intrinsics, picture.roll)
+            look = self._fitter.observe([source], 1)
+            (looked,) = each_looked(look.crops, look.encoding, [source])
             frame = int(self._instants[place])
             seen = Seen(
                 self._views[place], 0, frame, looked.crop, picture.intrinsics, looked.landmarks, looked.encoding

@@ -20,7 +20,7 @@ ABSENT, SEEN, FILLED = 0, 1, 2
 WorldKind = Literal["camera", "scene"]
 """Whether the world's frame is the still camera's own (X right, Y down, Z forward) or the scene's (as the cameras were given)."""
 
-_EXACT = frozenset({"times", "K", "R_world2cam", "t_world2cam", "up_world"})
+_EXACT = frozenset({"times", "K", "R_world2cam", "t_world2cam", "up_world", "transl", "joints_world"})
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 
 from dataclasses import fields
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from parity_rules import fake_smpl
 from pretended_card import pretended_card
 from refit_engine.fitting import FitOptions, Fitter, ImageRequest, Models, ViewFitter
 from refit_engine.fitting.job import MAX_BATCH
+from refit_engine.fitting.motion import MotionFitter, MotionRequest, VideoRequest
 from refit_engine.network import ReFit, ReFitConfig
 from refit_engine.network.checkpoint import save_refit
 
@@ -44,13 +46,13 @@ def test_pretended_card_is_as_strict_as_real_ones(card):
             wrong()
 
 
-def assert_same_on_card(monkeypatch, kind, options, request):
+def assert_same_on_card(monkeypatch, kind, options, request, method="reconstruct", near=2e-3):
     """Whether a fitter of some kind gives the same result on both."""
 
     def result(device):
         fitter = kind(Models(), options, "cpu")
         fitter.device = device
-        return fitter.reconstruct(request)[0]
+        return getattr(fitter, method)(request)[0]
 
     expected = result(torch.device("cpu"))
     with pretended_card(monkeypatch) as card:
@@ -60,8 +62,8 @@ def assert_same_on_card(monkeypatch, kind, options, request):
         ours, theirs = getattr(found, name), getattr(expected, name)
         if np.asarray(theirs).dtype.kind == "f":
             # Spreads of rotations that are the same but for rounding are roots of rounding, in degrees.
-            near = 0.05 if name == "joint_std_deg" else 2e-3
-            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=near, err_msg=name)
+            tolerance = 0.05 if name == "joint_std_deg" else near
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=tolerance, err_msg=name)
         else:
             assert np.array_equal(ours, theirs), name
 
@@ -88,3 +90,11 @@ def test_photo(monkeypatch, options):
 
 def test_calibrated_photos(monkeypatch):
     assert_same_on_card(monkeypatch, ViewFitter, FitOptions(people="largest"), sample_views()[:2])
+
+
+def test_video(monkeypatch, tmp_path):
+    picture = cv2.resize(cv2.imread(str(SAMPLES / "balance.jpg")), (540, 960), interpolation=cv2.INTER_AREA)
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.roll(picture, 6 * number, axis=1))
+    request = MotionRequest((VideoRequest(tmp_path, rate=25.0, focal=800.0),))
+    assert_same_on_card(monkeypatch, MotionFitter, FitOptions(people="largest"), request, "track", near=0.01)

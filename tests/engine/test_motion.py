@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 from engine_doubles import SAMPLES, sample_views, view_call
 from refit_engine.camera import project
 from refit_engine.cli import main
@@ -15,10 +16,11 @@ from refit_engine.errors import BodyFileError, Cancelled, ImageError, NoPersonFo
 from refit_engine.evaluate_sequences import sequence_predictions
 from refit_engine.fitting import FitOptions, Models
 from refit_engine.fitting.motion import MotionFitter, MotionRequest, VideoRequest
+from refit_engine.fitting.motion.output import vertices_at
 from refit_engine.fitting.motion.request import nearest_frames, own_frames
 from refit_engine.images import read_photo
 from refit_engine.motion_params import motion_request, read_betas, read_videos
-from refit_engine.motion_results import FILLED, SEEN, read_motion
+from refit_engine.motion_results import FILLED, SEEN, read_motion, write_motion
 from refit_engine.moving_pictures import FrameRange, MovieWriter, open_footage
 from refit_engine.protocol import Params, ProtocolError
 from refit_engine.results import ResultFileError
@@ -101,6 +103,23 @@ def test_a_pan_over_somebody_who_stands_leaves_the_body_still(models, movie):
     moved = np.linalg.norm(motion.joints_world[0] - motion.joints_world[0, :1], axis=-1)
     assert np.median(moved) < 0.015
     assert moved.max() < 0.08
+
+
+def test_a_scene_five_kilometres_from_the_origin_is_as_exact_as_one_there(models, movie, tmp_path):
+    K = np.array([[FOCAL, 0, 270], [0, FOCAL, 480], [0, 0, 1.0]])
+
+    def track(place):
+        video = VideoRequest(movie, K=K, R=np.eye(3), t=-place)
+        motion, _ = MotionFitter(models, LARGEST, "cpu").track(MotionRequest((video,), FrameRange(0, 3)))
+        write_motion(tmp_path / "motion.npz", motion)
+        return read_motion(tmp_path / "motion.npz")
+
+    far = np.array([5000.0, -3000.0, 20.0])
+    near, away = track(np.zeros(3)), track(far)
+    np.testing.assert_allclose(away.transl - far, near.transl, atol=1e-5)
+    np.testing.assert_allclose(away.joints_world - far, near.joints_world, atol=1e-5)
+    body = models.body(None, "neutral", torch.device("cpu"))
+    np.testing.assert_allclose(vertices_at(away, 1, body) - far, vertices_at(near, 1, body), atol=1e-5)
 
 
 def test_frames_that_cannot_be_read_are_filled_and_named(models, tmp_path):

@@ -9,19 +9,23 @@ import torch
 from refit_engine.camera import Intrinsics, camera_matrix
 from refit_engine.crop import Crop
 from refit_engine.fitting.motion import observer
-from refit_engine.fitting.motion.observer import Looked, Observer
+from refit_engine.fitting.motion.observer import Frame, Looked, Observer
 
 RATE, BOX = 25.0, np.array([100.0, 50, 80, 200])
 NO_BOXES = np.zeros((0, 4))
 
 
 class Street:
-    """A job whose crops show somebody with a given visibility, and whose detector sees BOX or nobody."""
+    """A job whose crops show somebody with the visibility that frames have in red, and whose detector sees BOX or nobody, by green."""
 
     def __init__(self):
-        self.visible, self.there, self.detected = 0.8, True, 0
+        self.detected, self.batches = 0, []
+
+    def on_device(self, work):
+        return work()
 
     def observe_at(self, sources, uprights):
+        self.batches.append(len(sources))
         return [upright.crop for upright in uprights], None
 
     def observe(self, sources, times):
@@ -29,12 +33,16 @@ class Street:
 
     def detect(self, photo, intrinsics):
         self.detected += 1
-        return [SimpleNamespace(bbox_xywh=BOX)] if self.there else []
+        return [SimpleNamespace(bbox_xywh=BOX)] if photo.pixels[0, 0, 1] else []
 
-    def bodies(self, crops, encoding, intrinsics):
+    def bodies(self, crops, encoding, sources):
         rows, columns = np.linspace(60, 240, 33), 140 + 30 * np.sin(np.arange(33))
-        landmarks = np.column_stack([columns, rows, np.full(33, self.visible)])
-        return [Looked(crop, SimpleNamespace(circle=torch.zeros(1, 3)), landmarks) for crop in crops]
+        visible = [source.pixels[0, 0, 0] / 100 for source in sources]
+        landmarks = [np.column_stack([columns, rows, np.full(33, one)]) for one in visible]
+        return [
+            Looked(crop, SimpleNamespace(circle=torch.zeros(1, 3)), one)
+            for crop, one in zip(crops, landmarks, strict=True)
+        ]
 
 
 @pytest.fixture
@@ -45,14 +53,16 @@ def street(monkeypatch):
     return street
 
 
-def follow(street, frames):
+def follow(street, frames, rate=RATE):
     """Look at frames of (visibility, whether the detector sees somebody); (frame, track) of everybody who was kept."""
     kept = []
     fits = SimpleNamespace(add=lambda seen: kept.append((seen.frame, seen.track)))
     watching = Observer(street, fits)
     intrinsics = Intrinsics(camera_matrix(500, 320, 300), "scene")
-    for frame, (street.visible, street.there) in enumerate(frames):
-        watching.look(frame, frame / RATE, np.zeros((300, 320, 3), np.uint8), intrinsics, NO_BOXES)
+    for number, (visible, there) in enumerate(frames):
+        pixels = np.full((300, 320, 3), (round(100 * visible), there, 0), np.uint8)
+        watching.look(Frame(number, number / rate, pixels, intrinsics, NO_BOXES))
+    watching.flush()
     return kept
 
 
@@ -69,3 +79,11 @@ def test_somebody_who_slowly_turns_away_is_followed_without_asking_the_detector_
     kept = follow(street, [(0.8 - 0.01 * frame, True) for frame in range(40)])
     assert kept == [(frame, 0) for frame in range(40)]
     assert street.detected <= 4
+
+
+def test_quick_videos_are_seen_in_batches_and_slow_ones_frame_by_frame(street):
+    assert follow(street, [(0.8, True)] * 21) == [(frame, 0) for frame in range(21)]
+    assert street.batches == [4] * 5
+    street.batches.clear()
+    assert follow(street, [(0.8, True)] * 5, rate=5.0) == [(frame, 0) for frame in range(5)]
+    assert street.batches == [1] * 4

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...body import SMPL_JOINT_NAMES, LandmarkBody
+from ...device import exact
 from ...errors import ImageError, NoPersonFound, WeightsFileError
 from ...gravity import LineEvidence, Up, find_lines, find_up, with_found_focal
 from ...motion_results import ABSENT, MotionResult
@@ -27,7 +28,7 @@ from .frame_fit import FrameFitter, Record
 from .ground import Floor, find_floor
 from .numbers import NUMBERS, MotionNumbers
 from .observations import Observations
-from .observer import Observer, box_around
+from .observer import Frame, Observer, box_around
 from .people import Observed, Person, match_tracks
 from .posed import Posed, known_betas, posed_track, spread_out, standing_points
 from .request import CameraPath, MotionRequest, VideoView, check_box, open_videos
@@ -104,7 +105,8 @@ class MotionFitter(FitJob):
                     views[number] = view
                 boxes = np.zeros((0, 4)) if place != instant or number else np.asarray(box, dtype=np.float64)[None]
                 pixels = view.undistorted(pixels, place)
-                observers[number].look(place, float(times[place]), pixels, view.intrinsics[place], boxes)
+                observers[number].look(Frame(place, float(times[place]), pixels, view.intrinsics[place], boxes))
+            observers[number].flush()
             self._say_unread(view, readable[number])
         fits.flush()
         if not readable.any():
@@ -185,7 +187,7 @@ class MotionFitter(FitJob):
         body = LandmarkBody(subject.loop_body.data).double()
         stamps = torch.from_numpy(times)
         with self.timed("solve"):
-            betas = known_betas(subject)[0].double().cpu()
+            betas = exact(known_betas(subject)[0])
             seen = observations(person, cameras, betas, subject)
             several = len(seen.views()) > 1
             track = solve_track(seen, stamps, body, betas, numbers, lambda done: told(done // 2 if several else done))

@@ -85,6 +85,8 @@ class FrameFitter:
     def _fit(self, seen: list[Seen]) -> None:
         subject, device = self._job.subject(), self._job.device
         encoding = _joined([one.encoding for one in seen], device)
+        # The maps are read in every update of both loops, each keypoint's as an image of its own.
+        encoding = encoding._replace(keypoint_maps=encoding.keypoint_maps.contiguous())
         true_camera = crop_camera([one.crop for one in seen], [one.intrinsics for one in seen], device)
         camera = working_camera(true_camera)
         records = [self.records[one.view, one.track] for one in seen]

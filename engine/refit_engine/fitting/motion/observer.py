@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Following the people of one video: where to look in each frame, and what is kept of it.
 
-The last crop's own circle says where the next one is cut; the detector looks at whole frames only now and then. Of a frame,
-landmarks and the fit's pose are kept, nothing that grows with its pixels.
+The last crop's own circle says where the next ones are cut; the detector looks at whole frames only now and then. A few frames
+are seen at once, since the network takes less time for crops in a batch. Of a frame, landmarks and the fit's pose are kept,
+nothing that grows with its pixels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -45,9 +47,26 @@ class ObserverNumbers:
     """Share of a frame in the running mean of a person's visibility."""
     before_behind: float = 0.05
     """Share of a box added around landmarks, which end at wrists, ankles and eyes."""
+    ahead: float = 0.17
+    """Seconds over which the crops of somebody who is followed are predicted,"""
+    ahead_frames: int = 8
+    """and frames, at most: they are in memory together."""
 
 
 NUMBERS = ObserverNumbers()
+
+
+class Frame(NamedTuple):
+    """A frame of a video."""
+
+    number: int
+    time: float
+    """Seconds."""
+    pixels: np.ndarray
+    """[H,W,3] uint8 RGB."""
+    intrinsics: Intrinsics
+    boxes: np.ndarray
+    """[N,4] of people who are there for sure, whom the detector may miss."""
 
 
 class Looked(NamedTuple):
@@ -87,7 +106,8 @@ class Observer:
     def __init__(self, job: FitJob, fits: FrameFitter, view: int = 0) -> None:
         self._job, self._fits, self._view = job, fits, view
         self._followed: list[_Followed] = []
-        self._detected = -np.inf
+        self._waiting: list[Frame] = []
+        self._looked = self._detected = -np.inf
         self._count = 0
 
     @property
@@ -95,31 +115,53 @@ class Observer:
         """Everybody who was seen up to now."""
         return [one.track for one in self._followed]
 
-    def look(self, frame: int, time: float, pixels: np.ndarray, intrinsics: Intrinsics, boxes: np.ndarray) -> None:
-        """Find the people of a frame [H,W,3] uint8 RGB at a time in seconds.
+    def look(self, frame: Frame) -> None:
+        """Find the people of a frame, at the latest when `flush` is called."""
+        if frame.time - self._looked > NUMBERS.ahead:
+            self.flush()
+        self._waiting.append(frame)
+        if len(self._waiting) == NUMBERS.ahead_frames or not self._alive(frame.time):
+            self.flush()
 
-        boxes: [N,4] of people who are there for sure, whom the detector may miss.
-        """
-        alive = [one for one in self._followed if not one.track.lost(time)]
-        looked = self._look_at(pixels, intrinsics, [one.next_crop(time) for one in alive], time, alive)
-        doubted = {
-            id(found) for found, one in zip(looked, alive, strict=True) if found.visible < NUMBERS.doubt * one.visible
-        }
-        if doubted or self._due(time, alive) or len(boxes):
-            detected = [np.array(one.bbox_xywh) for one in self._job.detect(Photo(Path("frame"), pixels), intrinsics)]
+    def flush(self) -> None:
+        """Find the people of the frames that wait."""
+        waiting, self._waiting = self._waiting, []
+        expected = [[(one, one.next_crop(frame.time)) for one in self._alive(frame.time)] for frame in waiting]
+        looked = iter(
+            self._look_at([(frame, *one) for frame, row in zip(waiting, expected, strict=True) for one in row])
+        )
+        for frame, row in zip(waiting, expected, strict=True):
+            self._find(frame, [(one, next(looked)) for one, _ in row])
+            self._looked = frame.time
+
+    def _alive(self, time: float) -> list[_Followed]:
+        return [one for one in self._followed if not one.track.lost(time)]
+
+    def _find(self, frame: Frame, ahead: list[tuple[_Followed, Looked]]) -> None:
+        """Find the people of a frame, in which some have been looked for already."""
+        time, known = frame.time, [one for one, _ in ahead]
+        alive = self._alive(time)
+        others = [one for one in alive if all(one is not other for other in known)]
+        crops = [(frame, one, one.next_crop(time)) for one in others]
+        seen = [*ahead, *zip(others, self._look_at(crops), strict=True)]
+        looked = [one for _, one in seen]
+        doubted = {id(found) for one, found in seen if found.visible < NUMBERS.doubt * one.visible}
+        if doubted or self._due(time, alive) or len(frame.boxes):
+            photo = Photo(Path("frame"), frame.pixels)
+            detected = [np.array(one.bbox_xywh) for one in self._job.detect(photo, frame.intrinsics)]
             looked = [one for one in looked if id(one) not in doubted or _agrees(one, detected)]
-            new = self._look_around(pixels, intrinsics, [*boxes, *detected], looked)
+            new = self._look_around(frame, [*frame.boxes, *detected], looked)
             looked += [one for one in new if one.visible >= TRACKS.visible]
             self._detected = time
         looked = [one for one in looked if one.visible >= TRACKS.still_visible]
         looked.sort(key=lambda one: -one.visible)
-        found = [one.found(pixels) for one in looked]
+        found = [one.found(frame.pixels) for one in looked]
         kept = distinct(found)
         remembered = [one for one in self._followed if time - one.track.time < TRACKS.memory]
         pairs = assign([one.track for one in remembered], [found[number] for number in kept], time)
         taken = {column: remembered[row] for row, column in pairs.items()}
         for column, number in enumerate(kept):
-            self._keep(taken.get(column), looked[number], found[number], frame, time, intrinsics)
+            self._keep(taken.get(column), looked[number], found[number], frame)
 
     def _due(self, time: float, alive: list[_Followed]) -> bool:
         """Whether it is time for the detector."""
@@ -128,47 +170,46 @@ class Observer:
         )
         return time - self._detected >= (NUMBERS.detect_lost if missed or not alive else NUMBERS.detect_every) - 1e-6
 
-    def _look_at(
-        self, pixels: np.ndarray, intrinsics: Intrinsics, crops: list[Crop], time: float, alive: list[_Followed]
-    ) -> list[Looked]:
-        if not crops:
+    def _look_at(self, expected: list[tuple[Frame, _Followed, Crop]]) -> list[Looked]:
+        """What is seen in the crops in which people are expected in frames."""
+        if not expected:
             return []
-        boxes = [box_around(one.track.predicted(time)) for one in alive]
-        sources = [CropSource(pixels, box, intrinsics) for box in boxes]
-        crops, encoding = self._job.observe_at(sources, [UprightCrop(crop, None) for crop in crops])
-        return each_looked(crops, encoding, intrinsics)
+        sources = [
+            CropSource(frame.pixels, box_around(one.track.predicted(frame.time)), frame.intrinsics)
+            for frame, one, _ in expected
+        ]
+        crops = [UprightCrop(crop, None) for _, _, crop in expected]
+        return each_looked(*self._job.on_device(lambda: self._job.observe_at(sources, crops)), sources)
 
-    def _look_around(
-        self, pixels: np.ndarray, intrinsics: Intrinsics, boxes: list[np.ndarray], looked: list[Looked]
-    ) -> list[Looked]:
+    def _look_around(self, frame: Frame, boxes: list[np.ndarray], looked: list[Looked]) -> list[Looked]:
         """Those in the boxes whom no track has found already."""
         known = np.array([box_around(one.landmarks[:, :2]) for one in looked]).reshape(-1, 4)
         new = [box for box in boxes if not (len(known) and overlap(box, known).max() > NUMBERS.known)]
         found: list[Looked] = []
         for box in new:
-            seen = self._job.observe([CropSource(pixels, box, intrinsics)], 1)
-            one = each_looked(seen.crops, seen.encoding, intrinsics)[0]
+            source = CropSource(frame.pixels, box, frame.intrinsics)
+            seen = self._job.on_device(lambda source=source: self._job.observe([source], 1))
+            (one,) = each_looked(seen.crops, seen.encoding, [source])
             joints = shared_joints(one.landmarks)
             if all(distance(joints, shared_joints(other.landmarks)) > TRACKS.same for other in [*looked, *found]):
                 found.append(one)
         return found
 
-    def _keep(
-        self, known: _Followed | None, looked: Looked, found: Found, frame: int, time: float, intrinsics: Intrinsics
-    ) -> None:
+    def _keep(self, known: _Followed | None, looked: Looked, found: Found, frame: Frame) -> None:
         """Note what was seen of a person, of somebody new where nobody is known."""
         if known is None:
-            track = Track(self._count, found.joints, time, found.colours)
+            track = Track(self._count, found.joints, frame.time, found.colours)
             known = _Followed(track, looked.crop, found.joints, looked.visible)
             self._followed.append(known)
             self._count += 1
         else:
-            known.track.update(found, time)
+            known.track.update(found, frame.time)
         circle = exact(present(looked.encoding.circle)[0]).numpy()
-        better = upright_crop(looked.crop, intrinsics, *circle)
+        better = upright_crop(looked.crop, frame.intrinsics, *circle)
         known.crop, known.joints = rounded_crop(better), found.joints
         known.visible += NUMBERS.usual * (looked.visible - known.visible)
-        seen = Seen(self._view, known.track.number, frame, looked.crop, intrinsics, looked.landmarks, looked.encoding)
+        number, view = known.track.number, self._view
+        seen = Seen(view, number, frame.number, looked.crop, frame.intrinsics, looked.landmarks, looked.encoding)
         self._fits.add(seen)
 
 
@@ -184,13 +225,13 @@ def box_around(points: np.ndarray) -> np.ndarray:
     return np.concatenate([low - edge, high - low + 2 * edge])
 
 
-def each_looked(crops: list[Crop], encoding: Encoding, intrinsics: Intrinsics) -> list[Looked]:
-    """The bodies of encoded crops, one by one."""
+def each_looked(crops: Sequence[Crop], encoding: Encoding, sources: Sequence[CropSource]) -> list[Looked]:
+    """The bodies of encoded crops of pictures, one by one."""
     result: list[Looked] = []
-    for row, crop in enumerate(crops):
+    for row, (crop, source) in enumerate(zip(crops, sources, strict=True)):
         there = {name: value[row : row + 1] for name, value in encoding._asdict().items() if value is not None}
         part = encoding._replace(**there)
         landmarks = exact(present(part.landmarks)[0]).numpy()
-        places = transform(invert(crop_matrix(crop, intrinsics)), landmarks[:, :2])
+        places = transform(invert(crop_matrix(crop, source.intrinsics)), landmarks[:, :2])
         result.append(Looked(crop, part, np.column_stack([places, landmarks[:, 2]])))
     return result

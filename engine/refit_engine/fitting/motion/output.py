@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 
+from ...device import exact
 from ...motion_results import ABSENT, MotionResult, write_motion
 from ...moving_pictures import MovieWriter
 from ...moving_pictures.reading import read_ahead
@@ -89,7 +90,7 @@ def vertices_at(result: MotionResult, instant: int, body: Body) -> np.ndarray:
     if not len(there):
         return np.zeros((0, len(body.data.v_template), 3))
     like = next(body.model.buffers())
-    arrays = (result.betas[there], result.rotmats[there, instant], result.transl[there, instant])
+    arrays = (result.betas[there], result.rotmats[there, instant])
     with torch.inference_mode():
         vertices = body.model(*(torch.from_numpy(np.asarray(array)).to(like) for array in arrays)).vertices
-    return vertices.double().cpu().numpy()
+    return exact(vertices).numpy() + result.transl[there, instant][:, None]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...gravity import LineEvidence
+from ..multiview.triangulation import crossing
 from .frame_fit import Record, certain_median
 from .request import VideoView
 from .tracks import shared_joints
@@ -20,6 +21,9 @@ LEAST_COMMON = 3
 """Instants at least that two tracks must share, or all of the shorter track: lone rays may cross by chance."""
 APART = 0.15
 """Metres (median over instants) that sight rays to the joints of one person pass by each other, at most."""
+
+PARALLEL = 0.05
+"""Sine of the angle between two rays below which they tell nothing."""
 
 Key = tuple[int, int]
 """View and track."""
@@ -84,12 +88,11 @@ def rays_apart(records: Mapping[Key, Record], views: list[VideoView], a: Key, b:
     distances: list[float] = []
     for frame in frames:
         (o1, d1), (o2, d2) = (_rays(records[key], views[key[0]], int(frame)) for key in (a, b))
-        normal = np.cross(d1, d2)
-        length = np.linalg.norm(normal, axis=1)
-        crossing = length > 0.05  # nearly parallel rays tell nothing
-        if crossing.any():
-            missed = np.abs(normal[crossing] @ (o2 - o1)) / length[crossing]
-            distances.append(float(np.median(missed)))
+        along, other, squared_sine = crossing(o1, d1, o2, d2, PARALLEL**2)
+        missed = np.linalg.norm(o1 + along[:, None] * d1 - o2 - other[:, None] * d2, axis=1)
+        telling = squared_sine > PARALLEL**2
+        if telling.any():
+            distances.append(float(np.median(missed[telling])))
     return float(np.median(distances)) if distances else float("inf")
 
 

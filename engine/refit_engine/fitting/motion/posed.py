@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...device import exact
 from ...motion_results import ABSENT
 from ..ground import feet_of
 from ..multiview.fit import rest_pelvis
@@ -44,18 +45,18 @@ def posed_track(track: SolvedTrack, subject: Subject) -> Posed:
     like = torch.zeros((), dtype=torch.float32, device=own.device)
     rest = rest_pelvis(subject.loop_body)(own)
     posed = Posed(np.zeros(10), *(np.full((count, *shape), np.nan) for shape in ((24, 3, 3), (3,), (24, 3))))
-    betas = posed.betas
+    betas = posed.betas[None]
     with torch.inference_mode():
         there = np.flatnonzero(track.state.numpy() != ABSENT)
         for rows in np.split(there, range(_CHUNK, len(there), _CHUNK)):
-            placed = subject.place(
-                own.expand(len(rows), -1), track.rotmats[rows].to(like), (track.pelvis[rows] - rest).to(like)
-            )
-            shapes, posed.rotmats[rows], posed.transl[rows], posed.joints[rows] = (
-                value.double().cpu().numpy() for value in placed[:4]
-            )
-            betas = shapes[0]
-    return posed._replace(betas=betas)
+            shapes = own.expand(len(rows), -1)
+            # Posed with the pelvis at the origin: far from the world's, single precision would round to millimetres.
+            placed = subject.place(shapes, track.rotmats[rows].to(like), -rest.expand(len(rows), -1).to(like))
+            betas, rotmats, transl, joints = (exact(value).numpy() for value in placed[:4])
+            pelvis = track.pelvis[rows].numpy()
+            posed.rotmats[rows], posed.transl[rows] = rotmats, transl + pelvis
+            posed.joints[rows] = joints + pelvis[:, None]
+    return posed._replace(betas=betas[0])
 
 
 def spread_out(chosen: np.ndarray, count: int) -> np.ndarray:
@@ -71,7 +72,7 @@ def standing_points(track: SolvedTrack, body: Posed, subject: Subject, up: np.nd
     for side, foot in enumerate(feet_of(subject.result_body.data)):
         rows = spread_out(track.contacts[:, side].numpy() > FLOOR.stands, FLOOR_POSES)
         for row in rows:
-            arrays = (body.betas[None], body.rotmats[row][None], body.transl[row][None])
+            arrays = (body.betas[None], body.rotmats[row][None])
             vertices = model(*(torch.from_numpy(array).to(like) for array in arrays)).vertices[0]
-            points.append(lowest_points([vertices.double().cpu().numpy()[foot]], up))
+            points.append(lowest_points([exact(vertices).numpy()[foot] + body.transl[row]], up))
     return np.concatenate(points) if points else np.zeros((0, 3))
