@@ -13,6 +13,8 @@ BLEND = 5
 """Frames at either end of a part that is done again, over which the old motion becomes the new one."""
 WORTH_A_LOOK, APART = 8, 0.5
 """How many frames are worth a look, at most, and by how many seconds they are apart: neighbours err alike."""
+STANDS = 0.5
+"""Probability above which a foot stands."""
 _ROUNDING = 0.01
 """Frames; times of videos are rounded to their time base."""
 
@@ -22,7 +24,8 @@ class MotionKeys:
     """A body at K frames of the scene, those at which it is there.
 
     frames [K], rising; rotations [K,24,4]: unit quaternions (w, x, y, z) whose signs do not jump, relative to the parent,
-    the first in the world; pelvis [K,3]: in the world, metres; state [K]; std_mm, std_deg [K,24].
+    the first in the world; pelvis [K,3]: in the world, metres; state [K]; std_mm, std_deg [K,24]; contacts [K,2]: whether
+    the left and the right foot stands, None where that is not known.
     """
 
     frames: np.ndarray
@@ -31,6 +34,7 @@ class MotionKeys:
     state: np.ndarray
     std_mm: np.ndarray
     std_deg: np.ndarray
+    contacts: np.ndarray | None = None
 
 
 def frames_between(positions: np.ndarray) -> np.ndarray:
@@ -47,11 +51,12 @@ def keys_at(
     state: np.ndarray,
     std_mm: np.ndarray,
     std_deg: np.ndarray,
+    contacts: np.ndarray | None = None,
 ) -> MotionKeys:
     """A motion at whole frames of the scene: rotations by slerp, everything else linearly.
 
     frames: the wanted ones; positions [F]: where the instants lie on the scene's time line, rising; rotmats [F,24,3,3];
-    pelvis [F,3]; state [F], std_mm, std_deg [F,24]: as in `MovingPerson`. Between an instant at which the body is there
+    pelvis [F,3]; state [F], std_mm, std_deg [F,24], contacts [F,2]: as in `MovingPerson`. Between an instant at which the body is there
     and one at which it is not, there is none.
     """
     last = len(positions) - 1
@@ -77,6 +82,7 @@ def keys_at(
         state=np.where(filled, FILLED, SEEN),
         std_mm=between(std_mm),
         std_deg=between(std_deg),
+        contacts=None if contacts is None else between(contacts) > STANDS,
     )
 
 

@@ -24,8 +24,8 @@ class MovingPerson:
     """A body at F instants: `LBS(betas, rotmats) + transl` in the result's world, metres.
 
     betas [10]; rotmats [F,24,3,3], relative to the parent, the first in the world; transl [F,3]; joints [F,24,3] in the
-    world; state [F]; std_mm and std_deg [F,24], see `confidence.JointConfidence`. Where the state is ABSENT, numbers
-    mean nothing.
+    world; state [F]; std_mm and std_deg [F,24], see `confidence.JointConfidence`; contacts [F,2]: probability that the
+    left and the right foot stands still. Where the state is ABSENT, numbers mean nothing.
     """
 
     betas: np.ndarray
@@ -35,6 +35,7 @@ class MovingPerson:
     state: np.ndarray
     std_mm: np.ndarray
     std_deg: np.ndarray
+    contacts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ def _people(data: CheckedArrays, instants: int) -> tuple[MovingPerson, ...]:
         state,
         there("joint_std_mm", _JOINTS, low=0.0),
         there("joint_std_deg", _JOINTS, low=0.0),
+        there("contacts", 2, limit=1.0, low=0.0),
         strict=True,
     )
     return tuple(MovingPerson(*part) for part in parts)

@@ -25,10 +25,13 @@ def draw_cameras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     found = settings.camera_candidates(context)
     if found:
         rows = layout.box().column(align=True)
+        videos = len(found) > 1 and settings.source_moves(context)
         for one in found:
             row = rows.split(factor=0.45)
             row.label(text=one.camera.name, icon="ERROR" if one.problem else "CAMERA_DATA")
             row.label(text=one.picture or "no image")
+            if videos:
+                rows.prop(one.camera.data.refit, "delay")
     if problem := obstacle(found):
         draw_text(layout, problem, icon="ERROR")
     layout.operator("refit.import_calibration", icon="IMPORT")

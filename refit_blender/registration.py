@@ -42,6 +42,7 @@ from .operators import engine as engine_operators
 from .preferences import RefitPreferences
 from .properties import RefitSettings
 from .properties_boxes import RefitBox
+from .properties_cameras import RefitCamera
 from .properties_export import RefitExport
 from .scene import confidence as confidence_colors
 from .scene.upright import RefitUpright
@@ -52,6 +53,7 @@ CLASSES: tuple[type, ...] = (
     RefitExport,
     RefitSettings,
     RefitUpright,
+    RefitCamera,
     reconstruct.REFIT_OT_reconstruct,
     job.REFIT_OT_cancel,
     reconstruct.REFIT_FH_picture,
@@ -133,6 +135,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
     bpy.types.Collection.refit = bpy.props.PointerProperty(type=RefitUpright)
+    bpy.types.Camera.refit = bpy.props.PointerProperty(type=RefitCamera)
     for entry in (calibration.menu_entry, motion_import.menu_entry):
         bpy.types.TOPBAR_MT_file_import.append(entry)
     bpy.types.TOPBAR_MT_file_export.append(export.menu_entry)
@@ -162,6 +165,7 @@ def unregister() -> None:
             handlers.remove(_forget_texts)
     if _follow_frame in bpy.app.handlers.frame_change_post:
         bpy.app.handlers.frame_change_post.remove(_follow_frame)
+    del bpy.types.Camera.refit
     del bpy.types.Collection.refit
     del bpy.types.Scene.refit
     for cls in reversed(CLASSES):

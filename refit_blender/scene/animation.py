@@ -18,11 +18,13 @@ from .rigs import root_bone, root_follows
 
 STATE = "refit_state"
 """On a rig, animated: 0 where the person is not there, 1 where seen, 2 where a gap was filled."""
+CONTACTS = ("refit_contact_left", "refit_contact_right")
+"""On a rig, animated: 1 where that foot stands still, otherwise 0."""
 _HIDDEN = ("hide_viewport", "hide_render")
 _INTERPOLATION = bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items
 _KEY_TYPE = bpy.types.Keyframe.bl_rna.properties["type"].enum_items
 _PLAIN = _KEY_TYPE["KEYFRAME"].value
-_NUMBERS = "Uncertainty"
+_NUMBERS, _CONTACTS = "Uncertainty", "Contacts"
 
 
 def write_motion(
@@ -42,6 +44,12 @@ def write_motion(
     states[np.searchsorted(frames, keys.frames)] = keys.state
     rig[STATE] = int(states[0])
     curves.write(f'["{STATE}"]', states[:, None], frames, _PLAIN, span, group=_NUMBERS, steps=True)
+    if keys.contacts is not None:
+        standing = np.zeros((len(frames), len(CONTACTS)), dtype=int)
+        standing[np.searchsorted(frames, keys.frames)] = keys.contacts
+        for name, values in zip(CONTACTS, standing.T, strict=True):
+            rig[name] = int(values[0])
+            curves.write(f'["{name}"]', values[:, None], frames, _PLAIN, span, group=_CONTACTS, steps=True)
     if mesh is not None:
         _write_presence(mesh, *animated_numbers(rig, STATE))
 

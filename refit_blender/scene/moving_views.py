@@ -78,7 +78,8 @@ def read_moving_views(
         K, R, t = (values if np.ptp(values, axis=0).max() > 1e-9 else values[:1] for values in stacked)
         bent = lens_distortion(camera, background, size, K[0])
         offset = _seconds(footage, instants[0], rate) - _seconds(first, instants[0], rate)
-        views.append(MovingView(camera.name, footage, K, R, t, bent, offset))
+        later = _delay(camera) - _delay(chosen[0])
+        views.append(MovingView(camera.name, footage, K, R, t, bent, offset - later))
     return MovingViews(tuple(views), low, high)
 
 
@@ -101,6 +102,11 @@ def _background(camera: bpy.types.Object) -> Background:
 def _seconds(footage: Footage, frame: int, rate: float) -> float:
     """The time in a video that a frame of the scene shows."""
     return (frame - footage.start) / (footage.rate or rate)
+
+
+def _delay(camera: bpy.types.Object) -> float:
+    """Seconds by which a camera took its pictures later than the scene shows them."""
+    return float(cameras.data_of(camera).refit.delay)
 
 
 def _size(background: Background, footage: Footage) -> tuple[int, int]:

@@ -302,7 +302,8 @@ def write_motion(
         "joint_std_mm": std_mm,
         "joint_std_deg": rng.uniform(3, 9, (people, instants, 24)),
         "confidence": np.array("uncalibrated"),
-        "contacts": np.zeros((people, instants, 2)),
+        "contacts": np.tile(np.stack([np.arange(instants) % 8 < 4, np.arange(instants) % 8 >= 3], 1), (people, 1, 1))
+        * 0.9,
         "up_world": np.array([0.0, 0, 1] if world == "scene" else [0.0, -1, 0]),
         "up_source": np.array("camera" if world == "scene" else "lines"),
         "up_std_deg": np.array(2.0),

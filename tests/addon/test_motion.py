@@ -180,6 +180,17 @@ def test_somebody_who_is_away_is_hidden_and_filled_frames_are_marked(install_fak
     assert location.range()[0] == 11
 
 
+def test_feet_that_stand_are_keyed_with_steps(install_fake, pictures):
+    expected = install_fake().prepare_motion(pictures, absent=range(20, 24))["contacts"][0] > 0.5
+    (made,) = reconstruct(pictures).outcome.bodies
+    for side, name in enumerate(("refit_contact_left", "refit_contact_right")):
+        (curve,) = (one for one in curves_of(made.rig) if one.data_path == f'["{name}"]')
+        assert {key.interpolation for key in curve.keyframe_points} == {"CONSTANT"}
+        for instant in range(31):
+            bpy.context.scene.frame_set(instant + 1)
+            assert made.rig[name] == (expected[instant, side] and not 20 <= instant < 24)
+
+
 def test_uncertainty_is_keyed_and_names_the_frames_that_deserve_a_look(install_fake, pictures):
     expected = install_fake().prepare_motion(pictures)
     (made,) = reconstruct(pictures).outcome.bodies
@@ -288,6 +299,10 @@ def test_still_cameras_are_read_once_and_say_how_far_their_clocks_differ(install
     videos = engine.request()["videos"]
     assert [np.shape(video["R_world2cam"]) for video in videos] == [(3, 3), (3, 3)]
     assert [video["offset"] for video in videos] == pytest.approx([0.0, 3 / bpy.context.scene.render.fps])
+    walking_camera.data.refit.delay, other.data.refit.delay = 0.25, 0.262  # 12 ms after the first one
+    api.fit_motion_from_cameras()
+    videos = engine.request()["videos"]
+    assert [video["offset"] for video in videos] == pytest.approx([0.0, 3 / bpy.context.scene.render.fps - 0.012])
 
 
 def test_a_still_behind_the_camera_is_named(install_fake, pictures, walking_camera):
@@ -310,6 +325,7 @@ def test_frames_that_the_video_does_not_have_are_named(install_fake, walking_cam
         ("times", 0.0, "does not rise"),
         ("state", 3, "not from 0 to 2"),
         ("joint_std_mm", -1.0, "no sensible numbers"),
+        ("contacts", 1.5, "no sensible numbers"),
         ("frame_rate", 0.0, "frames a second"),
     ],
 )
