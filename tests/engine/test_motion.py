@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -16,7 +17,7 @@ from refit_engine.errors import BodyFileError, Cancelled, ImageError, NoPersonFo
 from refit_engine.evaluate_sequences import sequence_predictions
 from refit_engine.fitting import FitOptions, Models
 from refit_engine.fitting.motion import MotionFitter, MotionRequest, VideoRequest
-from refit_engine.fitting.motion.output import vertices_at
+from refit_engine.fitting.motion.output import Sheet, vertices_at, write_motion_output
 from refit_engine.fitting.motion.request import nearest_frames, own_frames
 from refit_engine.images import read_photo
 from refit_engine.motion_params import motion_request, read_betas, read_videos
@@ -147,7 +148,8 @@ def test_several_calibrated_videos_give_one_person_in_the_scene(models, tmp_path
         )
     (tmp_path / "views.json").write_text(json.dumps(videos))
     request = MotionRequest(read_videos(tmp_path / "views.json"))
-    motion, _ = MotionFitter(models, LARGEST, "cpu").track(request)
+    fitter = MotionFitter(models, LARGEST, "cpu")
+    motion, views = fitter.track(request)
     assert motion.people == 1
     assert motion.seen.all()
     for view in range(4):
@@ -157,6 +159,33 @@ def test_several_calibrated_videos_give_one_person_in_the_scene(models, tmp_path
         assert ((joints > (x, y)) & (joints < (x + w, y + h))).all()
     assert motion.up_world.tolist() == [0, 0, 1]
     assert np.abs(motion.betas[0]).max() < 1.5  # a slim man
+    views[3] = replace(views[3], frames=np.array([0, -1]))
+    written = write_motion_output(tmp_path / "out", motion, views, fitter.subject().result_body, overlay=True)
+    (overlay,) = written.overlays
+    (_, first), (_, second) = open_footage(overlay).read(range(2))
+    sheet = Sheet.of([view.pictures.footage.size for view in views])
+    assert first.shape[1::-1] == sheet.size
+    for number, view in enumerate(views):
+        shown = sheet.part(first, number).astype(int)
+        photo = cv2.resize(next(view.read()), shown.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert 0.01 < (np.abs(shown - photo).max(axis=2) > 60).mean() < 0.5
+        assert np.abs(shown - sheet.part(second, number)).mean() < 3
+
+
+def test_views_stand_where_they_are_seen_largest():
+    for sizes, columns, cell in (
+        ([(1920, 1080)] * 4, 2, (960, 540)),
+        ([(1080, 1920)] * 3, 3, (608, 1080)),
+        ([(640, 480), (320, 480)], 2, (640, 480)),
+        ([(1000, 400), (1000, 400)], 1, (1000, 400)),
+        ([(4000, 1000)], 1, (1280, 320)),
+    ):
+        sheet = Sheet.of(sizes)
+        assert (sheet.columns, sheet.cell) == (columns, cell)
+    picture = np.zeros((800, 1000, 3), np.uint8)
+    Sheet.of([(1000, 400), (600, 400)]).part(picture, 1)[:] = 1
+    assert np.flatnonzero(picture.any(axis=(0, 2))).tolist() == list(range(200, 800))
+    assert np.flatnonzero(picture.any(axis=(1, 2))).tolist() == list(range(400, 800))
 
 
 def test_one_person_is_chosen_by_a_box(models, movie):

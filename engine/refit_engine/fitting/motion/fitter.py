@@ -16,7 +16,6 @@ from ...device import exact
 from ...errors import ImageError, NoPersonFound, WeightsFileError
 from ...gravity import LineEvidence, Up, find_lines, find_up, with_found_focal
 from ...motion_results import ABSENT, MotionResult
-from ...moving_pictures.reading import read_ahead
 from ..boxes import overlap
 from ..height import standing_height
 from ..job import FitJob
@@ -115,14 +114,11 @@ class MotionFitter(FitJob):
 
     def _frames(self, view: VideoView) -> Iterator[np.ndarray | None]:
         """The view's frame at every instant, upright RGB; None where there is none."""
-        wanted: list[int] = np.unique(view.frames[view.frames >= 0]).tolist()
-        decoded = read_ahead(view.pictures.read(wanted)) if wanted else iter(())
-        number, pixels = -1, None
-        for frame in view.frames.tolist():
-            while 0 <= frame != number:
-                with self.timed("decode"):
-                    number, pixels = next(decoded)
-            yield pixels if frame >= 0 else None
+        frames = view.read()
+        for _ in view.frames:
+            with self.timed("decode"):
+                pixels = next(frames)
+            yield pixels
 
     def _with_lines(self, view: VideoView, pixels: np.ndarray) -> tuple[VideoView, LineEvidence]:
         """The view with the focal length that straight lines of a frame tell, and what they say of up."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...body.points import LANDMARK_NAMES
 from ...camera import Intrinsics
 from ...crop import Crop, roll_rotation
 from ...device import exact
@@ -22,6 +23,7 @@ from ...network import Encoding
 from ..bounds import working_camera
 from ..job import MAX_BATCH, FitJob, crop_camera
 from ..multiview.fit import rest_pelvis
+from .rows import Rows
 
 SHAPES = 400
 """Frames at most, evenly spread, from which a shape is found."""
@@ -41,12 +43,12 @@ class Seen(NamedTuple):
 
 @dataclass
 class Record:
-    """All that is kept of one track: lists with an entry a frame, in order."""
+    """All that is kept of one track, with an entry a frame, in order."""
 
     frames: list[int] = field(default_factory=list[int])
-    landmarks: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    landmarks: Rows = field(default_factory=lambda: Rows(len(LANDMARK_NAMES), 3))
     """[33,3] source pixels and visibility."""
-    rotmats: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    rotmats: Rows = field(default_factory=lambda: Rows(24, 3, 3))
     """[24,3,3] the root's in the camera's frame."""
     depths: list[float] = field(default_factory=list[float])
     """Metres of the pelvis."""
@@ -106,10 +108,10 @@ class FrameFitter:
         depths = cast("list[float]", depth.tolist())  # PyTorch says no type
         for record, one, pose, away, betas in zip(records, seen, rotmats, depths, exact(used).numpy(), strict=True):
             record.frames.append(one.frame)
-            record.landmarks.append(one.landmarks.astype(np.float32))
+            record.landmarks.append(one.landmarks)
             upright = pose.astype(np.float64)
             upright[0] = roll_rotation(-one.crop.roll) @ upright[0]
-            record.rotmats.append(upright.astype(np.float32))
+            record.rotmats.append(upright)
             record.depths.append(away)
             record.used_betas.append(betas)
 

@@ -14,19 +14,18 @@ import torch
 from ...device import exact
 from ...motion_results import ABSENT, MotionResult, write_motion
 from ...moving_pictures import MovieWriter
-from ...moving_pictures.reading import read_ahead
 from ...overlay import draw_overlay
 from ..models import Body
 from .request import VideoView
 
 MOTION_FILE, OVERLAY_FILE = "motion.npz", "overlay.mp4"
-LARGEST = 1280
-"""Pixels of the longer side of an overlay's frames."""
+LARGEST, LARGEST_SHEET = (1280, 1280), (1920, 1080)
+"""(width, height) of an overlay's frames at most, of one view and of several side by side."""
 
 
 @dataclass(frozen=True)
 class MotionOutput:
-    """Files of a motion; overlays: one for each view, empty if there are none."""
+    """Files of a motion; overlays: the one that shows all views side by side, empty if none is drawn."""
 
     npz: Path
     overlays: tuple[Path, ...]
@@ -40,48 +39,97 @@ def write_motion_output(
     overlay: bool,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> MotionOutput:
-    """Write motion.npz and, if asked for, overlay.mp4 (of several views, one with the view's number each).
+    """Write motion.npz and, if asked for, overlay.mp4, in which several views stand side by side.
 
-    progress: told how many frames are drawn, of how many; raises Cancelled to stop. Raises OSError.
+    progress: told how many instants are drawn, of how many; raises Cancelled to stop. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    overlays: list[Path] = []
-    for number, view in enumerate(views if overlay else ()):
-        path = folder / (OVERLAY_FILE if len(views) == 1 else f"overlay_{number:02d}.mp4")
-        _draw_view(
-            path,
-            result,
-            number,
-            view,
-            body,
-            lambda done, start=number: progress(start * len(result.times) + done, len(views) * len(result.times)),
-        )
-        overlays.append(path)
+    overlays: tuple[Path, ...] = ()
+    if overlay:
+        overlays = (folder / OVERLAY_FILE,)
+        _draw(overlays[0], result, views, body, lambda done: progress(done, len(result.times)))
     npz = folder / MOTION_FILE
     write_motion(npz, result)
-    return MotionOutput(npz, tuple(overlays))
+    return MotionOutput(npz, overlays)
 
 
-def _draw_view(
-    path: Path, result: MotionResult, number: int, view: VideoView, body: Body, progress: Callable[[int], None]
+def _draw(
+    path: Path, result: MotionResult, views: Sequence[VideoView], body: Body, progress: Callable[[int], None]
 ) -> None:
+    sheet = Sheet.of([view.pictures.footage.size for view in views])
+    picture = np.zeros((sheet.size[1], sheet.size[0], 3), np.uint8)
+    pictures = [view.read() for view in views]
+    with MovieWriter(path, sheet.size, result.frame_rate) as writer:
+        for instant, time in enumerate(result.times - result.times[0]):
+            progress(instant)
+            vertices = vertices_at(result, instant, body)
+            for number, (view, frames) in enumerate(zip(views, pictures, strict=True)):
+                pixels = next(frames)
+                if view.frames[instant] >= 0:  # a slower camera keeps its picture until its next one
+                    sheet.part(picture, number)[:] = _drawn(
+                        view, instant, pixels, vertices, body.data.faces, sheet.sizes[number]
+                    )
+            writer.write(picture, float(time))
+
+
+def _drawn(
+    view: VideoView,
+    instant: int,
+    pixels: np.ndarray | None,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    size: tuple[int, int],
+) -> np.ndarray:
+    """A view's frame, black where it cannot be read, as a picture of a size (width, height), with bodies [N,V,3] over it."""
     width, height = view.pictures.footage.size
-    scale = min(1.0, LARGEST / max(width, height))
-    size = round(width * scale), round(height * scale)
-    black = np.zeros((size[1], size[0], 3), np.uint8)
-    frames: list[int] = np.unique(view.frames[view.frames >= 0]).tolist()
-    with MovieWriter(path, size, result.frame_rate) as writer:
-        for place, (frame, pixels) in enumerate(read_ahead(view.pictures.read(frames))):
-            progress(place)
-            instant = int(np.flatnonzero(view.frames == frame)[0])
-            picture = black
-            if pixels is not None:
-                picture = cv2.resize(view.undistorted(pixels, instant), size, interpolation=cv2.INTER_AREA)
-            K = np.diag([size[0] / width, size[1] / height, 1.0]) @ view.intrinsics[instant].K
-            vertices = vertices_at(result, instant, body) @ view.R[instant].T + view.t[instant]
-            writer.write(
-                draw_overlay(picture, vertices, body.data.faces, K), float(result.times[instant] - result.times[0])
-            )
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    if pixels is not None:
+        picture = cv2.resize(view.undistorted(pixels, instant), size, interpolation=cv2.INTER_AREA)
+    K = np.diag([size[0] / width, size[1] / height, 1.0]) @ view.intrinsics[instant].K
+    return draw_overlay(picture, vertices @ view.R[instant].T + view.t[instant], faces, K)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Where pictures stand that are seen together. cell: (width, height) of each one's place; sizes: of the pictures there."""
+
+    columns: int
+    rows: int
+    cell: tuple[int, int]
+    sizes: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, sizes: Sequence[tuple[int, int]]) -> Sheet:
+        """The rows and columns in which pictures of these sizes (width, height) come out largest, rather side by side."""
+        sheets = [cls._with_columns(sizes, columns) for columns in range(1, len(sizes) + 1)]
+        return max(sheets, key=lambda one: (one.cell[0] * one.cell[1], one.columns))
+
+    @classmethod
+    def _with_columns(cls, sizes: Sequence[tuple[int, int]], columns: int) -> Sheet:
+        rows = -(-len(sizes) // columns)
+        width, height = (max(size[axis] for size in sizes) for axis in (0, 1))
+        limit = LARGEST if len(sizes) == 1 else LARGEST_SHEET
+        scale = min(1.0, limit[0] / (columns * width), limit[1] / (rows * height))
+        scaled = tuple((_even(scale * one), _even(scale * other)) for one, other in sizes)
+        return cls(columns, rows, (max(one for one, _ in scaled), max(one for _, one in scaled)), scaled)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of all together."""
+        return self.columns * self.cell[0], self.rows * self.cell[1]
+
+    def part(self, picture: np.ndarray, number: int) -> np.ndarray:
+        """The part of a picture of all [H,W,3] that one of them fills, in the middle of its place."""
+        row, column = divmod(number, self.columns)
+        width, height = self.sizes[number]
+        left = column * self.cell[0] + (self.cell[0] - width) // 2
+        top = row * self.cell[1] + (self.cell[1] - height) // 2
+        return picture[top : top + height, left : left + width]
+
+
+def _even(length: float) -> int:
+    """What H.264 can store."""
+    return 2 * round(length / 2)
 
 
 def vertices_at(result: MotionResult, instant: int, body: Body) -> np.ndarray:

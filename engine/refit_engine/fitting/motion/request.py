@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ...camera import Intrinsics, choose_intrinsics
 from ...distortion import Distortion, undistort_image
 from ...errors import ImageError, ViewsError
 from ...moving_pictures import FrameRange, MovingPictures, open_footage
+from ...moving_pictures.reading import read_ahead
 from ..multiview.views import MAX_VIEWS, is_rotation
 
 
@@ -75,6 +76,16 @@ class VideoView(CameraPath):
     frames: np.ndarray
     distortion: Distortion | None
     placed: bool
+
+    def read(self) -> Iterator[np.ndarray | None]:
+        """The frame at every instant, [H,W,3] uint8 RGB; None where there is none or it is damaged. Decodes ahead."""
+        wanted: list[int] = np.unique(self.frames[self.frames >= 0]).tolist()
+        decoded = read_ahead(self.pictures.read(wanted)) if wanted else iter(())
+        number, pixels = -1, None
+        for frame in self.frames.tolist():
+            while 0 <= frame != number:
+                number, pixels = next(decoded)
+            yield pixels if frame >= 0 else None
 
     def undistorted(self, pixels: np.ndarray, instant: int) -> np.ndarray:
         """A frame as a lens without distortion would have taken it."""
