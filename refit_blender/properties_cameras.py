@@ -17,7 +17,7 @@ class RefitCamera(bpy.types.PropertyGroup):
         default=0.0,
         soft_min=-1.0,
         soft_max=1.0,
-        step=0.1,
+        step=1,
         precision=4,
         unit="TIME_ABSOLUTE",
     )

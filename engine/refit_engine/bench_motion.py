@@ -80,8 +80,7 @@ def _frame_by_frame(fitter: Fitter, path: Path) -> tuple[np.ndarray, int]:
 
     def work() -> None:
         for _, pixels in footage.read(frames):
-            people = [] if pixels is None else fitter.detect(Photo(path, pixels))
-            if people:
+            if pixels is not None and (people := fitter.detect(Photo(path, pixels))):
                 fitter.fit(pixels, np.array([one.bbox_xywh for one in people]), intrinsics)
 
     return _timed(work)[1], len(frames)
