@@ -75,7 +75,7 @@ class FrameFitter:
     def add(self, seen: Seen) -> None:
         """Take note of a person; people are fitted when a batch is full."""
         self._waiting.append(seen)
-        if len(self._waiting) >= 2 * MAX_BATCH[self._job.device.type]:
+        if len(self._waiting) >= MAX_BATCH[self._job.device.type]:
             self.flush()
 
     def flush(self) -> None:
