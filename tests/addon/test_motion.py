@@ -3,13 +3,14 @@
 
 import struct
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import bpy
 import numpy as np
 import pytest
 from blender_helpers import scene_state
 
-from refit_blender import api, session
+from refit_blender import api, panels_cameras, session
 from refit_blender.engine_job import Options
 from refit_blender.errors import RefitError, ResultFileError, SourceError
 from refit_blender.motion import Wanted
@@ -303,6 +304,25 @@ def test_still_cameras_are_read_once_and_say_how_far_their_clocks_differ(install
     api.fit_motion_from_cameras()
     videos = engine.request()["videos"]
     assert [video["offset"] for video in videos] == pytest.approx([0.0, 3 / bpy.context.scene.render.fps - 0.012])
+
+
+def test_the_panel_has_the_delay_of_each_camera_where_all_have_videos(install_fake, walking_camera):
+    install_fake()
+    other = walking_camera.copy()
+    other.data = walking_camera.data.copy()
+    bpy.context.scene.collection.objects.link(other)
+    bpy.context.scene.refit.source = "CAMERAS"
+
+    def drawn():
+        layout = MagicMock()
+        panels_cameras.draw_cameras(layout, bpy.context)
+        calls = layout.box.return_value.column.return_value.prop.call_args_list
+        return [(call.args[0].id_data, call.args[1]) for call in calls]
+
+    assert sorted(drawn(), key=lambda one: one[0].name) == [(walking_camera.data, "delay"), (other.data, "delay")]
+    image = other.data.background_images[0].image = bpy.data.images.new("still", 64, 48)
+    assert image.source == "GENERATED"
+    assert drawn() == []
 
 
 def test_a_still_behind_the_camera_is_named(install_fake, pictures, walking_camera):
