@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from .joints import SMPL_PARENTS
+
 BUNDLED_BODY = Path(__file__).parent.parent / "data" / "body.npz"
 
 
@@ -23,7 +25,8 @@ class BodyData:
         v_template: ``[V, 3]`` mean body in the T-pose.
         shapedirs: ``[V, 3, 10]`` per unit of betas.
         posedirs: ``[V, 3, 207]`` per unit of (rotation matrix - identity) of joints 1 to 23,
-            row-major; None where the body has no pose correctives.
+            row-major; None where the body has no pose correctives. The bundled file has them as shapes of
+            single joints, see `posedirs_of_shapes`.
         weights: ``[V, 24]`` skin weights, rows sum to one.
         J_regressor: ``[24, V]`` joints from the shaped template.
         parents: ``[24]``, -1 for the pelvis.
@@ -71,3 +74,22 @@ class BodyData:
         template = regressor @ self.v_template
         directions = np.einsum("jv,vck->jck", regressor, self.shapedirs, optimize=True)
         return template.astype(np.float32), directions.astype(np.float32)
+
+
+def posedirs_of_shapes(
+    vertices: int, joints: np.ndarray, mix: np.ndarray, entries: np.ndarray, offsets: np.ndarray
+) -> np.ndarray:
+    """Pose correctives in SMPL's form ``[V, 3, 207]`` from K shapes, each of one joint and few vertices.
+
+    Args:
+        vertices: V.
+        joints: ``[K]``, 1 to 23.
+        mix: ``[K, 9]``; the amount of a shape is its row times the joint's (rotation matrix - identity), row-major.
+        entries: ``[N, 2]`` shape and vertex.
+        offsets: ``[N, 3]`` of that vertex per unit of that shape, metres.
+    """
+    features = mix.shape[1]
+    posedirs = np.zeros((vertices, 3, len(SMPL_PARENTS) - 1, features), np.float32)
+    shape, vertex = entries.T
+    np.add.at(posedirs, (vertex, slice(None), joints[shape] - 1), offsets[:, :, None] * mix[shape, None])
+    return posedirs.reshape(vertices, 3, -1)

@@ -18,7 +18,7 @@ from ..contract import Gender
 from ..errors import BodyFileError
 from ..images import write_atomically
 from ..npz import NpzError, read_npz
-from .data import BUNDLED_BODY, BodyData
+from .data import BUNDLED_BODY, BodyData, posedirs_of_shapes
 from .joints import SMPL_PARENTS
 from .points import SMPL_MARKER_IDS
 from .smpl_pickle import SMPL_ARRAYS, read_smpl_pickle
@@ -45,6 +45,8 @@ _ARRAYS = (
     "marker_ids",
     "landmark_ids",
 )
+# Pose correctives as shapes of single joints: K joints, [K, 9], [N, 2] shape and vertex, [N, 3]; all or none.
+_CORRECTIVES = ("corrective_joints", "corrective_mix", "corrective_entries", "corrective_offsets")
 # How the bundled male and female bodies differ from the neutral one: in whole steps [11, 3, V], template first.
 _SEX_ARRAYS = tuple(
     f"{sex}_{name}"
@@ -53,7 +55,7 @@ _SEX_ARRAYS = tuple(
 )
 MAX_BYTES = 1 << 29
 """What an SMPL file's arrays may take: ten times as much as the official ones with 300 betas."""
-_INDICES = ("parents", "faces", "uv_faces", "marker_ids", "landmark_ids")
+_INDICES = ("parents", "faces", "uv_faces", "marker_ids", "landmark_ids", "corrective_joints", "corrective_entries")
 MAX_NUMBER = 1e4
 # As smplx names them, then as SMPL's own downloads do.
 _SMPL_FILE_NAMES: dict[str, tuple[str, ...]] = {
@@ -138,7 +140,7 @@ def _find(path: Path, gender: Gender) -> Path:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        return read_npz(path, frozenset((*_ARRAYS, *_SEX_ARRAYS, *SMPL_ARRAYS, "name", "kind")), MAX_BYTES)
+        return read_npz(path, frozenset((*_ARRAYS, *_CORRECTIVES, *_SEX_ARRAYS, *SMPL_ARRAYS, "name", "kind")), MAX_BYTES)
     except NpzError as error:
         raise BodyFileError(f"{path.name} is no readable body file: {error}.") from error
 
@@ -178,11 +180,14 @@ def _body(arrays: dict[str, np.ndarray], file: Path, source: str) -> BodyData:
         for name in _ARRAYS
         if name in arrays
     }
+    posedirs = values.pop("posedirs", None)
+    if _CORRECTIVES[0] in arrays:
+        posedirs = posedirs_of_shapes(len(arrays["v_template"]), *(arrays[name] for name in _CORRECTIVES))
     return BodyData(
         name=str(arrays["name"]),
         kind="bundled" if str(arrays["kind"]) == "bundled" else "smpl",
         file=file,
-        posedirs=values.pop("posedirs", None),
+        posedirs=posedirs,
         **values,
     )
 
@@ -212,6 +217,9 @@ def _check(arrays: dict[str, np.ndarray], source: str) -> None:
         "landmark_ids": (33, 4),
     }
     shapes |= {name: shape for name, shape in optional.items() if name in arrays}
+    if _CORRECTIVES[0] in arrays:
+        kept, entries = count("corrective_joints"), count("corrective_entries")
+        shapes |= dict(zip(_CORRECTIVES, ((kept,), (kept, 9), (entries, 2), (entries, 3)), strict=True))
     for name, shape in shapes.items():
         if name not in arrays:
             raise BodyFileError(f"{source} is no body file: it has no {name}.")
@@ -224,6 +232,15 @@ def _check(arrays: dict[str, np.ndarray], source: str) -> None:
     for name, end in points_to.items():
         if name in arrays and not (arrays[name].size and arrays[name].min() >= 0 and arrays[name].max() < end):
             raise BodyFileError(f"{source} is damaged: {name} points to vertices that it does not have.")
+    if _CORRECTIVES[0] in arrays:
+        _check_correctives(arrays, source)
+
+
+def _check_correctives(arrays: dict[str, np.ndarray], source: str) -> None:
+    joints, entries = arrays["corrective_joints"], arrays["corrective_entries"]
+    ends = (len(joints), len(arrays["v_template"]))
+    if ((joints < 1) | (joints >= len(SMPL_PARENTS))).any() or (entries < 0).any() or (entries >= ends).any():
+        raise BodyFileError(f"{source} is damaged: its pose correctives point to what it does not have.")
 
 
 def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...], source: str) -> None:

@@ -71,16 +71,23 @@ class _Skin(nn.Module):
     v_template: Tensor
     shapedirs: Tensor
     posedirs: Tensor | None
+    bent: Tensor
     weights: Tensor
 
     def __init__(self, data: BodyData, vertices: np.ndarray | slice) -> None:
         super().__init__()
+        posedirs = None
+        if data.posedirs is not None:
+            posedirs = data.posedirs[vertices]
+            bent = posedirs.any(axis=(0, 1))
+            posedirs = _flat_directions(posedirs[..., bent])
+            self.register_buffer("bent", torch.from_numpy(np.flatnonzero(bent)), persistent=False)
         register_constants(
             self,
             v_template=data.v_template[vertices],
             # Flat, so that a batch is one matrix product.
             shapedirs=_flat_directions(data.shapedirs[vertices]),
-            posedirs=None if data.posedirs is None else _flat_directions(data.posedirs[vertices]),
+            posedirs=posedirs,
             weights=data.weights[vertices],
         )
 
@@ -90,7 +97,7 @@ class _Skin(nn.Module):
         shaped = self.v_template + (betas @ self.shapedirs).view(batch, -1, 3)
         if self.posedirs is not None:
             bends = rotmats[:, 1:] - torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
-            shaped = shaped + (bends.reshape(batch, -1) @ self.posedirs).view(batch, -1, 3)
+            shaped = shaped + (bends.reshape(batch, -1)[:, self.bent] @ self.posedirs).view(batch, -1, 3)
         blended = torch.unflatten(self.weights @ transforms.flatten(2), -1, (3, 4))
         return (blended[..., :3] @ shaped[..., None])[..., 0] + blended[..., 3]
 

@@ -4,7 +4,7 @@
     python -m refit_training.assets.build_body
 
 Sampled adults are brought to SMPL's T-pose; their principal components become the shape
-space, and joints, skin weights, markers and landmarks follow SMPL's format. Needs the
+space, and joints, skin weights, pose correctives, markers and landmarks follow SMPL's format. Needs the
 ``build`` extra; the first run takes some minutes while ``anny`` fills its own cache.
 """
 
@@ -24,6 +24,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from .body_correctives import SkinnedTemplate, pose_correctives
 from .body_hands import FingerBones, finger_bones, relax_hands
 from .body_points import Template, choose_landmarks, choose_markers, mirror_map
 from .body_rest import (
@@ -232,6 +233,7 @@ def build(samples: int, seed: int) -> tuple[dict[str, Any], str]:
         "landmark_ids": choose_landmarks(template).astype(np.int32),
         "landmark_names": np.array(LANDMARK_NAMES),
     }
+    arrays |= pose_correctives(SkinnedTemplate(neutral.v_template, neutral.joint_template, weights, mirror))
     for sex, space in sexes.items():
         difference, steps = packed_difference(space, neutral)
         arrays |= {
