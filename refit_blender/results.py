@@ -22,7 +22,7 @@ _RESULT_ARRAYS = frozenset(
 )
 _BODY_ARRAYS = frozenset(
     "name v_template shapedirs posedirs weights J_regressor joint_template joint_shapedirs parents faces uv "
-    "uv_faces".split()
+    "uv_faces corrective_joints corrective_mix corrective_entries corrective_offsets".split()
 )
 
 JOINT_NAMES = (
@@ -78,17 +78,28 @@ class ImageResult:
 
 
 @dataclass(frozen=True)
+class Correctives:
+    """K pose correctives. offsets [V,3,K] are added, each as often as its mix [K,9] of the entries of `R - 1` of its
+    joint says; joints [K].
+    """
+
+    joints: np.ndarray
+    mix: np.ndarray
+    offsets: np.ndarray
+
+
+@dataclass(frozen=True)
 class Body:
     """A body file. Rest frame: Y up, facing +Z, +X is the body's left, metres.
 
-    v_template [V,3]; shapedirs [V,3,10]; posedirs [V,3,207] or None; weights [V,24]; joint_template [24,3] and
+    v_template [V,3]; shapedirs [V,3,10]; correctives, or None; weights [V,24]; joint_template [24,3] and
     joint_shapedirs [24,3,10]; parents: 24, -1 for the root; faces [F,3]; uv [U,2] and uv_faces [F,3], or None.
     """
 
     name: str
     v_template: np.ndarray
     shapedirs: np.ndarray
-    posedirs: np.ndarray | None
+    correctives: Correctives | None
     weights: np.ndarray
     joint_template: np.ndarray
     joint_shapedirs: np.ndarray
@@ -201,12 +212,11 @@ def _read_body(path: Path, changed: int) -> Body:
     if "uv" in data and "uv_faces" in data:
         uv = data.numbers("uv", None, 2)
         uv_faces = data.integers("uv_faces", len(faces), 3, low=0, high=len(uv) - 1)
-    posedirs = data.numbers("posedirs", vertices, 3, 9 * (joints - 1)) if "posedirs" in data else None
     return Body(
         name=data.text("name") if "name" in data else path.stem,
         v_template=v_template.astype(np.float32),
         shapedirs=shapedirs.astype(np.float32),
-        posedirs=None if posedirs is None else posedirs.astype(np.float32),
+        correctives=_correctives(data, vertices),
         weights=data.numbers("weights", vertices, joints, limit=2.0).astype(np.float32),
         joint_template=joint_template,
         joint_shapedirs=joint_shapedirs,
@@ -215,6 +225,29 @@ def _read_body(path: Path, changed: int) -> Body:
         uv=None if uv is None else uv.astype(np.float32),
         uv_faces=None if uv_faces is None else uv_faces.astype(np.int32),
     )
+
+
+def smpl_correctives() -> tuple[np.ndarray, np.ndarray]:
+    """Joint [207] and mix [207,9] of SMPL's pose correctives: one for each entry of each joint's rotation."""
+    joints = len(JOINT_NAMES)
+    return np.repeat(np.arange(1, joints), 9), np.tile(np.eye(9), (joints - 1, 1))
+
+
+def _correctives(data: CheckedArrays, vertices: int) -> Correctives | None:
+    """Those of SMPL's form, or those of the bundled body: shapes of single joints, of few vertices."""
+    if "posedirs" in data:
+        joints, mix = smpl_correctives()
+        return Correctives(joints, mix, data.numbers("posedirs", vertices, 3, len(mix)).astype(np.float32))
+    if "corrective_joints" not in data:
+        return None
+    joints = data.integers("corrective_joints", None, low=1, high=len(JOINT_NAMES) - 1)
+    moved = data.numbers("corrective_offsets", None, 3)
+    entries = data.integers("corrective_entries", len(moved), 2, low=0, high=max(vertices, len(joints)) - 1)
+    if len(entries) and (entries.max(axis=0) >= (len(joints), vertices)).any():
+        raise data.damaged("corrective_entries", "points to what the body does not have")
+    offsets = np.zeros((vertices, 3, len(joints)), np.float32)
+    offsets[entries[:, 1], :, entries[:, 0]] = moved
+    return Correctives(joints, data.numbers("corrective_mix", len(joints), 9), offsets)
 
 
 def check_body(vertices: np.ndarray, body: Body) -> None:

@@ -17,7 +17,7 @@ from mathutils import Matrix
 from ..errors import SourceError
 from ..results import BETAS, Body
 from .armature import Rest, build_armature, move_rest, rest_of
-from .correctives import CORRECTIVE_KEY, corrective_keys, drive_correctives
+from .correctives import CORRECTIVE_KEY, corrective_keys, drive_correctives, note_mix
 from .keying import set_pose
 from .rigs import BONES, DEFAULT_STYLE, REST_TO_WORLD, RigStyle, axes_of, kind_of
 
@@ -70,9 +70,11 @@ def build_body(
     _pose_rig(rig, body.joints(pose.betas), pose)
     mesh = _build_mesh(f"{name} body", body, rest, rig, collection)
     _add_shape_keys(mesh, body, rest, pose.betas)
-    for feature in range(0 if body.posedirs is None else body.posedirs.shape[2]):
-        _add_key(mesh, CORRECTIVE_KEY.format(feature), rest.place(body.v_template + body.posedirs[:, :, feature]))
-    drive_correctives(mesh, rig)
+    if body.correctives is not None:
+        for number, offsets in enumerate(np.moveaxis(body.correctives.offsets, 2, 0)):
+            _add_key(mesh, CORRECTIVE_KEY.format(number), rest.place(body.v_template + offsets))
+        note_mix(mesh, body.correctives)
+        drive_correctives(mesh, rig)
     return BodyObjects(rig, mesh)
 
 
