@@ -25,7 +25,9 @@ def arrays() -> dict[str, np.ndarray]:
     with np.load(BUNDLED) as file:
         body = dict(file)
     posedirs = np.zeros((len(body["v_template"]), 3, 23, 9))
-    for (shape, vertex), offset in zip(body["corrective_entries"], body["corrective_offsets"].astype(float), strict=True):
+    for (shape, vertex), offset in zip(
+        body["corrective_entries"], body["corrective_offsets"].astype(float), strict=True
+    ):
         joint = body["corrective_joints"][shape]
         posedirs[vertex, :, joint - 1] += np.outer(offset, body["corrective_mix"][shape])
     return {**body, "posedirs": posedirs.reshape(-1, 3, 207)}
@@ -107,7 +109,12 @@ def test_a_damaged_property_breaks_nothing(kept):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("corrective_joints", 24), ("corrective_entries", 1 << 20), ("corrective_mix", np.nan), ("corrective_offsets", np.inf)],
+    [
+        ("corrective_joints", 24),
+        ("corrective_entries", 1 << 20),
+        ("corrective_mix", np.nan),
+        ("corrective_offsets", np.inf),
+    ],
 )
 def test_a_damaged_file_is_refused(arrays, tmp_path, name, value):
     broken = arrays[name].copy()

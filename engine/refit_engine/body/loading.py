@@ -140,7 +140,9 @@ def _find(path: Path, gender: Gender) -> Path:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        return read_npz(path, frozenset((*_ARRAYS, *_CORRECTIVES, *_SEX_ARRAYS, *SMPL_ARRAYS, "name", "kind")), MAX_BYTES)
+        return read_npz(
+            path, frozenset((*_ARRAYS, *_CORRECTIVES, *_SEX_ARRAYS, *SMPL_ARRAYS, "name", "kind")), MAX_BYTES
+        )
     except NpzError as error:
         raise BodyFileError(f"{path.name} is no readable body file: {error}.") from error
 

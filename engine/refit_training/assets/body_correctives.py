@@ -2,8 +2,8 @@
 """Pose correctives of the bundled body: limbs keep their volume where they bend.
 
 Linear blend skinning moves the skin of a bent joint along the chord between two bones, so that the limb becomes
-thin. Here each vertex goes along the arc instead, and skin that would pass through the other half of the limb stays on
-its own side. The correctives are fitted to that over many rotations of one joint. They are linear in R - I, as SMPL's
+thin. Here each vertex goes along the arc instead, and skin that would pass through the other half of the limb is held
+back. The correctives are fitted to that over many rotations of one joint. They are linear in R - I, as SMPL's
 `posedirs` (Loper et al., SMPL (2015), equation 9), and only near the joint. Each joint keeps a few shapes, the
 principal ones.
 """
@@ -38,6 +38,7 @@ class Bend:
         arc_inside, inside: the same on the side of this direction, where skin folds.
         limb: direction of the limb beyond the joint in the T-pose; None where the two halves may meet anywhere.
         reach: how far from the joint, along the limb, the halves are kept apart; metres.
+        apart: from not at all (0) to wherever they overlap (1); then they would come off each other at 90°.
     """
 
     joint: str
@@ -48,6 +49,7 @@ class Bend:
     inside: tuple[float, float, float] = (0.0, 0.0, 1.0)
     limb: tuple[float, float, float] | None = None
     reach: float = 0.0
+    apart: float = 0.0
 
 
 BENDS = (
@@ -55,17 +57,22 @@ BENDS = (
         joint="left_elbow",
         degrees=((-60, 0, 60), (-150, -125, -100, -75, -50, -25, 0), (-35, 0, 35)),
         shapes=3,
-        arc=0.7,
+        arc=0.9,
+        arc_inside=0.3,
         limb=(1.0, 0.0, 0.0),
         reach=0.12,
+        apart=0.6,
     ),
     Bend(
         joint="left_knee",
         degrees=((0, 25, 50, 75, 100, 125, 150), (-20, 0, 20), (-15, 0, 15)),
         shapes=3,
         arc=0.9,
+        arc_inside=0.2,
+        inside=(0.0, 0.0, -1.0),
         limb=(0.0, -1.0, 0.0),
         reach=0.17,
+        apart=0.5,
     ),
     # The groin: on the arc, belly and thigh would open a gap.
     Bend(
@@ -133,15 +140,16 @@ class JointShapes:
 
 
 def pose_correctives(body: SkinnedTemplate, bends: tuple[Bend, ...] = BENDS) -> dict[str, np.ndarray]:
-    """The arrays of the body file; see `refit_engine.body.data.SparseCorrectives`."""
+    """The arrays of the body file; see `refit_engine.body.data.posedirs_of_shapes`."""
     shapes = [side for bend in bends for side in both_sides(fitted(body, bend), body.mirror)]
     joints = np.concatenate([np.full(len(one.mix), one.joint) for one in shapes])
-    owner, vertex, offset = [], [], []
-    for index, (one, number) in enumerate((one, k) for one in shapes for k in range(len(one.mix))):
-        moved = np.linalg.norm(one.offsets[..., number], axis=1) > SMALLEST
-        owner.append(np.full(moved.sum(), index))
-        vertex.append(one.vertices[moved])
-        offset.append(one.offsets[moved, :, number])
+    vertex, offset = [], []
+    for one in shapes:
+        for offsets in np.moveaxis(one.offsets, 2, 0):
+            moved = np.linalg.norm(offsets, axis=1) > SMALLEST
+            vertex.append(one.vertices[moved])
+            offset.append(offsets[moved])
+    owner = [np.full(len(moved), index) for index, moved in enumerate(vertex)]
     return {
         "corrective_joints": joints.astype(np.int32),
         "corrective_mix": np.concatenate([one.mix for one in shapes]).astype(np.float32),
@@ -201,21 +209,20 @@ def wanted(bend: Bend, offsets: np.ndarray, share: np.ndarray, rotations: np.nda
         towards = offsets @ np.array(bend.inside) / np.linalg.norm(offsets, axis=1)
         amount += (bend.arc_inside - bend.arc) * smooth_step((towards + 0.3) / 0.9)
     placed = chord + amount[:, None] * (arc - chord)
-    return placed if bend.limb is None else _kept_apart(placed, offsets, share, rotations, np.array(bend.limb), bend.reach)
+    return placed if bend.limb is None else placed + bend.apart * _apart(placed, offsets, share, rotations, bend)
 
 
-def _kept_apart(
-    placed: np.ndarray, offsets: np.ndarray, share: np.ndarray, rotations: np.ndarray, limb: np.ndarray, reach: float
-) -> np.ndarray:
-    """Skin ``[P, N, 3]`` of the two halves of a bent limb, each on its side of the plane halfway between them."""
+def _apart(placed: np.ndarray, offsets: np.ndarray, share: np.ndarray, rotations: np.ndarray, bend: Bend) -> np.ndarray:
+    """What moves skin ``[P, N, 3]`` of the two halves of a bent limb to its side of the plane halfway between them."""
+    limb = np.array(bend.limb)
     beyond = rotations @ limb
     normal = beyond + limb
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     side = np.where(share < 0.5, -1.0, 1.0)
     depth = np.minimum(np.einsum("pva,pa->pv", placed, normal) * side, 0)
     inside = np.einsum("pva,pa->pv", placed, beyond - limb) > 0
-    fade = smooth_step((1 - np.abs(offsets @ limb) / reach) / (1 - _FADE))
-    return placed - (inside * depth * fade * side)[..., None] * normal[:, None]
+    fade = smooth_step((1 - np.abs(offsets @ limb) / bend.reach) / (1 - _FADE))
+    return -(inside * depth * fade * side)[..., None] * normal[:, None]
 
 
 def grid_rotations(bend: Bend) -> np.ndarray:
@@ -260,9 +267,7 @@ def _ridge() -> np.ndarray:
     return RIDGE * np.eye(FEATURES) + ODD_RIDGE * (np.eye(FEATURES) - transposed) / 2
 
 
-def _principal(
-    joint: int, vertices: np.ndarray, directions: np.ndarray, bends: np.ndarray, count: int
-) -> JointShapes:
+def _principal(joint: int, vertices: np.ndarray, directions: np.ndarray, bends: np.ndarray, count: int) -> JointShapes:
     """The `count` shapes that keep most of what directions ``[N, 3, 9]`` do in the given bends ``[P, 9]``."""
     values, vectors = np.linalg.eigh(bends.T @ bends / len(bends))
     root = vectors * np.sqrt(np.maximum(values, 1e-6))
