@@ -157,6 +157,7 @@ def test_posing_follows_the_formula_joint_by_joint(body, model):
     world[:, :3, 3] -= np.einsum("jab,jb->ja", world[:, :3, :3], rest)
     blended = np.einsum("vj,jab->vab", body.weights, world[:, :3])
     shaped = body.v_template + body.shapedirs @ betas[0].numpy()
+    shaped = shaped + body.posedirs @ (rotmats[0, 1:].numpy() - np.eye(3)).ravel()
     expected = np.einsum("vab,vb->va", blended[..., :3], shaped) + blended[..., 3] + [0.1, -0.2, 3.0]
     np.testing.assert_allclose(output.vertices[0], expected, atol=5e-6)
     np.testing.assert_allclose(output.joints[0], expected_joints, atol=5e-6)

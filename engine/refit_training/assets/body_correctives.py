@@ -98,7 +98,7 @@ BENDS = (
 
 RIDGE = 0.02
 """Of the fit, against squared R - I of about one: rotations that were not sampled get no correctives."""
-ODD_RIDGE = 0.02
+ODD_RIDGE = 0.2
 """In addition, on what changes its sign with the rotation: that would show at small angles already."""
 SMALLEST = 5e-5
 """Metres: shapes move a vertex by more, or not at all."""
