@@ -7,12 +7,14 @@ import bpy
 import numpy as np
 import pytest
 from blender_helpers import evaluated_vertices
+from mathutils import Matrix
 from synthetic_body import pose_body, random_rotations
 
 from refit_blender.errors import ResultFileError
-from refit_blender.results import read_body
+from refit_blender.results import JOINT_NAMES, read_body
 from refit_blender.scene import correctives, rigs
 from refit_blender.scene.body import BodyObjects, Pose, build_body
+from refit_blender.scene.ik import add_ik
 
 BUNDLED = Path(__file__).parents[2] / "engine" / "refit_engine" / "data" / "body.npz"
 BETAS = np.linspace(-1, 1, 10)
@@ -94,6 +96,26 @@ def test_drivers_read_the_bones_of_the_joint(arrays):
         targets = {variable.targets[0].bone_target for variable in curve.driver.variables}
         assert targets == {bones[arrays["corrective_joints"][number]]}
         assert curve.driver.is_valid and curve.driver.is_simple_expression
+
+
+def test_they_follow_a_limb_that_ik_bends(arrays):
+    made = build("animation", np.tile(np.eye(3), (24, 1, 1)))
+    add_ik(made.rig)
+    made.rig.pose.bones["hand_ik.L"].matrix = (
+        Matrix.Translation((-0.25, -0.1, 0.1)) @ made.rig.pose.bones["hand.L"].matrix
+    )
+    bpy.context.view_layer.update()
+    axes = rigs.axes_of("animation")
+    turns = []
+    for name in ("upper_arm.L", "forearm.L"):
+        bone = made.rig.pose.bones[name]
+        turns.append(axes.T @ np.array(bone.matrix @ bone.bone.matrix_local.inverted())[:3, :3] @ axes)
+    elbow = turns[0].T @ turns[1]
+    assert np.trace(elbow) < 2  # by more than 60 degrees
+    keys = correctives.corrective_keys(made.mesh)
+    for number in np.flatnonzero(arrays["corrective_joints"] == JOINT_NAMES.index("left_elbow")):
+        amount = arrays["corrective_mix"][number] @ (elbow - np.eye(3)).ravel()
+        assert keys[number].value == pytest.approx(amount, abs=1e-4)
 
 
 @pytest.mark.parametrize("kept", [None, "text", [1.0, 2.0], [99.0] * 10, {"a": 1}])
