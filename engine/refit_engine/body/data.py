@@ -91,5 +91,7 @@ def posedirs_of_shapes(
     features = mix.shape[1]
     posedirs = np.zeros((vertices, 3, len(SMPL_PARENTS) - 1, features), np.float32)
     shape, vertex = entries.T
-    np.add.at(posedirs, (vertex, slice(None), joints[shape] - 1), offsets[:, :, None] * mix[shape, None])
+    for number, (joint, amounts) in enumerate(zip(joints, mix, strict=True)):
+        own = shape == number
+        posedirs[vertex[own], :, joint - 1] += offsets[own, :, None] * amounts
     return posedirs.reshape(vertices, 3, -1)
