@@ -90,6 +90,14 @@ def test_bends_move_the_skin_near_the_joint_only(body, joint, degrees):
     assert not far[distance > 0.3].any()
 
 
+def test_points_that_no_joint_corrects_can_be_posed_alone(body):
+    points = np.flatnonzero(~body.posedirs.any(axis=(1, 2)))[:3]
+    rotmats = turned("left_knee", (90, 0, 0))
+    model = BodyModel(body)
+    alone = model.subset(points)(torch.zeros(1, 10), rotmats)
+    torch.testing.assert_close(alone, model(torch.zeros(1, 10), rotmats).vertices[:, points], atol=1e-6, rtol=0)
+
+
 def test_left_mirrors_right(body):
     generator = torch.Generator().manual_seed(4)
     vectors = torch.randn(1, 24, 3, generator=generator) * 0.7

@@ -179,7 +179,8 @@ def register_constants(module: nn.Module, **arrays: np.ndarray | None) -> None:
 
 def _flat_directions(directions: np.ndarray) -> np.ndarray:
     """``[N, 3, K]`` to ``[K, 3 N]``."""
-    return directions.reshape(-1, directions.shape[-1]).T
+    points, axes, count = directions.shape
+    return directions.reshape(points * axes, count).T
 
 
 def _generations(parents: list[int]) -> tuple[list[tuple[int, int]], list[int]]:
