@@ -31,6 +31,7 @@ from .person_addition import PersonAddition, find_reconstruction
 from .photo_update import FinishedUpdate, photo_job
 from .progress import Progress
 from .reconstruction import Finished
+from .retargeting import retarget
 from .scene import body as bodies
 from .scene import conversion
 from .scene.assemble import leave_edit_mode
@@ -53,6 +54,7 @@ __all__ = [
     "reconstruct",
     "reconstruct_from_camera",
     "reconstruct_motion",
+    "retarget",
     "shape_of",
 ]
 

@@ -30,12 +30,17 @@ class EnginePython:
     chosen_by: Literal["preferences", "environment variable", "installed"]
 
 
+def user_folder(name: str) -> Path:
+    """A folder of the add-on among the user's files, which updates of the add-on keep."""
+    try:
+        return Path(bpy.utils.extension_path_user(__package__ or "", path=name))
+    except ValueError:  # not installed as an extension: a checkout
+        return Path(bpy.utils.user_resource("DATAFILES", path="refit_blender")) / name
+
+
 def managed_root() -> Path:
     """The folder of the engines that the add-on installs."""
-    try:
-        return Path(bpy.utils.extension_path_user(__package__ or "", path="engine"))
-    except ValueError:  # not installed as an extension: a checkout
-        return Path(bpy.utils.user_resource("DATAFILES", path="refit_blender")) / "engine"
+    return user_folder("engine")
 
 
 def selected_python() -> EnginePython | None:

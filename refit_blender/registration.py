@@ -18,6 +18,7 @@ from . import (
     panels_export,
     panels_motion,
     panels_render,
+    panels_retarget,
     panels_rig,
     panels_upright,
     session,
@@ -36,6 +37,7 @@ from .operators import (
     people,
     reconstruct,
     rendering,
+    retarget,
     shape,
 )
 from .operators import engine as engine_operators
@@ -44,6 +46,7 @@ from .properties import RefitSettings
 from .properties_boxes import RefitBox
 from .properties_cameras import RefitCamera
 from .properties_export import RefitExport
+from .properties_retarget import RefitBoneChoice, RefitRetargeting
 from .scene import confidence as confidence_colors
 from .scene.upright import RefitUpright
 
@@ -54,6 +57,8 @@ CLASSES: tuple[type, ...] = (
     RefitSettings,
     RefitUpright,
     RefitCamera,
+    RefitBoneChoice,
+    RefitRetargeting,
     reconstruct.REFIT_OT_reconstruct,
     job.REFIT_OT_cancel,
     reconstruct.REFIT_FH_picture,
@@ -94,6 +99,10 @@ CLASSES: tuple[type, ...] = (
     export.REFIT_OT_pose_asset,
     motion_import.REFIT_OT_import_motion,
     motion_import.REFIT_FH_motion,
+    retarget.REFIT_OT_retarget,
+    retarget.REFIT_OT_find_bones,
+    retarget.REFIT_OT_save_bone_map,
+    retarget.REFIT_OT_load_bone_map,
     panels.REFIT_PT_main,
     panels_boxes.REFIT_UL_boxes,
     panels.REFIT_PT_people,
@@ -108,6 +117,9 @@ CLASSES: tuple[type, ...] = (
     panels.REFIT_PT_shape,
     panels_rig.REFIT_PT_rig,
     panels_export.REFIT_PT_export,
+    panels_retarget.REFIT_UL_bones,
+    panels_retarget.REFIT_MT_bone_maps,
+    panels_retarget.REFIT_PT_retarget,
     panels.REFIT_PT_engine,
     panels_debug.REFIT_PT_debug,
     panels_boxes.REFIT_PT_editor_boxes,
@@ -134,6 +146,7 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.refit = bpy.props.PointerProperty(type=RefitSettings)
+    bpy.types.Scene.refit_retarget = bpy.props.PointerProperty(type=RefitRetargeting)
     bpy.types.Collection.refit = bpy.props.PointerProperty(type=RefitUpright)
     bpy.types.Camera.refit = bpy.props.PointerProperty(type=RefitCamera)
     for entry in (calibration.menu_entry, motion_import.menu_entry):
@@ -167,6 +180,7 @@ def unregister() -> None:
         bpy.app.handlers.frame_change_post.remove(_follow_frame)
     del bpy.types.Camera.refit
     del bpy.types.Collection.refit
+    del bpy.types.Scene.refit_retarget
     del bpy.types.Scene.refit
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """job, install: what is running; drawing: whether boxes are being drawn; error, install_error: the last sentence for
-    the user; report: the last success; remarks: what was odd about it.
+    """job, install: what is running; drawing: whether boxes are being drawn; retargeted: the share of a motion that is
+    carried over, None while none is; error, install_error: the last sentence for the user; report: the last success;
+    remarks: what was odd about it.
     """
 
     job: EngineJob | None = None
@@ -22,6 +23,7 @@ class State:
     report: str = ""
     remarks: tuple[str, ...] = ()
     drawing: bool = False
+    retargeted: float | None = None
     install: FolderJob | None = None
     install_error: str = ""
 
@@ -43,5 +45,6 @@ def reset() -> None:
         state.install.cancel()
     state.job = state.install = None
     state.drawing = False
+    state.retargeted = None
     state.install_error = ""
     forget_texts()

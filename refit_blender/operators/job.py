@@ -75,7 +75,7 @@ class JobOperator:
         assert isinstance(self, bpy.types.Operator)  # what this class is mixed into
         manager.modal_handler_add(self)
         self._shown = state.job.progress
-        _redraw(context)
+        redraw_sidebars(context)
         return {"RUNNING_MODAL"}
 
     def _block(self, context: bpy.types.Context) -> set[str]:
@@ -104,12 +104,12 @@ class JobOperator:
             if ended:
                 self._stop_timer(context)
                 self._clean_up()
-                _redraw(context)
+                redraw_sidebars(context)
 
     def _go_on(self, context: bpy.types.Context) -> set[str]:
         if state.job.progress != self._shown:
             self._shown = state.job.progress
-            _redraw(context)
+            redraw_sidebars(context)
         return {"PASS_THROUGH"}
 
     def cancel(self, context: bpy.types.Context) -> None:
@@ -200,7 +200,7 @@ class REFIT_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _redraw(context: bpy.types.Context) -> None:
+def redraw_sidebars(context: bpy.types.Context) -> None:
     """The sidebars only: drawing whole viewports over and over would slow down the user's own work."""
     for window in context.window_manager.windows:
         for area in window.screen.areas:
