@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
-from refit_blender import api
+from refit_blender import api, blocking
 from refit_blender.errors import RefitError, SourceError
 from refit_blender.operators import job
 from refit_blender.operators.job import JobOperator, scene_of_job
@@ -51,7 +51,7 @@ def test_full_disk_is_said(photo, monkeypatch):
     bpy.context.scene.refit.image_path = str(photo)
     with pytest.raises(RuntimeError, match="Error: No space left on device\\."):
         bpy.ops.refit.reconstruct()
-    monkeypatch.setattr(api, "JobFolder", full)
+    monkeypatch.setattr(blocking, "JobFolder", full)
     with pytest.raises(RefitError, match="No space left on device"):
         api.reconstruct(photo)
     assert state.job is None
