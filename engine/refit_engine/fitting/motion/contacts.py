@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When feet stand: their landmarks hardly move in the picture.
+"""When feet stand: their landmarks hardly move in the picture, nor in space.
 
-The speed of a point in the picture, in metres at the body's depth, tells more than any speed in space, whose depth wanders.
+The speed of a point in the picture, in metres at the body's depth, tells more than its speed in space, whose depth wanders. But a
+foot that swings towards the camera hardly moves in the picture, so both are asked where there is one camera.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ _REACH = 3.0
 """Deviations of the smoothing kernel after which it is cut off."""
 
 
-def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS) -> Tensor:
+def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS, feet: Tensor | None = None) -> Tensor:
     """Probabilities [F-1,6] that each of FOOT_POINTS stands from one instant to the next; 0 where one is not seen.
 
     A point's velocity is the one that all cameras' pictures agree on best, in which a camera counts as much as it sees the point; of
     a single camera, the part across its ray. times: [F] seconds. Cameras may move: what counts is how far a point is from where one
-    that stands would be.
+    that stands would be. feet: [F,6,3] FOOT_POINTS of a motion that was solved before, for a single camera: what counts is the
+    geometric mean of both speeds.
     """
     count = len(times)
     normal = torch.zeros(count - 1, len(FOOT_POINTS), 3, 3, dtype=torch.float64)
@@ -53,8 +55,11 @@ def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS
     ridge = (_RIDGE * seen_at_all + 1e-12)[..., None, None] * torch.eye(3, dtype=torch.float64)
     velocity = cast("Tensor", torch.linalg.solve(normal + ridge, pull))  # PyTorch says no type, here and below.
     speed = cast("Tensor", velocity.norm(dim=-1))
+    if feet is not None and len(seen.views()) == 1:
+        in_space = cast("Tensor", (feet[1:] - feet[:-1]).norm(dim=-1)) / (times[1:] - times[:-1])[:, None]
+        speed = (speed * in_space).sqrt()
     probability = 1 / (1 + (speed / numbers.contact_speed) ** numbers.contact_steepness)
-    return torch.where(seen_at_all > 0, probability, 0.0)
+    return torch.where((seen_at_all > 0) & probability.isfinite(), probability, 0.0)
 
 
 def _across(rows: Observations, points: Tensor) -> Tensor:

@@ -21,16 +21,18 @@ from ..height import standing_height
 from ..job import FitJob
 from ..models import FitOptions, Models
 from ..subject import Subject
-from .contacts import FOOT_POINTS, standing
+from .contacts import standing
 from .footing import Footing, find_footing
 from .frame_fit import FrameFitter, Record
 from .ground import Floor, find_floor
 from .numbers import NUMBERS, MotionNumbers
-from .observations import Observations
+from .observations import Motion, Observations
 from .observer import Frame, Observer, box_around
 from .people import Observed, Person, match_tracks
 from .posed import Posed, known_betas, posed_track, spread_out, standing_points
 from .request import CameraPath, MotionRequest, VideoView, check_box, open_videos
+from .sides import with_consistent_sides
+from .solve import feet_of_motion
 from .tracks import TRACKS
 from .view_fusion import refined_betas, trusted
 from .windows import SolvedTrack, solve_track
@@ -185,16 +187,19 @@ class MotionFitter(FitJob):
         with self.timed("solve"):
             betas = exact(known_betas(subject)[0])
             seen = observations(person, cameras, betas, subject)
+            seen = with_consistent_sides(seen, stamps, numbers)
             several = len(seen.views()) > 1
-            track = solve_track(seen, stamps, body, betas, numbers, lambda done: told(done // 2 if several else done))
+            track = solve_track(seen, stamps, body, betas, numbers, lambda done: told(done // 2))
             if several:
                 seen = trusted(seen, track, stamps, body, betas, numbers)
                 if subject.given_betas is None:
                     betas = refined_betas(seen, track, stamps, body, betas, numbers)
                     subject = replace(subject, loop_betas=betas[None].to(known_betas(subject)))
-                footing = None if up is None else _footing(track, seen, stamps, body, betas, up, numbers)
-                half = len(times)
-                track = solve_track(seen, stamps, body, betas, numbers, lambda done: told((half + done) // 2), footing)
+            footing = None if up is None else _footing(track, seen, stamps, body, betas, up, numbers)
+            half = len(times)
+            track = solve_track(
+                seen, stamps, body, betas, numbers, lambda done: told((half + done) // 2), footing, track
+            )
         return track, subject
 
     def _result(self, observed: Observed, solved: list[Solved]) -> MotionResult:
@@ -290,7 +295,9 @@ def observations(person: Person, cameras: Sequence[CameraPath], betas: Tensor, s
                 confidence=marks[..., 2],
                 rotmats=rotmats,
                 depth=torch.from_numpy(np.array(record.depths) * sizes),
+                slant=torch.from_numpy(np.array(record.slants, dtype=np.float64)),
                 lag=torch.from_numpy(view.lag)[frames],
+                pose_trust=torch.ones(rotmats.shape[:2], dtype=torch.float64),
             )
         )
     together = Observations(*(torch.cat(values) for values in zip(*parts, strict=True)))
@@ -307,11 +314,8 @@ def _footing(
     numbers: MotionNumbers,
 ) -> Footing | None:
     """The floor under a solved track."""
-    there = (track.state != ABSENT).nonzero()[:, 0]
-    posed = body.pose(betas.expand(len(there), -1), track.rotmats[there])
-    feet = torch.full((len(times), len(FOOT_POINTS), 3), torch.nan, dtype=torch.float64)
-    feet[there] = (posed.points - posed.joints[:, :1] + track.pelvis[there][:, None])[:, FOOT_POINTS]
-    return find_footing(feet, standing(seen, times, numbers), torch.from_numpy(up), numbers)
+    feet = feet_of_motion(Motion(track.rotmats, track.pelvis), body, betas)
+    return find_footing(feet, standing(seen, times, numbers, feet), torch.from_numpy(up), numbers)
 
 
 def _seen_and_boxes(people: list[Person], views: int, instants: int) -> tuple[np.ndarray, np.ndarray]:

@@ -52,6 +52,8 @@ class Record:
     """[24,3,3] the root's in the camera's frame."""
     depths: list[float] = field(default_factory=list[float])
     """Metres of the pelvis."""
+    slants: Rows = field(default_factory=lambda: Rows(2))
+    """[2] where the pelvis is across the optical axis, right and down, over its depth."""
     free_betas: list[np.ndarray] = field(default_factory=list[np.ndarray])
     """[10] of the followed body, each frame's own."""
     used_betas: list[np.ndarray] = field(default_factory=list[np.ndarray])
@@ -103,16 +105,19 @@ class FrameFitter:
                 used = torch.from_numpy(shapes).to(own.betas)
                 own = replace(subject, loop_betas=used).follow(encoding, camera)[-1]
             rotmats, transl = exact(own.rotmats()).numpy(), exact(own.translation(camera))
-            depth = transl[:, 2] + rest_pelvis(subject.loop_body)(used)[:, 2]
-            depth = depth * exact(true_camera.focal / camera.focal)
+            pelvis = transl + rest_pelvis(subject.loop_body)(used)
+            depth = pelvis[:, 2] * exact(true_camera.focal / camera.focal)
+            slants = (pelvis[:, :2] / depth[:, None]).numpy()
         depths = cast("list[float]", depth.tolist())  # PyTorch says no type
-        for record, one, pose, away, betas in zip(records, seen, rotmats, depths, exact(used).numpy(), strict=True):
+        fits = zip(records, seen, rotmats, depths, slants, exact(used).numpy(), strict=True)
+        for record, one, pose, away, slant, betas in fits:
             record.frames.append(one.frame)
             record.landmarks.append(one.landmarks)
             upright = pose.astype(np.float64)
             upright[0] = roll_rotation(-one.crop.roll) @ upright[0]
             record.rotmats.append(upright)
             record.depths.append(away)
+            record.slants.append(roll_rotation(-one.crop.roll)[:2, :2] @ slant)
             record.used_betas.append(betas)
 
 

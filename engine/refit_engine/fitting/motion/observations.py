@@ -35,8 +35,12 @@ class Observations(NamedTuple):
     """[O,24,3,3] of the picture's own fit, the root's in the world."""
     depth: Tensor
     """[O] of the pelvis in the camera, by that fit."""
+    slant: Tensor
+    """[O,2] where that fit has the pelvis across the camera's axis, right and down, over its depth."""
     lag: Tensor
     """[O] seconds from the instant to the time at which the picture was taken: cameras need not be synchronised."""
+    pose_trust: Tensor
+    """[O,24] how much each joint's rotation by that fit counts, 0 to 1."""
 
     def views(self) -> list[int]:
         """Numbers of the cameras, rising."""

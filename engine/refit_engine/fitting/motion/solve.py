@@ -2,7 +2,7 @@
 """The most probable motion of one body, given what cameras saw of it.
 
 Gauss and Newton's method on all instants at once. The sum of squares has five parts: landmarks (robust), each picture's own
-pose (Student's t), its depth, accelerations of all joints' rotations and of the pelvis' place, and feet that stand still. Where up
+pose (Student's t), its place, accelerations of all joints' rotations and of the pelvis' place, and feet that stand still. Where up
 is known, feet are not below the floor either.
 Unknowns of an instant: small turns of the 24 joints about their own axes, radians, and a shift of the pelvis, metres.
 
@@ -26,7 +26,7 @@ from ...body.landmarks import landmark_spread
 from ...body.model import PosedPoints
 from .banded import Banded, covariances, factor, solve
 from .contacts import FOOT_POINTS, standing
-from .footing import Footing, floor_terms
+from .footing import Footing, floor_terms, near_floor
 from .numbers import NUMBERS, MotionNumbers
 from .observations import NEAREST, Motion, Observations, first_motion, when_seen
 
@@ -52,13 +52,16 @@ def solve_motion(
     betas: Tensor,
     numbers: MotionNumbers = NUMBERS,
     footing: Footing | None = None,
+    before: Motion | None = None,
 ) -> Solution:
     """The motion over the instants `times` [F], seconds, of a body of shape `betas` [10]; the first and last are observed.
 
-    body: in float64. footing: the floor, where it is known.
+    body: in float64. footing: the floor, where it is known. before: the motion as it was solved before, over the same instants:
+    feet stand where it says so, too; with one camera, they stand nowhere without it.
     """
-    motion = first_motion(seen, times)
-    stands = standing(seen, times, numbers)
+    motion = first_motion(seen, times) if before is None else before
+    feet = None if before is None else feet_of_motion(before, body, betas)
+    stands = _standing(seen, times, feet, footing, numbers)
     with _one_thread():
         steps_left = numbers.steps
         while True:
@@ -72,6 +75,22 @@ def solve_motion(
     position = torch.hypot(numbers.std_factor * position, torch.full_like(position, numbers.slow_error))
     position[:, 0] = 0.0  # places are relative to the pelvis
     return Solution(motion, position, numbers.std_factor * rotation, stands)
+
+
+def _standing(
+    seen: Observations, times: Tensor, feet: Tensor | None, footing: Footing | None, numbers: MotionNumbers
+) -> Tensor:
+    """Which points of the feet stand [F-1,6]; feet: [F,6,3] where they were before. One camera does not tell it without them."""
+    if feet is None and len(seen.views()) == 1:
+        return times.new_zeros(len(times) - 1, len(FOOT_POINTS))
+    stands = standing(seen, times, numbers, feet)
+    return stands if feet is None or footing is None else stands * near_floor(feet, footing, numbers)
+
+
+def feet_of_motion(motion: Motion, body: LandmarkBody, betas: Tensor) -> Tensor:
+    """FOOT_POINTS [F,6,3] of a motion, world frame, metres."""
+    posed = body.pose(betas.expand(len(motion.pelvis), -1), motion.rotmats)
+    return (posed.points - posed.joints[:, :1] + motion.pelvis[:, None])[:, FOOT_POINTS]
 
 
 def moved(motion: Motion, step: Tensor, numbers: MotionNumbers) -> Motion:
@@ -105,6 +124,7 @@ def normal_equations(
     then = when_seen(motion, seen, times)
     _add_landmarks(matrix, right, seen, points_seen(then, seen, points, body, betas), slopes, numbers)
     _add_poses(matrix, right, seen, then, numbers)
+    _add_places(matrix, right, seen, then, numbers)
     _add_accelerations(matrix, right, motion, times, numbers)
     _add_contacts(matrix, right, points[:, FOOT_POINTS], slopes[:, FOOT_POINTS], stands, times, numbers)
     if footing is not None:
@@ -146,7 +166,7 @@ def landmark_terms(seen: Observations, points: Tensor, slopes: Tensor, numbers: 
     moves = seen.rotation[:, None] @ slopes
     moves = (moves[:, :, :2] - (there[..., :2] / depth)[..., None] * moves[:, :, 2:]) * (scale / depth)[..., None]
     trust = 1 / (1 + miss.square().sum(-1) / numbers.landmark_scale**2)
-    return LandmarkTerms(miss, moves, numbers.landmark_weight * seen.confidence * trust)
+    return LandmarkTerms(miss, moves, numbers.landmark_weight * seen.confidence**numbers.confidence_power * trust)
 
 
 def point_slopes(posed: PosedPoints, body: LandmarkBody, points: Tensor, influence: Tensor | None = None) -> Tensor:
@@ -180,7 +200,7 @@ def _add_poses(matrix: Banded, right: Tensor, seen: Observations, then: Motion, 
     std, freedom = np.radians(numbers.pose_deg), numbers.pose_freedom
     miss = roma.rotmat_to_rotvec(then.rotmats.mT @ seen.rotmats) / std
     trust = (freedom + 3) / (freedom + miss.square().sum(-1, keepdim=True))
-    weight = numbers.pose_weight * trust.expand_as(miss)
+    weight = numbers.pose_weight * trust * seen.pose_trust[..., None].expand_as(miss)
     diagonal = matrix.diagonal.diagonal(dim1=1, dim2=2)
     diagonal[:, :_TURNS].index_add_(0, seen.frame, (weight / std**2).flatten(1))
     right[:, :_TURNS].index_add_(0, seen.frame, (weight * miss / std).flatten(1))
@@ -190,6 +210,20 @@ def _add_poses(matrix: Banded, right: Tensor, seen: Observations, then: Motion, 
     inverse = numbers.pose_weight / numbers.depth_std**2
     matrix.diagonal[:, _TURNS:, _TURNS:].index_add_(0, seen.frame, inverse * ahead[:, :, None] * ahead[:, None])
     right[:, _TURNS:].index_add_(0, seen.frame, inverse * short[:, None] * ahead)
+
+
+def _add_places(matrix: Banded, right: Tensor, seen: Observations, then: Motion, numbers: MotionNumbers) -> None:
+    """Where each picture's own fit has the pelvis across the ray, in metres at its depth."""
+    there = seen.in_camera(then.pelvis[:, None])[:, 0]
+    depth = there[:, 2:].clamp(min=NEAREST)
+    slant = there[:, :2] / depth
+    scale = seen.depth[:, None] / numbers.across_std
+    miss = (seen.slant - slant) * scale
+    moves = (seen.rotation[:, :2] - slant[..., None] * seen.rotation[:, 2:]) * (scale / depth)[..., None]
+    trust = 1 / (1 + miss.square().sum(-1) / numbers.landmark_scale**2)
+    weighted = (numbers.pose_weight * trust)[:, None, None] * moves.mT
+    matrix.diagonal[:, _TURNS:, _TURNS:].index_add_(0, seen.frame, weighted @ moves)
+    right[:, _TURNS:].index_add_(0, seen.frame, (weighted @ miss[..., None])[..., 0])
 
 
 def _add_accelerations(matrix: Banded, right: Tensor, motion: Motion, times: Tensor, numbers: MotionNumbers) -> None:
@@ -232,7 +266,7 @@ def _add_contacts(
         return
     std = numbers.contact_std * ((times[1:] - times[:-1]) / numbers.interval).sqrt()[:, None, None]
     slide = (feet[1:] - feet[:-1]) / std
-    trust = 1 / (1 + slide.square().sum(-1) / numbers.landmark_scale**2)
+    trust = 1 / (1 + slide.square().sum(-1) / numbers.contact_scale**2)
     weight = (stands * trust)[..., None, None]
     before, after = ((part / std[..., None]).flatten(1, 2) for part in (slopes[:-1], slopes[1:]))
     weight = weight.expand(-1, -1, 3, 1).flatten(1, 2)

@@ -18,7 +18,7 @@ from ...motion_results import ABSENT, FILLED, SEEN
 from .contacts import of_feet
 from .footing import Footing
 from .numbers import NUMBERS, MotionNumbers
-from .observations import Observations
+from .observations import Motion, Observations
 from .solve import solve_motion
 
 
@@ -47,10 +47,11 @@ def solve_track(
     numbers: MotionNumbers = NUMBERS,
     progress: Callable[[int], None] = lambda _: None,
     footing: Footing | None = None,
+    before: SolvedTrack | None = None,
 ) -> SolvedTrack:
     """The motion of a person over the instants `times` [F], seconds, of which some are observed.
 
-    betas: [10]. footing: the floor, where it is known. progress: told the number of instants that are solved; raises Cancelled to stop.
+    betas: [10]. footing: the floor, where it is known. before: the track as it was solved before. progress: told the number of instants that are solved; raises Cancelled to stop.
     """
     track = _unknown(len(times))
     track.state[seen.frame] = SEEN
@@ -59,7 +60,8 @@ def solve_track(
         filled[filled == ABSENT] = FILLED
         for low, high, kept in windows(times[start:stop], numbers):
             low, high, kept = low + start, high + start, slice(kept.start + start, kept.stop + start)
-            solution = solve_motion(seen.between(low, high), times[low:high], body, betas, numbers, footing)
+            began = None if before is None else Motion(before.rotmats[low:high], before.pelvis[low:high])
+            solution = solve_motion(seen.between(low, high), times[low:high], body, betas, numbers, footing, began)
             inside = slice(kept.start - low, kept.stop - low)
             track.rotmats[kept] = solution.motion.rotmats[inside]
             track.pelvis[kept] = solution.motion.pelvis[inside]
