@@ -38,6 +38,7 @@ from .operators import (
     reconstruct,
     rendering,
     retarget,
+    rig,
     shape,
 )
 from .operators import engine as engine_operators
@@ -84,9 +85,9 @@ CLASSES: tuple[type, ...] = (
     engine_operators.REFIT_OT_stop_engine,
     engine_operators.REFIT_OT_show_preferences,
     body.REFIT_OT_joints_to_shape,
-    body.REFIT_OT_convert_rig,
-    body.REFIT_OT_add_ik,
-    body.REFIT_OT_remove_ik,
+    rig.REFIT_OT_convert_rig,
+    rig.REFIT_OT_add_ik,
+    rig.REFIT_OT_remove_ik,
     body.REFIT_OT_toggle_correctives,
     body.REFIT_OT_reset_upright,
     body.REFIT_OT_look_through,

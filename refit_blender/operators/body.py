@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import bpy
 from bpy.props import IntProperty
 
@@ -13,9 +11,7 @@ from ..results import read_body
 from ..scene import body as bodies
 from ..scene import correctives, reconstructions, upright
 from ..scene.assemble_views import VIEWS_PROPERTY
-from ..scene.conversion import convert_rig
-from ..scene.ik import add_ik, check_no_ik, has_ik, remove_ik
-from ..scene.rigs import RigStyle, kind_of
+from ..scene.ik import check_no_ik
 
 
 class REFIT_OT_joints_to_shape(bpy.types.Operator):
@@ -42,84 +38,6 @@ class REFIT_OT_joints_to_shape(bpy.types.Operator):
             return {"CANCELLED"}
         context.view_layer.objects.active = active
         return {"FINISHED"}
-
-
-class REFIT_OT_convert_rig(bpy.types.Operator):
-    """Give the body a rig of the other kind, with its pose and its action"""
-
-    bl_idname = "refit.convert_rig"
-    bl_label = "Convert Rig"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return context.mode == "OBJECT" and bodies.rig_of(context.active_object) is not None
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        rig = bodies.rig_of(context.active_object)
-        assert rig is not None  # poll has seen to it
-        active = context.view_layer.objects.active
-        kind = "smpl" if kind_of(rig) == "animation" else "animation"
-        try:
-            convert_rig(rig, RigStyle(kind, context.scene.refit.root_motion))
-        except RefitError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        context.view_layer.objects.active = active
-        return {"FINISHED"}
-
-
-class REFIT_OT_add_ik(bpy.types.Operator):
-    """Give the body's arms and legs targets and poles to move them by; the pose and its motion stay"""
-
-    bl_idname = "refit.add_ik"
-    bl_label = "Add IK"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        rig = bodies.rig_of(context.active_object)
-        return rig is not None and kind_of(rig) == "animation" and not has_ik(rig)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return _change_ik(self, context, add_ik)
-
-
-class REFIT_OT_remove_ik(bpy.types.Operator):
-    """Take the targets and poles of arms and legs away; the bones keep what these made of the pose and its motion"""
-
-    bl_idname = "refit.remove_ik"
-    bl_label = "Remove IK"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        rig = bodies.rig_of(context.active_object)
-        return rig is not None and has_ik(rig)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return _change_ik(self, context, remove_ik)
-
-
-def _change_ik(
-    operator: bpy.types.Operator, context: bpy.types.Context, change: Callable[[bpy.types.Object], None]
-) -> set[str]:
-    """Add or remove IK, in Object mode, and go back to the mode in which the button was pressed."""
-    rig = bodies.rig_of(context.active_object)
-    assert rig is not None  # poll has seen to it
-    active, mode = context.view_layer.objects.active, context.active_object.mode
-    if mode != "OBJECT":
-        bpy.ops.object.mode_set(mode="OBJECT")
-    try:
-        change(rig)
-    except RefitError as error:
-        operator.report({"ERROR"}, str(error))
-        return {"CANCELLED"}
-    finally:
-        context.view_layer.objects.active = active
-        if mode != "OBJECT":
-            bpy.ops.object.mode_set(mode=mode)
-    return {"FINISHED"}
 
 
 class REFIT_OT_toggle_correctives(bpy.types.Operator):

@@ -21,7 +21,7 @@ from .key_mapping import every_frame, types_at
 from .keying import curves_of, key_changes, pose_bones
 from .rigs import ROOT, kind_of
 
-_COLLECTION, _PALETTE = "IK", "THEME06"
+_COLLECTION, _PALETTE = "IK", "THEME02"
 _POLE_LENGTH = 0.08
 _STRAIGHT = 0.02
 """Of a limb's length: elbows and knees nearer to the line from end to end say little about where they point."""

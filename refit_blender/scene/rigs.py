@@ -74,9 +74,10 @@ def axes_of(kind: RigKind) -> np.ndarray:
 
 
 def bone_names(rig: bpy.types.Object) -> tuple[str, ...]:
-    """The names of the 24 bones in SMPL's order of joints. Raises SourceError where one was renamed or deleted."""
-    names = BONES[kind_of(rig)]
-    for name in names:
+    """The names of the 24 bones in SMPL's order of joints. Raises SourceError where one, or the root bone, is missing."""
+    kind = kind_of(rig)
+    names = BONES[kind]
+    for name in (*names, ROOT) if kind == "animation" else names:
         if name not in rig.pose.bones:
             raise SourceError(f"Body “{rig.name}” has no bone “{name}”: it was renamed or deleted.")
     return names

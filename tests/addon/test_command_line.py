@@ -11,6 +11,7 @@ from blender_helpers import evaluated_vertices
 
 from refit_blender import cli
 from refit_blender.scene import body as bodies
+from refit_blender.scene import rigs
 
 
 @pytest.fixture
@@ -34,6 +35,21 @@ def test_photo_becomes_a_blend_file(photo, install_fake, out, capsys):
     expected = fake.result["vertices_cam"][0][:, [0, 2, 1]] * [1, 1, -1] + place
     np.testing.assert_allclose(rig_vertices(), expected, atol=1e-4)
     assert (out / "result.npz").exists() and (out / "overlay.png").exists()
+
+
+def test_rig_is_the_one_that_was_asked_for(photo, install_fake, out):
+    install_fake()
+    words = ["reconstruct", str(photo), "--out", str(out / "a.blend")]
+    for more, kind, follows in (
+        ([], "animation", True),
+        (["--no-root-motion"], "animation", False),
+        (["--rig", "smpl"], "smpl", False),
+    ):
+        assert cli.main([*words, *more]) == 0
+        bpy.ops.wm.open_mainfile(filepath=str(out / "a.blend"))
+        (rig,) = [found for found in bpy.context.scene.objects if bodies.is_rig(found)]
+        assert (rigs.kind_of(rig), rigs.root_follows(rig)) == (kind, follows)
+        bpy.ops.wm.read_homefile(use_empty=True)
 
 
 def test_glb_shows_the_posed_body(photo, install_fake, out):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from blender_helpers import scene_state
 
-from refit_blender import api, panels, panels_cameras, panels_confidence, panels_upright
+from refit_blender import api, panels, panels_cameras, panels_confidence, panels_rig, panels_upright
 from refit_blender.errors import RefitError
 from refit_blender.scene import body as bodies
 from refit_blender.scene import reconstructions, upright
@@ -28,7 +28,7 @@ class Layout:
 def draw_panels() -> None:
     """Draw every panel about the active body, as the sidebar would."""
     context = bpy.context
-    for module in (panels, panels_cameras, panels_confidence, panels_upright):
+    for module in (panels, panels_cameras, panels_confidence, panels_rig, panels_upright):
         for panel in vars(module).values():
             if not (isinstance(panel, type) and issubclass(panel, bpy.types.Panel)) or panel is panels.REFIT_PT_main:
                 continue
@@ -59,6 +59,9 @@ def use_bodies() -> None:
         bpy.ops.refit.confidence_colors,
         bpy.ops.refit.confidence_colors,
         bpy.ops.refit.reset_upright,
+        bpy.ops.refit.add_ik,
+        bpy.ops.refit.remove_ik,
+        bpy.ops.refit.convert_rig,
         bpy.ops.refit.reconstruct,
     ):
         if call.poll():
@@ -89,6 +92,13 @@ def rename_bone(body):
 
 def rename_root(body):
     body.rig.data.bones["pelvis"].name = "Hips"
+
+
+def delete_root(body):
+    bpy.context.view_layer.objects.active = body.rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    body.rig.data.edit_bones.remove(body.rig.data.edit_bones["root"])
+    bpy.ops.object.mode_set(mode="OBJECT")
 
 
 def delete_mesh(body):
@@ -151,7 +161,7 @@ def delete_collection(body):
 
 
 HARMS = (
-    delete_key, delete_first_key, apply_all, rename_bone, rename_root, delete_mesh, delete_rig, unlink_rig,
+    delete_key, delete_first_key, apply_all, rename_bone, rename_root, delete_root, delete_mesh, delete_rig, unlink_rig,
     delete_camera, join_meshes, give_other_child, hide, empty_properties, spoil_betas, delete_collection,
 )  # fmt: skip
 

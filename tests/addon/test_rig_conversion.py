@@ -182,6 +182,20 @@ def test_an_old_rig_is_converted_and_stands_on_its_feet(body):
     assert evaluated_vertices(made.mesh)[:, 2].min() == pytest.approx(made.rig.location.z, abs=1e-5)
 
 
+def test_an_old_rig_is_still_updated(photo, install_fake):
+    fake = install_fake()
+    scene = bpy.context.scene
+    made = api.reconstruct(photo, rig="smpl").outcome.bodies[0]
+    make_old(made)
+    keying.key_pose(made.rig, 1)
+    scene.frame_set(9)
+    result = fake.prepare(photo, seed=9, shapes=fake.result["betas"])
+    assert api.reconstruct(photo, update=True).outcome.bodies[0].rig == made.rig
+    camera = np.array(scene.camera.matrix_world)
+    expected = result["vertices_cam"][0] @ np.diag([1, -1, -1]) @ camera[:3, :3].T + camera[:3, 3]
+    np.testing.assert_allclose(evaluated_vertices(made.mesh), expected, atol=1e-4)
+
+
 def test_the_button_converts_in_one_step_and_bodies_are_updated_after_it(photo, install_fake):
     fake = install_fake(correctives=True)
     scene = bpy.context.scene
@@ -203,6 +217,19 @@ def test_the_button_converts_in_one_step_and_bodies_are_updated_after_it(photo, 
     camera = np.array(scene.camera.matrix_world)
     expected = result["vertices_cam"][0] @ np.diag([1, -1, -1]) @ camera[:3, :3].T + camera[:3, 3]
     np.testing.assert_allclose(evaluated_vertices(made.mesh), expected, atol=1e-4)
+
+
+def test_one_undo_takes_a_conversion_back(photo, install_fake):
+    install_fake()
+    name = api.reconstruct(photo).outcome.bodies[0].rig.name
+    before = evaluated_vertices(bpy.data.objects[name].children[0])
+    bpy.ops.ed.undo_push()
+    assert bpy.ops.refit.convert_rig() == {"FINISHED"}
+    bpy.ops.ed.undo_push()
+    bpy.ops.ed.undo()
+    rig = bpy.data.objects[name]
+    assert rigs.kind_of(rig) == "animation" and "thigh.L" in rig.data.bones
+    np.testing.assert_allclose(evaluated_vertices(rig.children[0]), before, atol=2e-5)
 
 
 def test_what_is_in_the_way_is_named_and_nothing_changes(body):

@@ -175,6 +175,12 @@ def test_the_root_bone_may_be_moved_by_hand(body):
     np.testing.assert_allclose(rigs.joint_places(rig), there, atol=1e-5)
 
 
+def test_the_panel_offers_every_kind():
+    items = bpy.context.scene.refit.bl_rna.properties["rig"].enum_items
+    assert tuple(item.identifier.lower() for item in items) == rigs.RIG_KINDS
+    assert bpy.context.scene.refit.rig_style() == rigs.DEFAULT_STYLE
+
+
 def test_a_missing_bone_is_named(body):
     rig = build(body).rig
     rig.data.bones["hand.L"].name = "Hand"
