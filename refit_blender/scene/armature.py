@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
@@ -123,7 +123,10 @@ def move_rest(rig: bpy.types.Object, mesh: bpy.types.Object | None, body: Body, 
     before = rest_shift(rig)
     kind = kind_of(rig)
     rest = rest_of(kind, body, betas, np.zeros(3) if before is None else None)
-    places = place_bones(kind, rest.joints, body.parents, rest.top)
+    places = [
+        replace(place, connected=place.connected and rig.data.bones[place.name].use_connect)
+        for place in place_bones(kind, rest.joints, body.parents, rest.top)
+    ]
     edit_bones(rig, lambda bones: put_bones(bones, places))
     if before is None:
         return

@@ -25,7 +25,6 @@ from .keying import curves_of, key_changes
 from .pose_conversion import PoseTracks, convert_pose
 from .rigs import BONES, KIND, REST_SHIFT, ROOT, ROOT_MOTION, RigStyle, axes_of, bone_names, kind_of
 
-_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 _SOLE = 0.03
 """Metres from the lowest joint to the floor, where there is no skin to tell."""
 
@@ -68,7 +67,7 @@ def check_convertible(rig: bpy.types.Object) -> None:
         raise SourceError(f"“{rig.name}” is linked from another file: make it local first (Object › Relations).")
     if not rig.visible_get():
         raise SourceError(f"Body “{rig.name}” is hidden: show it first.")
-    if rig.data.users > 1 or (mesh and mesh.data.users > 1):
+    if any(_users(one.data) > 1 for one in (rig, mesh) if one):
         raise SourceError(f"“{rig.name}” shares its data with another object: make it single user first.")
     if animation and animation.nla_tracks:
         raise SourceError(f"“{rig.name}” has tracks of actions: bake them to one action first.")
@@ -78,8 +77,8 @@ def check_convertible(rig: bpy.types.Object) -> None:
         raise SourceError(f"The rotation of object “{rig.name}” is animated: animate its bones instead.")
 
 
-def _users(action: bpy.types.Action) -> int:
-    return action.users - action.use_fake_user
+def _users(block: bpy.types.ID) -> int:
+    return block.users - block.use_fake_user
 
 
 def _change_bones(rig: bpy.types.Object, style: RigStyle, turn: np.ndarray, moved: Sequence[bool]) -> None:
@@ -98,7 +97,7 @@ def _change_bones(rig: bpy.types.Object, style: RigStyle, turn: np.ndarray, move
     heads = np.array([rig.data.bones[name].head_local for name in BONES[old_kind]], dtype=np.float64)
     joints = heads @ turn.T + step
     top = _highest(mesh, joints, turn, step)
-    places = place_bones(style.kind, joints, _PARENTS, top)
+    places = place_bones(style.kind, joints, _parents(rig), top)
     loose = {name for name, apart in zip(names.values(), moved, strict=True) if apart}
     places = [replace(place, connected=place.connected and place.name not in loose) for place in places]
     _rename(rig, names)
@@ -129,6 +128,13 @@ def _change_bones(rig: bpy.types.Object, style: RigStyle, turn: np.ndarray, move
     for child, tail in tails.items():
         _hang_again(rig, child, tail, turned, whole)
     bpy.context.view_layer.update()
+
+
+def _parents(rig: bpy.types.Object) -> list[int]:
+    """Each joint's parent, -1 for the first."""
+    numbers = {name: index for index, name in enumerate(bone_names(rig))}
+    above = [rig.data.bones[name].parent for name in numbers]
+    return [numbers.get(bone.name, -1) if bone else -1 for bone in above]
 
 
 def _grounding(rig: bpy.types.Object, mesh: bpy.types.Object | None, style: RigStyle) -> tuple[np.ndarray, np.ndarray]:

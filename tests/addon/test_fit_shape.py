@@ -39,13 +39,17 @@ def rest_vertices(fake):
     return upright - [0, 0, upright[:, 2].min()]
 
 
-def test_pictures_give_a_body_at_rest_on_the_cursor(engine_for_shapes, tmp_path):
+@pytest.mark.parametrize("kind", ["ANIMATION", "SMPL"])
+def test_pictures_give_a_body_at_rest_on_the_cursor(engine_for_shapes, tmp_path, kind):
+    bpy.context.scene.refit.rig = kind
     bpy.context.scene.cursor.location = (1, 2, 0.5)
     assert bpy.ops.refit.fit_shape(**choose(tmp_path, "a.png", "b.png", "c.png")) == {"FINISHED"}
     rig = bpy.context.view_layer.objects.active
     assert bodies.is_rig(rig) and rig["refit_body_kind"] == "bundled"
     vertices = evaluated_vertices(bodies.body_mesh(rig))
     np.testing.assert_allclose(vertices, rest_vertices(engine_for_shapes) + [1, 2, 0.5], atol=2e-5)
+    for bone in rig.pose.bones:
+        np.testing.assert_allclose(np.array(bone.matrix_basis), np.eye(4), atol=1e-5)
     asked = engine_for_shapes.request()
     assert [image["image"] for image in asked["images"]] == [str(tmp_path / f"{name}.png") for name in "abc"]
     assert "Shape from 3 pictures" in state.report and "“shape”" in state.report
