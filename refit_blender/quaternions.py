@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+_UPSIDE_DOWN = 0.3
+"""The cosine of half the tilt, here 145 degrees, from which on small errors would turn the heading far."""
+
 
 def product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The rotation that does `second`, then `first`."""
@@ -31,10 +34,14 @@ def rotated(quaternions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def headings(quaternions: np.ndarray) -> np.ndarray:
-    """The part of each rotation that turns about Z: what is left of it is a tilt about a level axis.
+    """The part of each rotation [K,4] that turns about Z: what is left of it is a tilt about a level axis.
 
-    Not defined for somebody upside down, where it is no turn at all.
+    Somebody upside down has no heading; it is taken from the frames before and after that.
     """
-    about_z = quaternions * np.array([1.0, 0.0, 0.0, 1.0])
-    lengths = np.linalg.norm(about_z, axis=-1, keepdims=True)
-    return np.where(lengths > 1e-6, about_z / np.maximum(lengths, 1e-6), [1.0, 0.0, 0.0, 0.0])
+    w, z = quaternions[:, 0], quaternions[:, 3]
+    known = np.flatnonzero(np.hypot(w, z) > _UPSIDE_DOWN)
+    if not len(known):
+        known = np.arange(len(w))
+    angles = np.interp(np.arange(len(w)), known, np.unwrap(2 * np.arctan2(z[known], w[known])))
+    level = np.zeros(len(w))
+    return np.stack([np.cos(angles / 2), level, level, np.sin(angles / 2)], axis=-1)

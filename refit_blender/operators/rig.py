@@ -75,9 +75,9 @@ def _change_rig(
 ) -> set[str]:
     """Change the active body's rig in Object mode, and go back to the mode in which the button was pressed."""
     active = context.active_object
-    rig, mode = rig_of(active), context.mode
+    rig, posing = rig_of(active), context.mode == "POSE"
     assert rig is not None  # poll has seen to it
-    if mode != "OBJECT":
+    if posing:
         bpy.ops.object.mode_set(mode="OBJECT")
     try:
         change(rig)
@@ -86,6 +86,6 @@ def _change_rig(
         return {"CANCELLED"}
     finally:
         context.view_layer.objects.active = active
-        if mode != "OBJECT":
-            bpy.ops.object.mode_set(mode=mode)
+        if posing:
+            bpy.ops.object.mode_set(mode="POSE")
     return {"FINISHED"}

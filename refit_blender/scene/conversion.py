@@ -67,7 +67,7 @@ def check_convertible(rig: bpy.types.Object) -> None:
         raise SourceError(f"“{rig.name}” is linked from another file: make it local first (Object › Relations).")
     if not rig.visible_get():
         raise SourceError(f"Body “{rig.name}” is hidden: show it first.")
-    if any(_users(one.data) > 1 for one in (rig, mesh) if one):
+    if any(one.data and _users(one.data) > 1 for one in (rig, mesh) if one):
         raise SourceError(f"“{rig.name}” shares its data with another object: make it single user first.")
     if animation and animation.nla_tracks:
         raise SourceError(f"“{rig.name}” has tracks of actions: bake them to one action first.")
