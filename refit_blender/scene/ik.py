@@ -53,10 +53,11 @@ def has_ik(rig: bpy.types.Object) -> bool:
     return any(limb.target in rig.pose.bones for limb in LIMBS)
 
 
-def check_no_ik(rig: bpy.types.Object) -> None:
+def check_no_ik(*rigs: bpy.types.Object) -> None:
     """Raises SourceError where a rig's limbs follow controls, so that they do not follow what is keyed."""
-    if has_ik(rig):
-        raise SourceError(f"“{rig.name}” has IK: press Remove IK first, which keeps the pose.")
+    for rig in rigs:
+        if has_ik(rig):
+            raise SourceError(f"“{rig.name}” has IK: press Remove IK first, which keeps the pose.")
 
 
 def add_ik(rig: bpy.types.Object) -> None:

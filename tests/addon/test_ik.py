@@ -120,7 +120,7 @@ def test_what_is_in_the_way_is_named(body):
 
 
 def test_buttons_and_jobs_know_about_ik(photo, install_fake):
-    install_fake()
+    fake = install_fake()
     scene = bpy.context.scene
     scene.refit.image_path = str(photo)
     assert bpy.ops.refit.reconstruct() == {"FINISHED"}
@@ -128,10 +128,12 @@ def test_buttons_and_jobs_know_about_ik(photo, install_fake):
     assert bpy.ops.refit.add_ik() == {"FINISHED"}
     assert not bpy.ops.refit.add_ik.poll()
     scene.frame_set(5)
+    asked = len(fake.requests())
     with pytest.raises(RuntimeError, match="press Remove IK first"):
         bpy.ops.refit.reconstruct()
     with pytest.raises(SourceError, match="press Remove IK first"):
         api.reconstruct(photo, update=True)
+    assert len(fake.requests()) == asked  # nobody waits for a job whose result is refused
     with pytest.raises(RuntimeError, match="press Remove IK first"):
         bpy.ops.refit.joints_to_shape()
     assert bpy.ops.refit.remove_ik() == {"FINISHED"}
