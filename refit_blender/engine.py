@@ -43,6 +43,11 @@ def managed_root() -> Path:
     return user_folder("engine")
 
 
+def kept_work_root() -> Path:
+    """The folder in which the engine keeps what it has seen of videos, for jobs that are stopped."""
+    return managed_root().with_name("kept-work")
+
+
 def selected_python() -> EnginePython | None:
     """The engine's Python: preferences, else the environment variable, else what Install Engine made."""
     addon = bpy.context.preferences.addons.get(__package__ or "")

@@ -13,6 +13,7 @@ import bpy
 
 from .engine_job import EngineJob, Options, Summary, counted
 from .errors import EngineProtocolError, SourceError
+from .kept_work import kept_work_parameters
 from .motion_results import MotionResult, read_motion
 from .progress import MotionProgress, Progress
 from .results import read_body
@@ -176,7 +177,7 @@ def _parameters(
                 "focal": focal,
             }
         ]
-    return {**parameters, "videos": videos, "frames": wanted.text()}
+    return {**parameters, "videos": videos, "frames": wanted.text(), **kept_work_parameters()}
 
 
 def video_motion(

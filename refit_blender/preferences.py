@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
-from . import engine, session
+from . import engine, kept_work, session
 from .errors import InstallError
 from .install import plan as install_plans
 from .install.interpreters import find_interpreter
@@ -91,6 +91,16 @@ class RefitPreferences(bpy.types.AddonPreferences):
         default=False,
     )
 
+    kept_work_limit: FloatProperty(
+        name="Kept Work",
+        description="Gigabytes of what motion jobs have seen of their videos that are kept, so that a job that was stopped "
+        "goes on where it was. What was used least recently goes first; 0 keeps nothing",
+        default=kept_work.DEFAULT_GIGABYTES,
+        min=0.0,
+        soft_max=50.0,
+        precision=1,
+    )
+
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
@@ -99,6 +109,9 @@ class RefitPreferences(bpy.types.AddonPreferences):
         column.prop(self, "look_through")
         column.prop(self, "pack_photo")
         column.prop(self, "next_press")
+        row = layout.column(heading="Motion").row(align=True)
+        row.prop(self, "kept_work_limit")
+        row.operator("refit.clear_kept_work", text=f"Clear {kept_work.size()}", icon="TRASH")
         column = layout.column()
         column.prop(self, "engine_python")
         column.prop(self, "accelerator", expand=False)

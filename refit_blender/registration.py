@@ -78,6 +78,7 @@ CLASSES: tuple[type, ...] = (
     calibration.REFIT_OT_import_calibration,
     calibration.REFIT_FH_calibration,
     engine_operators.REFIT_OT_install_engine,
+    engine_operators.REFIT_OT_clear_kept_work,
     engine_operators.REFIT_OT_confirm_install,
     engine_operators.REFIT_OT_cancel_install,
     engine_operators.REFIT_OT_remove_engine,

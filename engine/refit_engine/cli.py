@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         ("reconstruct", _add_reconstruct, "fit a body to each person: result.npz and overlay.png"),
         ("fit-views", _add_fit_views, "fit one body to each person seen by calibrated cameras"),
         ("track", _add_track, "fit moving bodies to the people of a video: motion.npz and overlay.mp4"),
+        ("observe", _add_observe, "do a part of a motion job's work, on one of several machines"),
         ("evaluate", _add_evaluate, "predict the joints of a dataset's people"),
         ("maps", _add_maps, "draw the network's keypoint maps of the largest person, or of the box"),
         ("bench", _add_bench, "print times per stage as JSON"),
@@ -104,9 +105,49 @@ def _add_fit_views(parser: argparse.ArgumentParser) -> None:
 
 def _add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "video", type=Path, metavar="VIDEO", help="movie, numbered pictures, or VIEWS.json of several videos"
+        "video",
+        type=Path,
+        metavar="VIDEO",
+        help="movie, numbered pictures, VIEWS.json of several videos of one scene, or a folder of movies",
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for motion.npz and overlay.mp4")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="for motion.npz and overlay.mp4; of a folder, one in it each",
+    )
+    parser.add_argument("--no-overlay", action="store_true", help="do not draw the bodies over the video")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where a job that is stopped goes on from (default: of this machine's user)",
+    )
+    parser.add_argument("--no-cache", action="store_true", help="keep nothing for a job that is stopped")
+    add_option(parser, "height")
+    _add_footage(parser)
+    parser.set_defaults(command=_track)
+
+
+def _add_observe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("video", type=Path, metavar="VIDEO", help="as for track")
+    parser.add_argument(
+        "--cache",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="where track --cache DIR finds it; all machines share it",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--part", type=_share, metavar="K/N", help="the K-th of N equal shares of the frames")
+    which.add_argument("--chunk", type=_span, metavar="A:B", help="only what begins at frames A to B-1 of the video")
+    _add_footage(parser)
+    parser.set_defaults(command=_observe)
+
+
+def _add_footage(parser: argparse.ArgumentParser) -> None:
+    """Which frames and people of a video are meant, and which body they are to have."""
     parser.add_argument(
         "--frames", default="", metavar="A:B:STEP", help="from A, counted from 0, up to but not including B"
     )
@@ -117,12 +158,9 @@ def _add_track(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the box of the one person who is wanted")
     parser.add_argument("--bbox-frame", type=int, metavar="N", help="the frame that the box is in (default: the first)")
-    parser.add_argument("--no-overlay", action="store_true", help="do not draw the bodies over the video")
     add_option(parser, "people")
-    add_option(parser, "height")
     _add_body(parser)
     add_option(parser, "device")
-    parser.set_defaults(command=_track)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -182,6 +220,28 @@ def _box(text: str) -> list[float]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not x,y,w,h in pixels") from None
     return [x, y, w, h]
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    try:
+        part = int(number), int(count)
+    except ValueError:
+        part = 0, 0
+    if not 1 <= part[0] <= part[1]:
+        raise argparse.ArgumentTypeError("must be K/N with K from 1 to N")
+    return part
+
+
+def _span(text: str) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    try:
+        span = int(first), int(last)
+    except ValueError:
+        span = 0, 0
+    if not 0 <= span[0] < span[1]:
+        raise argparse.ArgumentTypeError("must be A:B with A from 0 and B behind A")
+    return span
 
 
 def _check_folder(folder: Path) -> None:
@@ -316,6 +376,13 @@ def _track(options: argparse.Namespace) -> int:
 
     _check_folder(options.out)
     return track(options)
+
+
+def _observe(options: argparse.Namespace) -> int:
+    from .motion_command import observe
+
+    _check_folder(options.cache)
+    return observe(options)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -1,30 +1,145 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command `refit-engine track`."""
+"""The commands `refit-engine track` and `refit-engine observe`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import ImageError, RefitError
+
+if TYPE_CHECKING:
+    from .fitting import FitOptions, Models
+    from .fitting.motion import BlockWork
+    from .motion_results import MotionResult
+    from .work_cache import WorkCache
+
+TellProgress = Callable[[str, int, int], None]
+COLUMNS = ("clip", "frames", "people", "seconds", "filled in")
+"""Of the table of a folder's clips; filled in: frames in which somebody who is there was not seen."""
 
 
 def track(options: argparse.Namespace) -> int:
-    """Run the command with its parsed options; returns the exit code. Raises RefitError, OSError."""
+    """Run `track` with its parsed options; returns the exit code. Raises RefitError, OSError."""
+    from .fitting import Models
+
+    clips, models = clips_of(options.video), Models()
+    if clips is None:
+        _track_clip(options, options.video, options.out, models)
+        return 0
+    rows: list[Sequence[object]] = []
+    failures = 0
+    for clip in clips:
+        start = time.perf_counter()
+        try:
+            result = _track_clip(options, clip, options.out / clip.name, models)
+        except (RefitError, OSError) as error:
+            failures += 1
+            print(f"refit-engine: {clip.name}: {error}", file=sys.stderr)
+            rows.append((clip.name, "failed", "", "", ""))
+            continue
+        seconds = f"{time.perf_counter() - start:.1f}"
+        rows.append((clip.name, len(result.times), result.people, seconds, filled_in(result)))
+    print(table(COLUMNS, rows))
+    return _told_failures(failures, len(clips))
+
+
+def observe(options: argparse.Namespace) -> int:
+    """Run `observe` with its parsed options; returns the exit code. Raises RefitError, OSError."""
     from tqdm import tqdm
 
-    from .fitting import FitOptions, Models
-    from .fitting.motion import MotionFitter
-    from .fitting.motion.output import write_motion_output
-    from .motion_params import motion_request_of, read_betas
+    from .fitting import Models
+    from .fitting.motion import MotionFitter, share
+    from .motion_params import motion_request_of
 
-    request = motion_request_of(options)
-    fit = FitOptions(
+    clips, models, failures = clips_of(options.video), Models(), 0
+    blocks: list[BlockWork] = []
+    for clip in clips or [options.video]:
+        fitter = MotionFitter(models, fit_options(options), options.device, cache=_cache(options))
+        try:
+            ready = fitter.prepare(motion_request_of(options, clip))
+        except ImageError as error:
+            if clips is None:
+                raise
+            failures += 1
+            print(f"refit-engine: {clip.name}: {error}", file=sys.stderr)
+            continue
+        blocks += ready.blocks(options.chunk)
+    blocks = share(blocks, *options.part) if options.part else blocks
+    for block in tqdm(blocks, unit="block", disable=None):
+        block.look()
+    print(f"{len(blocks)} blocks of frames -> {options.cache}", file=sys.stderr)
+    return _told_failures(failures, len(clips or ()))
+
+
+def clips_of(path: Path) -> list[Path] | None:
+    """The movies of a folder; None for a single job. Raises ImageError."""
+    from .moving_pictures import movies_in
+
+    return (movies_in(path) or None) if path.is_dir() else None
+
+
+def fit_options(options: argparse.Namespace) -> FitOptions:
+    """What a motion job has in common, from a command line. Raises BodyFileError, HeightError."""
+    from .fitting import FitOptions
+    from .motion_params import read_betas
+
+    return FitOptions(
         people=options.people,
         body=options.body,
         gender=options.gender,
         weights=options.weights,
         betas=None if options.betas is None else read_betas(options.betas),
-        height=options.height,
+        height=getattr(options, "height", None),
     )
+
+
+def filled_in(result: MotionResult) -> int:
+    """Frames in which somebody who is there was not seen."""
+    from .motion_results import FILLED
+
+    return int((result.state == FILLED).any(axis=0).sum())
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lines of text with columns of equal width, the first on the left."""
+    cells = [list(columns), *([str(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in cells
+    )
+
+
+def _track_clip(options: argparse.Namespace, clip: Path, out: Path, models: Models) -> MotionResult:
+    from .fitting.motion import MotionFitter
+    from .fitting.motion.output import write_motion_output
+    from .motion_params import motion_request_of
+
+    request = motion_request_of(options, clip)
+    with _progress_bar() as progress:
+        fitter = MotionFitter(models, fit_options(options), options.device, progress, _cache(options))
+        result, views = fitter.track(request)
+        body, drawn = fitter.subject().result_body, not options.no_overlay
+        output = write_motion_output(out, result, views, body, drawn, lambda done, total: progress("draw", done, total))
+    for message in fitter.messages:
+        print(f"refit-engine: {message}", file=sys.stderr)
+    seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in fitter.seconds.items() if value)
+    print(f"{result.people} people, {len(result.times)} frames ({seconds}) -> {output.npz}", file=sys.stderr)
+    return result
+
+
+@contextmanager
+def _progress_bar() -> Generator[TellProgress, None, None]:
+    from tqdm import tqdm
+
     with tqdm(unit="frame", disable=None) as bar:
         present = ""
 
@@ -36,15 +151,19 @@ def track(options: argparse.Namespace) -> int:
                 bar.set_description(stage)
             bar.update(done - bar.n)
 
-        fitter = MotionFitter(Models(), fit, options.device, progress)
-        result, views = fitter.track(request)
-        body = fitter.subject().result_body
-        drawn = not options.no_overlay
-        output = write_motion_output(
-            options.out, result, views, body, drawn, lambda done, total: progress("draw", done, total)
-        )
-    for message in fitter.messages:
-        print(f"refit-engine: {message}", file=sys.stderr)
-    seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in fitter.seconds.items() if value)
-    print(f"{result.people} people, {len(result.times)} frames ({seconds}) -> {output.npz}", file=sys.stderr)
-    return 0
+        yield progress
+
+
+def _cache(options: argparse.Namespace) -> WorkCache | None:
+    """A folder that the user names is not limited: other machines may be at work in it."""
+    from .work_cache import WorkCache, default_folder
+
+    if getattr(options, "no_cache", False):
+        return None
+    return WorkCache(default_folder()) if options.cache is None else WorkCache(options.cache, limit_bytes=None)
+
+
+def _told_failures(failures: int, clips: int) -> int:
+    if failures:
+        print(f"refit-engine: {failures} of {clips} clips failed.", file=sys.stderr)
+    return 1 if failures else 0

@@ -15,6 +15,7 @@ from .job_params import read_distortion, read_listed, solve_params
 from .json_file import read_json
 from .npz import NpzError, read_npz
 from .protocol import INVALID_PARAMS, Params, ProtocolError
+from .work_cache import LIMIT_BYTES, WorkCache
 
 if TYPE_CHECKING:
     from .fitting import FitOptions
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
 
 class TrackParams(NamedTuple):
-    """A call of `track`. overlay: whether videos with the bodies are wanted; folder: the job's."""
+    """A call of `track`. overlay: whether videos with the bodies are wanted; folder: the job's; cache: for jobs that are stopped."""
 
     request: MotionRequest
     options: FitOptions
     device: Device
     overlay: bool
     folder: Path
+    cache: WorkCache | None
 
 
 def track_params(params: dict[str, Any]) -> TrackParams:
@@ -38,8 +40,11 @@ def track_params(params: dict[str, Any]) -> TrackParams:
     options, device = solve_params(values, iterations=2)
     folder = Path(values.string("job_folder"))
     overlay = values.boolean("overlay", False)
+    kept = values.optional_string("cache_folder")
+    megabytes = values.integer("cache_megabytes", LIMIT_BYTES // 1_000_000, 0, 1 << 30)
     values.done()
-    return TrackParams(request, options, device, overlay, folder)
+    cache = WorkCache(Path(kept), 1_000_000 * megabytes) if kept and megabytes else None
+    return TrackParams(request, options, device, overlay, folder, cache)
 
 
 def motion_request(values: Params, folder: Path | None = None) -> MotionRequest:
@@ -58,19 +63,19 @@ def motion_request(values: Params, folder: Path | None = None) -> MotionRequest:
     )
 
 
-def motion_request_of(options: argparse.Namespace) -> MotionRequest:
-    """The same from a command line. Raises ImageError, ViewsError."""
+def motion_request_of(options: argparse.Namespace, path: Path) -> MotionRequest:
+    """The same of one video, or one file that lists several, from a command line. Raises ImageError, ViewsError."""
     from .fitting.motion import MotionRequest, VideoRequest
     from .moving_pictures import FrameRange
 
     frames = FrameRange.parse(options.frames)
     box = None if options.bbox is None else np.array(options.bbox)
     box_frame = frames.start if options.bbox_frame is None else options.bbox_frame
-    if options.video.suffix.lower() == ".json":
+    if path.suffix.lower() == ".json":
         if options.focal is not None:
-            raise ViewsError(f"{options.video.name} says the cameras: leave the focal length out.")
-        return MotionRequest(read_videos(options.video), frames, box, box_frame)
-    video = VideoRequest(options.video, options.video.stem, options.rate, options.focal)
+            raise ViewsError(f"{path.name} says the cameras: leave the focal length out.")
+        return MotionRequest(read_videos(path), frames, box, box_frame)
+    video = VideoRequest(path, path.stem, options.rate, options.focal)
     return MotionRequest((video,), frames, box, box_frame)
 
 

@@ -242,9 +242,9 @@ class EngineService:
         from .motion_params import track_params
 
         start = time.perf_counter()
-        request, options, device, overlay, folder = track_params(params)
+        request, options, device, overlay, folder, cache = track_params(params)
         job.progress("load", 0, 1)
-        fitter = MotionFitter(self._models(), options, device, job.progress)
+        fitter = MotionFitter(self._models(), options, device, job.progress, cache)
         result, views = fitter.track(request)
         body = fitter.subject().result_body
         output = write_motion_output(

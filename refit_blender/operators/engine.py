@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from .. import engine
+from .. import engine, kept_work
 from ..errors import Cancelled, RefitError
 from ..install.folder import current_environment, folder_bytes
 from ..install.job import FolderJob, InstallJob, RemoveJob
@@ -106,6 +106,24 @@ class REFIT_OT_install_engine(FolderJobOperator, bpy.types.Operator):
 
     def make_job(self, context: bpy.types.Context, *, ask: bool) -> FolderJob:
         return InstallJob(install_plan(preferences_of(context)), ask=ask)
+
+
+class REFIT_OT_clear_kept_work(bpy.types.Operator):
+    """Delete what motion jobs have seen of their videos. Motions that are in scenes stay"""
+
+    bl_idname = "refit.clear_kept_work"
+    bl_label = "Clear Kept Work"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if state.job:
+            cls.poll_message_set("Wait until the running job has ended")
+            return False
+        return True
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        kept_work.clear()
+        return {"FINISHED"}
 
 
 class REFIT_OT_confirm_install(bpy.types.Operator):

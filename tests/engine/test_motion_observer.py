@@ -78,7 +78,7 @@ def test_a_doubtful_crop_is_believed_where_the_detector_agrees(street):
 def test_somebody_who_slowly_turns_away_is_followed_without_asking_the_detector_each_frame(street):
     kept = follow(street, [(0.8 - 0.01 * frame, True) for frame in range(40)])
     assert kept == [(frame, 0) for frame in range(40)]
-    assert street.detected <= 4
+    assert street.detected <= 6
 
 
 def test_quick_videos_are_seen_in_batches_and_slow_ones_frame_by_frame(street):

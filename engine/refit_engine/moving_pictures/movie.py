@@ -31,6 +31,7 @@ class Movie:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.files = [path]
         self._av = library(path)
         with self._opened() as (container, stream):
             self._check(container, stream)

@@ -14,6 +14,9 @@ from .footage import MovingPictures
 from .movie import Movie
 from .sequence import PICTURE_SUFFIXES, ImageSequence
 
+MOVIE_SUFFIXES = frozenset(
+    ".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .mxf .ogv .3gp .gif .dv".split()
+)
 AHEAD = 3
 """Frames that are decoded before they are asked for."""
 Item = TypeVar("Item")
@@ -39,6 +42,15 @@ def open_footage(path: Path | str, rate: float | None = None) -> MovingPictures:
     except ValueError:  # a character that no name of a file may have
         raise ImageError(f"There is no movie at {str(path)!r}.") from None
     return Movie(path)
+
+
+def movies_in(folder: Path) -> list[Path]:
+    """The movies of a folder by name; of one that holds numbered pictures, none. Raises ImageError."""
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise ImageError(f"{folder} cannot be opened: {error.strerror}.") from error
+    return [path for path in files if path.suffix.lower() in MOVIE_SUFFIXES]
 
 
 def read_ahead(items: Iterator[Item], count: int = AHEAD) -> Iterator[Item]:

@@ -30,6 +30,7 @@ class ImageSequence:
             raise ImageError(f"The frame rate must be a number of frames a second, not {rate:g}.")
         self._files = _numbered_files(path)
         numbers = sorted(self._files)
+        self.files = [self._files[number] for number in numbers]
         if numbers[-1] - numbers[0] > LONGEST_GAP:
             raise ImageError(f"The pictures beside {path.name} are numbered from {numbers[0]} to {numbers[-1]}.")
         self._first = numbers[0]

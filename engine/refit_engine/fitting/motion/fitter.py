@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,21 +16,25 @@ from torch import Tensor
 from ...body import SMPL_JOINT_NAMES, LandmarkBody
 from ...device import exact
 from ...errors import ImageError, NoPersonFound, WeightsFileError
-from ...gravity import LineEvidence, Up, find_lines, find_up, with_found_focal
+from ...gravity import LineEvidence, Up, find_up
 from ...motion_results import ABSENT, MotionResult
+from ...work_cache import WorkCache
 from ..boxes import overlap
 from ..height import standing_height
 from ..job import FitJob
 from ..models import FitOptions, Models
 from ..subject import Subject
+from .blocks import BlockStore
 from .contacts import standing
 from .footing import Footing, find_footing
-from .frame_fit import FrameFitter, Record
+from .frame_fit import Record
 from .ground import Floor, find_floor
+from .job_key import observation_key
 from .numbers import NUMBERS, MotionNumbers
 from .observations import Motion, Observations
-from .observer import Frame, Observer, box_around
-from .people import Observed, Person, match_tracks
+from .observer import box_around
+from .observing import Prepared, VideoWatch, Wanted, with_lines
+from .people import Key, Observed, Person, match_tracks
 from .posed import Posed, known_betas, posed_track, spread_out, standing_points
 from .request import CameraPath, MotionRequest, VideoView, check_box, open_videos
 from .sides import with_consistent_sides
@@ -36,6 +42,8 @@ from .solve import feet_of_motion
 from .tracks import TRACKS
 from .view_fusion import refined_betas, trusted
 from .windows import SolvedTrack, solve_track
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 """Told a stage ("observe", "solve"), how much of it is done, and how much there is; raises Cancelled to stop the job."""
@@ -53,8 +61,11 @@ class MotionFitter(FitJob):
         options: FitOptions,
         device: str = "auto",
         progress: Progress = lambda _stage, _done, _total: None,
+        cache: WorkCache | None = None,
     ) -> None:
+        """cache: keeps what has been seen, so that the same job goes on where it was stopped; None keeps nothing."""
         super().__init__(models, replace(options, iterations=NUMBERS.iterations), device)
+        self.cache = cache
         self.progress = progress
         self.seconds.update(decode=0.0, solve=0.0)
 
@@ -68,13 +79,32 @@ class MotionFitter(FitJob):
 
     def observe_videos(self, request: MotionRequest) -> Observed:
         """What all frames show, before any motion is solved; raises what `track` does."""
+        ready = self.prepare(request)
+        readable: list[np.ndarray] = []
+        records: dict[Key, Record] = {}
+        for number, watch in enumerate(ready.watches):
+            told = partial(self._told_looked, number * len(ready.times), len(ready.watches) * len(ready.times))
+            seen, found = watch.look(ready.wanted, told)
+            readable.append(seen)
+            records |= found
+        views = ready.views
+        if not any(seen.any() for seen in readable):
+            raise ImageError(f"No frame of {views[0].pictures.footage.path.name} can be read.")
+        wanted = ready.wanted
+        return Observed(views, ready.times, np.stack(readable), records, ready.lines, wanted.box_xywh, wanted.instant)
+
+    def prepare(self, request: MotionRequest) -> Prepared:
+        """The videos of a job, opened. Raises ImageError, ViewsError, BodyFileError, WeightsFileError, DeviceError."""
         if not self.subject().network.model.config.compact:
             raise WeightsFileError(f"The weights {self.subject().network.name} find no landmarks, which motion needs.")
         views, times = open_videos(request)
         instant = check_box(request, views)
-        fits = FrameFitter(self)
-        views, readable, lines = self._observe(views, times, fits, request.box_xywh, instant)
-        return Observed(views, times, readable, dict(fits.records), lines, request.box_xywh, instant)
+        store = self._store(request, views)
+        lines: LineEvidence | None = None
+        if not views[0].placed:
+            views[0], lines = with_lines(self, views[0])
+        watches = [VideoWatch(self, number, view, times, store) for number, view in enumerate(views)]
+        return Prepared(views, times, Wanted(request.box_xywh, instant), watches, lines)
 
     def result(self, observed: Observed) -> MotionResult:
         """The motions of all people who are wanted. Raises NoPersonFound, BodyFileError, DeviceError, Cancelled."""
@@ -87,54 +117,17 @@ class MotionFitter(FitJob):
             solved.append(Solved(person, track, subject, posed_track(track, subject)))
         return self._result(observed, solved)
 
-    def _observe(
-        self, views: list[VideoView], times: np.ndarray, fits: FrameFitter, box: np.ndarray | None, instant: int | None
-    ) -> tuple[list[VideoView], np.ndarray, LineEvidence | None]:
-        """Look at all frames; the views with the focal length found from lines, and which frames could be read [C,F]."""
-        readable = np.zeros((len(views), len(times)), dtype=bool)
-        observers = [Observer(self, fits, number) for number in range(len(views))]
-        lines: LineEvidence | None = None
-        total = readable.size
-        for number, view in enumerate(views):
-            for place, pixels in enumerate(self._frames(view)):
-                self.progress("observe", number * len(times) + place, total)
-                if pixels is None:
-                    continue
-                readable[number, place] = True
-                if lines is None and not view.placed:
-                    view, lines = self._with_lines(view, pixels)
-                    views[number] = view
-                boxes = np.zeros((0, 4)) if place != instant or number else np.asarray(box, dtype=np.float64)[None]
-                pixels = view.undistorted(pixels, place)
-                observers[number].look(Frame(place, float(times[place]), pixels, view.intrinsics[place], boxes))
-            observers[number].flush()
-            self._say_unread(view, readable[number])
-        fits.flush()
-        if not readable.any():
-            raise ImageError(f"No frame of {views[0].pictures.footage.path.name} can be read.")
-        return views, readable, lines
+    def _store(self, request: MotionRequest, views: list[VideoView]) -> BlockStore:
+        if self.cache is None:
+            return BlockStore(None)
+        try:
+            return BlockStore(self.cache.entry(observation_key(request, views, self.options)))
+        except OSError as error:
+            log.warning("Nothing is kept of this job: %s", error)
+            return BlockStore(None)
 
-    def _frames(self, view: VideoView) -> Iterator[np.ndarray | None]:
-        """The view's frame at every instant, upright RGB; None where there is none."""
-        frames = view.read()
-        for _ in view.frames:
-            with self.timed("decode"):
-                pixels = next(frames)
-            yield pixels
-
-    def _with_lines(self, view: VideoView, pixels: np.ndarray) -> tuple[VideoView, LineEvidence]:
-        """The view with the focal length that straight lines of a frame tell, and what they say of up."""
-        with self.timed("lines"):
-            lines = find_lines(pixels, np.zeros((0, 4)), view.intrinsics[0], 0)
-            found = with_found_focal(view.intrinsics[0], lines, pixels.shape[1::-1])
-        return replace(view, intrinsics=(found,) * len(view.intrinsics)), lines
-
-    def _say_unread(self, view: VideoView, readable: np.ndarray) -> None:
-        missing = view.frames[(view.frames >= 0) & ~readable]
-        if len(missing):
-            some = ", ".join(map(str, missing[:10])) + (" …" if len(missing) > 10 else "")
-            name = view.pictures.footage.path.name
-            self.say(f"{len(missing)} frames of {name} cannot be read and are filled in: {some}.")
+    def _told_looked(self, before: int, total: int, done: int) -> None:
+        self.progress("observe", before + done, total)
 
     def _people(self, observed: Observed) -> list[Person]:
         """Who is wanted, those who fill most of the video first. Raises NoPersonFound."""
@@ -157,7 +150,7 @@ class MotionFitter(FitJob):
         if subject.loop_betas is not None:
             return subject
         like = torch.zeros((), dtype=torch.float32, device=self.device)
-        betas = torch.from_numpy(person.free_betas()[None]).to(like)
+        betas = torch.from_numpy(person.betas()[None]).to(like)
         if largest and self.options.height is not None:
             return subject.of_height(betas, self.options.height)
         return replace(subject, loop_betas=betas)
@@ -280,9 +273,9 @@ def observations(person: Person, cameras: Sequence[CameraPath], betas: Tensor, s
         rotmats = torch.from_numpy(np.array(record.rotmats, dtype=np.float64))
         rotmats[:, 0] = R.mT @ rotmats[:, 0]
         heights = {
-            used.tobytes(): standing_height(data, used) for used in {b.tobytes(): b for b in record.used_betas}.values()
+            used.tobytes(): standing_height(data, used) for used in {b.tobytes(): b for b in record.betas}.values()
         }
-        sizes = height / np.array([heights[used.tobytes()] for used in record.used_betas])
+        sizes = height / np.array([heights[used.tobytes()] for used in record.betas])
         parts.append(
             Observations(
                 frame=frames,

@@ -35,7 +35,7 @@ class ObserverNumbers:
     detect_every: float = 0.5
     """Seconds between looks of the detector at whole frames,"""
     detect_lost: float = 0.15
-    """and where somebody is lost, or nobody is there."""
+    """and where somebody is lost, or nobody is there, or the observer has only begun."""
     known: float = 0.5
     """Intersection over union with a followed person's box above which a detection is that person."""
     doubt: float = 0.65
@@ -87,13 +87,19 @@ class Looked(NamedTuple):
 
 
 @dataclass
-class _Followed:
-    """A track, and the crop in which its person was seen last."""
+class Followed:
+    """A track, and the crop in which its person was seen last.
+
+    joints: [17,2] where they were then; visible: running mean of the landmarks' visibility; first: how the track began, at a time
+    in seconds.
+    """
 
     track: Track
     crop: Crop
     joints: np.ndarray
     visible: float
+    first: Found
+    began: float
 
     def next_crop(self, time: float) -> Crop:
         moved = self.track.predicted(time).mean(axis=0) - self.joints.mean(axis=0)
@@ -101,19 +107,14 @@ class _Followed:
 
 
 class Observer:
-    """Follows everybody in the frames of one camera."""
+    """Follows everybody in the frames of one camera, from a time in seconds on."""
 
-    def __init__(self, job: FitJob, fits: FrameFitter, view: int = 0) -> None:
-        self._job, self._fits, self._view = job, fits, view
-        self._followed: list[_Followed] = []
+    def __init__(self, job: FitJob, fits: FrameFitter, view: int = 0, began: float = 0.0) -> None:
+        self._job, self._fits, self._view, self._began = job, fits, view, began
+        self.followed: list[Followed] = []
+        """Everybody who was seen up to now."""
         self._waiting: list[Frame] = []
         self._looked = self._detected = -np.inf
-        self._count = 0
-
-    @property
-    def tracks(self) -> list[Track]:
-        """Everybody who was seen up to now."""
-        return [one.track for one in self._followed]
 
     def look(self, frame: Frame) -> None:
         """Find the people of a frame, at the latest when `flush` is called."""
@@ -134,10 +135,10 @@ class Observer:
             self._find(frame, [(one, next(looked)) for one, _ in row])
             self._looked = frame.time
 
-    def _alive(self, time: float) -> list[_Followed]:
-        return [one for one in self._followed if not one.track.lost(time)]
+    def _alive(self, time: float) -> list[Followed]:
+        return [one for one in self.followed if not one.track.lost(time)]
 
-    def _find(self, frame: Frame, ahead: list[tuple[_Followed, Looked]]) -> None:
+    def _find(self, frame: Frame, ahead: list[tuple[Followed, Looked]]) -> None:
         """Find the people of a frame, in which some have been looked for already."""
         time, known = frame.time, [one for one, _ in ahead]
         alive = self._alive(time)
@@ -157,20 +158,21 @@ class Observer:
         looked.sort(key=lambda one: -one.visible)
         found = [one.found(frame.pixels) for one in looked]
         kept = distinct(found)
-        remembered = [one for one in self._followed if time - one.track.time < TRACKS.memory]
+        remembered = [one for one in self.followed if time - one.track.time < TRACKS.memory]
         pairs = assign([one.track for one in remembered], [found[number] for number in kept], time)
         taken = {column: remembered[row] for row, column in pairs.items()}
         for column, number in enumerate(kept):
             self._keep(taken.get(column), looked[number], found[number], frame)
 
-    def _due(self, time: float, alive: list[_Followed]) -> bool:
+    def _due(self, time: float, alive: list[Followed]) -> bool:
         """Whether it is time for the detector."""
         missed = any(one.track.time < self._detected for one in alive) or any(
-            one.track.lost(time) and time - one.track.time < 4 * NUMBERS.detect_every for one in self._followed
+            one.track.lost(time) and time - one.track.time < 4 * NUMBERS.detect_every for one in self.followed
         )
-        return time - self._detected >= (NUMBERS.detect_lost if missed or not alive else NUMBERS.detect_every) - 1e-6
+        often = missed or not alive or time - self._began < NUMBERS.detect_every
+        return time - self._detected >= (NUMBERS.detect_lost if often else NUMBERS.detect_every) - 1e-6
 
-    def _look_at(self, expected: list[tuple[Frame, _Followed, Crop]]) -> list[Looked]:
+    def _look_at(self, expected: list[tuple[Frame, Followed, Crop]]) -> list[Looked]:
         """What is seen in the crops in which people are expected in frames."""
         if not expected:
             return []
@@ -195,13 +197,12 @@ class Observer:
                 found.append(one)
         return found
 
-    def _keep(self, known: _Followed | None, looked: Looked, found: Found, frame: Frame) -> None:
+    def _keep(self, known: Followed | None, looked: Looked, found: Found, frame: Frame) -> None:
         """Note what was seen of a person, of somebody new where nobody is known."""
         if known is None:
-            track = Track(self._count, found.joints, frame.time, found.colours)
-            known = _Followed(track, looked.crop, found.joints, looked.visible)
-            self._followed.append(known)
-            self._count += 1
+            track = Track(len(self.followed), found.joints, frame.time, found.colours)
+            known = Followed(track, looked.crop, found.joints, looked.visible, found, frame.time)
+            self.followed.append(known)
         else:
             known.track.update(found, frame.time)
         circle = exact(present(looked.encoding.circle)[0]).numpy()

@@ -34,9 +34,9 @@ class Person(NamedTuple):
 
     tracks: tuple[tuple[int, Record], ...]
 
-    def free_betas(self) -> np.ndarray:
+    def betas(self) -> np.ndarray:
         """The shape [10] of the followed body that all frames agree on."""
-        shapes = np.concatenate([np.array(record.free_betas) for _, record in self.tracks])
+        shapes = np.concatenate([np.array(record.betas) for _, record in self.tracks])
         certainty = np.concatenate([np.array(record.certainty) for _, record in self.tracks])
         return certain_median(shapes, certainty)
 

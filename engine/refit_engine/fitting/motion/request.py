@@ -77,12 +77,16 @@ class VideoView(CameraPath):
     distortion: Distortion | None
     placed: bool
 
-    def read(self) -> Iterator[np.ndarray | None]:
-        """The frame at every instant, [H,W,3] uint8 RGB; None where there is none or it is damaged. Decodes ahead."""
-        wanted: list[int] = np.unique(self.frames[self.frames >= 0]).tolist()
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray | None]:
+        """The frame at each instant from `start` up to `stop`, [H,W,3] uint8 RGB, decoded ahead.
+
+        None where there is none or it is damaged.
+        """
+        frames = self.frames[start:stop]
+        wanted: list[int] = np.unique(frames[frames >= 0]).tolist()
         decoded = read_ahead(self.pictures.read(wanted)) if wanted else iter(())
         number, pixels = -1, None
-        for frame in self.frames.tolist():
+        for frame in frames.tolist():
             while 0 <= frame != number:
                 number, pixels = next(decoded)
             yield pixels if frame >= 0 else None

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -26,6 +26,11 @@ class Rows:
             self._blocks.append(np.empty((BLOCK, *self._shape), np.float32))
         self._blocks[-1][place] = row
         self._count += 1
+
+    def extend(self, rows: Iterable[np.ndarray]) -> None:
+        """Add copies."""
+        for row in rows:
+            self.append(row)
 
     def __len__(self) -> int:
         return self._count

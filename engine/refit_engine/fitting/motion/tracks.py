@@ -73,8 +73,6 @@ class Track:
     colours: np.ndarray
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
     """[2] pixels a second of the middle of the joints."""
-    seen_seconds: float = 0.0
-    frames: int = 1
 
     def predicted(self, time: float) -> np.ndarray:
         """Where the joints [17,2] are expected; who was away for a while is not expected to have gone on."""
@@ -91,10 +89,9 @@ class Track:
             moved = (found.joints.mean(axis=0) - self.joints.mean(axis=0)) / elapsed
             share = 1 - np.exp(-elapsed / TRACKS.velocity_memory)
             self.velocity = np.zeros(2) if self.lost(time) else self.velocity + share * (moved - self.velocity)
-            self.seen_seconds += min(elapsed, TRACKS.patience)
         known = np.where(np.isnan(self.colours), found.colours, self.colours)
         self.colours = np.where(np.isnan(found.colours), known, 0.95 * known + 0.05 * found.colours)
-        self.joints, self.time, self.frames = found.joints, time, self.frames + 1
+        self.joints, self.time = found.joints, time
 
 
 def shared_joints(landmarks: np.ndarray) -> np.ndarray:
