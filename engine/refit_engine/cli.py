@@ -8,14 +8,14 @@ import errno
 import json
 import logging
 import math
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
+from .cli_motion import add_observe, add_track
+from .cli_values import add_body, box, check_folder
 from .contract import OPTIONS, VIEWS_ITERATIONS, add_option
 from .errors import RefitError
 from .packages import check_packages
@@ -63,8 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         ("detect", _add_detect, "print the people's boxes and scores as JSON"),
         ("reconstruct", _add_reconstruct, "fit a body to each person: result.npz and overlay.png"),
         ("fit-views", _add_fit_views, "fit one body to each person seen by calibrated cameras"),
-        ("track", _add_track, "fit moving bodies to the people of a video: motion.npz and overlay.mp4"),
-        ("observe", _add_observe, "do a part of a motion job's work, on one of several machines"),
+        ("track", add_track, "fit moving bodies to the people of a video: motion.npz and overlay.mp4"),
+        ("observe", add_observe, "do a part of a motion job's work, on one of several machines"),
         ("evaluate", _add_evaluate, "predict the joints of a dataset's people"),
         ("maps", _add_maps, "draw the network's keypoint maps of the largest person, or of the box"),
         ("bench", _add_bench, "print times per stage as JSON"),
@@ -83,7 +83,7 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
 def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="of several images, one in it each")
-    parser.add_argument("--bbox", action="append", type=_box, metavar="x,y,w,h", help="a person's box; may repeat")
+    parser.add_argument("--bbox", action="append", type=box, metavar="x,y,w,h", help="a person's box; may repeat")
     parser.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
     parser.add_argument("--no-confidence", action="store_true", help="do not estimate the joints' standard deviations")
     add_option(parser, "people")
@@ -101,66 +101,6 @@ def _add_fit_views(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "height")
     _add_solve(parser, VIEWS_ITERATIONS)
     parser.set_defaults(command=_fit_views)
-
-
-def _add_track(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "video",
-        type=Path,
-        metavar="VIDEO",
-        help="movie, numbered pictures, VIEWS.json of several videos of one scene, or a folder of movies",
-    )
-    parser.add_argument(
-        "--out",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="for motion.npz and overlay.mp4; of a folder, one in it each",
-    )
-    parser.add_argument("--no-overlay", action="store_true", help="do not draw the bodies over the video")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="where a job that is stopped goes on from (default: of this machine's user)",
-    )
-    parser.add_argument("--no-cache", action="store_true", help="keep nothing for a job that is stopped")
-    add_option(parser, "height")
-    _add_footage(parser)
-    parser.set_defaults(command=_track)
-
-
-def _add_observe(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", type=Path, metavar="VIDEO", help="as for track")
-    parser.add_argument(
-        "--cache",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="where track --cache DIR finds it; all machines share it",
-    )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--part", type=_share, metavar="K/N", help="the K-th of N equal shares of the frames")
-    which.add_argument("--chunk", type=_span, metavar="A:B", help="only what begins at frames A to B-1 of the video")
-    _add_footage(parser)
-    parser.set_defaults(command=_observe)
-
-
-def _add_footage(parser: argparse.ArgumentParser) -> None:
-    """Which frames and people of a video are meant, and which body they are to have."""
-    parser.add_argument(
-        "--frames", default="", metavar="A:B:STEP", help="from A, counted from 0, up to but not including B"
-    )
-    parser.add_argument("--rate", type=float, metavar="FPS", help="frames a second of numbered pictures (default: 24)")
-    parser.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
-    parser.add_argument(
-        "--betas", type=Path, metavar="FILE", help="a known shape: a result.npz or motion.npz, or ten numbers"
-    )
-    parser.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the box of the one person who is wanted")
-    parser.add_argument("--bbox-frame", type=int, metavar="N", help="the frame that the box is in (default: the first)")
-    add_option(parser, "people")
-    _add_body(parser)
-    add_option(parser, "device")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -183,7 +123,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _add_maps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, metavar="IMAGE")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for sheet.png and a picture a keypoint")
-    parser.add_argument("--bbox", type=_box, metavar="x,y,w,h", help="the person's box")
+    parser.add_argument("--bbox", type=box, metavar="x,y,w,h", help="the person's box")
     parser.add_argument("--focal", type=float, metavar="F", help="focal length in pixels")
     _add_solve(parser)
     parser.set_defaults(command=_maps)
@@ -204,54 +144,9 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_solve(parser: argparse.ArgumentParser, iterations: int | None = None) -> None:
-    _add_body(parser)
+    add_body(parser)
     add_option(parser, "iterations", iterations)
     add_option(parser, "device")
-
-
-def _add_body(parser: argparse.ArgumentParser) -> None:
-    for name in ("body", "gender", "weights"):
-        add_option(parser, name)
-
-
-def _box(text: str) -> list[float]:
-    try:
-        x, y, w, h = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not x,y,w,h in pixels") from None
-    return [x, y, w, h]
-
-
-def _share(text: str) -> tuple[int, int]:
-    number, _, count = text.partition("/")
-    try:
-        part = int(number), int(count)
-    except ValueError:
-        part = 0, 0
-    if not 1 <= part[0] <= part[1]:
-        raise argparse.ArgumentTypeError("must be K/N with K from 1 to N")
-    return part
-
-
-def _span(text: str) -> tuple[int, int]:
-    first, _, last = text.partition(":")
-    try:
-        span = int(first), int(last)
-    except ValueError:
-        span = 0, 0
-    if not 0 <= span[0] < span[1]:
-        raise argparse.ArgumentTypeError("must be A:B with A from 0 and B behind A")
-    return span
-
-
-def _check_folder(folder: Path) -> None:
-    """Raises OSError where results cannot be written, before the work begins."""
-    folder = folder.absolute()
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    with tempfile.TemporaryFile(dir=there):
-        pass
 
 
 def _detect(options: argparse.Namespace) -> int:
@@ -287,7 +182,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
     from .fitting import Fitter, ImageRequest, Models
     from .fitting.output import write_output
 
-    _check_folder(options.out)
+    check_folder(options.out)
     fitter = Fitter(Models(), _fit_options(options), options.device)
     boxes = np.array(options.bbox) if options.bbox else None
     failed = False
@@ -329,7 +224,7 @@ def _fit_views(options: argparse.Namespace) -> int:
     from .job_params import read_views
 
     requests = read_views(options.views)
-    _check_folder(options.out)
+    check_folder(options.out)
     with tqdm(total=len(requests), unit="view", disable=None) as bar:
         begun = 0
 
@@ -360,7 +255,7 @@ def _maps(options: argparse.Namespace) -> int:
     from .fitting.feature_maps import MapFitter
     from .fitting.output import write_maps
 
-    _check_folder(options.out)
+    check_folder(options.out)
     fitter = MapFitter(Models(), _fit_options(options), options.device)
     boxes = np.array([options.bbox]) if options.bbox else None
     maps = fitter.feature_maps(ImageRequest(options.image, boxes_xywh=boxes, focal=options.focal))
@@ -369,20 +264,6 @@ def _maps(options: argparse.Namespace) -> int:
         print(f"refit-engine: {message}", file=sys.stderr)
     print(f"{len(maps.names)} keypoint maps -> {sheet}", file=sys.stderr)
     return 0
-
-
-def _track(options: argparse.Namespace) -> int:
-    from .motion_command import track
-
-    _check_folder(options.out)
-    return track(options)
-
-
-def _observe(options: argparse.Namespace) -> int:
-    from .motion_command import observe
-
-    _check_folder(options.cache)
-    return observe(options)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -401,7 +282,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     records = read_dataset(options.dataset)
     if options.out.is_dir():
         raise IsADirectoryError(errno.EISDIR, "It is a folder, not a file to write", str(options.out))
-    _check_folder(options.out.parent)
+    check_folder(options.out.parent)
     models, solve = Models(), _fit_options(options)
     given = options.iterations
     alone = replace(solve, iterations=OPTIONS["iterations"].default if given is None else given)

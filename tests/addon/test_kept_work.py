@@ -3,6 +3,7 @@
 
 import bpy
 import pytest
+
 from refit_blender import engine, kept_work
 
 

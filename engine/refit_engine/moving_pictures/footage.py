@@ -36,13 +36,14 @@ class Footage:
 
 
 class MovingPictures(Protocol):
-    """A reader of moving pictures.
-
-    files: all that it reads from.
-    """
+    """A reader of moving pictures."""
 
     footage: Footage
-    files: Sequence[Path]
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """All that it reads from."""
+        ...
 
     def read(self, frames: Sequence[int]) -> Iterator[tuple[int, np.ndarray | None]]:
         """Each of the wanted frames (numbers from 0, rising) with its pixels [H,W,3] uint8 RGB, None if it is damaged."""

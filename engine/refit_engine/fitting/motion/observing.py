@@ -64,7 +64,7 @@ class VideoWatch:
         return block
 
     def _look(self, start: int, stop: int, wanted: Wanted, told: Callable[[int], None]) -> Block:
-        first = int(np.searchsorted(self._times, self._times[start] - LEAD_SECONDS))
+        first = int(np.searchsorted(self._times, float(self._times[start]) - LEAD_SECONDS))
         readable = np.zeros(stop - first, dtype=bool)
         fits = FrameFitter(self._job)
         observer = Observer(self._job, fits, self._number, float(self._times[first]))
