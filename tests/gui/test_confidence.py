@@ -30,7 +30,7 @@ def body(window):
     )
     window.let_it_work()
     # The panel is closed at first; its header is the row below this button.
-    x, y = window.find_button("refit.look_through")
+    x, y = window.find_button("refit.toggle_correctives")
     window.picture("confidence-closed")
     window.click((x, y + HEADER))
 

@@ -88,7 +88,7 @@ def test_a_pose_is_pasted_flipped(window):
 
 def test_a_hand_follows_its_target(window):
     before = joints(window)
-    x, y = window.find_button("refit.look_through")
+    x, y = window.find_button("refit.toggle_correctives")
     window.click((x, y + HEADER))
     button = window.find_button("refit.add_ik")
     window.picture("rig-panel")
