@@ -69,7 +69,7 @@ def read_preset(path: Path) -> dict[str, str]:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise SourceError(f"{path.name} is too large for a bone map.")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark before the text
     except OSError as error:
         raise SourceError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
@@ -81,13 +81,20 @@ def _checked(document: Any, name: str) -> dict[str, str]:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise SourceError(f"{name} is not a bone map.")
     if document.get("version") != VERSION:
-        raise SourceError(f"{name} is a bone map of version {document.get('version')}; this add-on reads {VERSION}.")
+        raise SourceError(
+            f"{name} is a bone map of version {str(document.get('version'))[:20]}; this add-on reads {VERSION}."
+        )
     bones = document.get("bones")
     if not isinstance(bones, dict):
         raise SourceError(f"{name} has no list of bones.")
     for role, bone in bones.items():
         if role not in ROLES:
-            raise SourceError(f"{name}: the body has no part “{role[:40]}”.")
+            raise SourceError(f"{name}: the body has no part “{_printable(role[:40])}”.")
         if not isinstance(bone, str) or not 0 < len(bone.encode(errors="replace")) <= _LONGEST_NAME:
             raise SourceError(f"{name}: “{role}” has no bone's name.")
-    return {role: bones[role] for role in ROLES if role in bones}
+    return {role: _printable(bones[role]) for role in ROLES if role in bones}
+
+
+def _printable(text: str) -> str:
+    """Without halves of characters, which JSON can hold but Blender cannot."""
+    return text.encode(errors="replace").decode()

@@ -57,6 +57,13 @@ def test_presets_come_back_as_they_were(tmp_path):
     assert maps.read_preset(path) == bones
 
 
+def test_presets_of_other_programs_are_read(tmp_path):
+    """With a mark before the text, or with half a character, which Blender could not look up."""
+    path = tmp_path / "mine.json"
+    path.write_bytes(b'\xef\xbb\xbf{"format": "refit-bone-map", "version": 1, "bones": {"head": "a\\ud800"}}')
+    assert maps.read_preset(path) == {"head": "a?"}
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
