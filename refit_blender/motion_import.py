@@ -12,7 +12,8 @@ import numpy as np
 
 from .contract import Gender
 from .engine_job import EngineJob, Options, Summary, counted
-from .export.amass import SmplMotion, read_amass
+from .errors import ResultFileError
+from .export.amass import MAX_FRAMES, SmplMotion, read_amass
 from .motion_keys import frames_between, keys_at
 from .motion_results import SEEN
 from .results import BETAS, Body, read_body
@@ -55,6 +56,11 @@ class MotionImport(EngineJob):
         self, path: Path, options: Options, folder: Path, *, gender: Gender | None = None, start: int = 1
     ) -> None:
         self._path, self._start, self._motion = path, start, read_amass(path)
+        seconds = len(self._motion.transl) / self._motion.rate
+        if seconds * timeline.rate_of(bpy.context.scene) > MAX_FRAMES:
+            raise ResultFileError(
+                f"{path.name} is {seconds:.3g} seconds long: more than {MAX_FRAMES} frames of the scene."
+            )
         options = replace(options, gender=gender or self._motion.gender)
         self._style, self._kind = options.rig_style, options.body_kind
         zero = [0.0] * BETAS

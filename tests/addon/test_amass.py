@@ -165,6 +165,7 @@ def pose_of(rig):
         ({"poses": np.full((9, 156), np.nan)}, "poses holds values that are no sensible numbers"),
         ({"trans": np.zeros((8, 3))}, "trans has the shape"),
         ({"mocap_framerate": np.array(0.0)}, "0 frames a second"),
+        ({"mocap_framerate": np.array(1e-300)}, "seconds long: more than 200000 frames"),
         ({"poses": np.array([{"a": 1}], dtype=object)}, "cannot be read"),
         ({"betas": np.full(16, 1e9)}, "betas holds values"),
     ],
