@@ -11,8 +11,9 @@ import bpy
 import numpy as np
 
 from ..scene.confidence import SPREAD
-from ..scene.keying import curves_of
+from ..scene.keyed_values import keyed_values, restore_values
 from ..scene.rigs import ROOT, bone_names
+from ..scene.skeletons import placement_of
 from .skeleton import Posed, Skeleton, rigid
 
 Block = TypeVar("Block", bound=bpy.types.ID)
@@ -24,6 +25,7 @@ class Stage:
     def __init__(self, scene: bpy.types.Scene) -> None:
         self.scene = scene
         self.made: list[bpy.types.ID] = []
+        self._named: list[bpy.types.ID] = []
         self._renamed: list[tuple[bpy.types.ID, str]] = []
 
     def keep(self, block: Block) -> Block:
@@ -38,12 +40,17 @@ class Stage:
         return item
 
     def call_it(self, block: bpy.types.ID, blocks: Any, name: str) -> None:
-        """Give a new block of a kind (`bpy.data.…`) this very name, which its present owner gets back in the end."""
-        owner = blocks.get(name)
-        if owner is not None and owner != block and owner.library is None:
-            self._renamed.append((owner, name))
+        """Give a new block of a kind (`bpy.data.…`) this very name, which its present owner gets back in the end.
+
+        Where another block of the stage was given it before, the new one gets a number behind it.
+        """
+        owner = blocks.get((name, None))
+        if owner is not None and owner != block and owner not in self._named:
+            if owner not in self.made:  # else it is gone in the end
+                self._renamed.append((owner, name))
             owner.name = f"{name[:50]} (meanwhile)"
         block.name = name
+        self._named.append(block)
 
     def call(self, operator: str, active: bpy.types.Object, options: Mapping[str, Any]) -> None:
         """Run an operator in this scene. Raises RuntimeError as operators do."""
@@ -85,40 +92,20 @@ def values_kept() -> Generator[None, None, None]:
     """
     window = _window()
     scene = window.scene
-    blocks = (block for item in scene.objects for block in (item, item.data, getattr(item.data, "shape_keys", None)))
-    owners = {block for block in blocks if block is not None}
-    values = [
-        (owner, curve.data_path, _value_at(owner, curve.data_path)) for owner in owners for curve in curves_of(owner)
-    ]
+    values = keyed_values(scene)
     try:
         yield
     finally:
         if window.scene != scene:
             window.scene = scene
             window.view_layer.update()
-            for owner, path, value in values:
-                if value is not None and _value_at(owner, path) != value:
-                    _set_value(owner, path, value)
+            restore_values(values)
+            window.view_layer.update()
 
 
 def _window() -> bpy.types.Window:
     """The window in which the user works; Blender has one in the background, too."""
     return bpy.context.window or bpy.context.window_manager.windows[0]
-
-
-def _value_at(owner: bpy.types.ID, path: str) -> Any:
-    """A property's value, as a list where it has several; None where it is no plain property."""
-    try:
-        value = owner.path_resolve(path)
-    except ValueError:
-        return None
-    return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
-
-
-def _set_value(owner: bpy.types.ID, path: str, value: Any) -> None:
-    before, _, name = path.rpartition(".")
-    if name.isidentifier():
-        setattr(owner.path_resolve(before) if before else owner, name, value)
 
 
 def double_of(place: Stage, rig: bpy.types.Object) -> bpy.types.Object:
@@ -136,7 +123,7 @@ def sample(place: Stage, rig: bpy.types.Object, frames: Sequence[int], unit: flo
     """A rig's skeleton, and where it is at frames [K]; unit: metres of a scene's.
 
     Not the rig is moved but a copy of it, with what it depends on. Rest matrices and lengths are in the armature's
-    units. Raises SourceError where a joint's bone is missing.
+    units. Raises SourceError where a joint's bone is missing, or the rig is stretched or mirrored.
     """
     skeleton, double = skeleton_of(rig), double_of(place, rig)
     layer = place.scene.view_layers[0]
@@ -146,6 +133,7 @@ def sample(place: Stage, rig: bpy.types.Object, frames: Sequence[int], unit: flo
         place.scene.frame_set(frame)
         posed = double.evaluated_get(layer.depsgraph)
         placement[row] = np.array(posed.matrix_world)
+        placement_of(rig, placement[row])  # raises
         world[row] = [np.array(posed.matrix_world @ posed.pose.bones[name].matrix) for name in skeleton.names]
     place.scene.collection.objects.unlink(double)
     for matrices in (world, placement):

@@ -47,9 +47,11 @@ def export_bodies(
     path, scene = Path(path), bpy.context.scene
     kind = format_of(path)
     layout = layout_of(kind, target)
-    chosen = list(rigs) if rigs is not None else bodies_of(scene)
+    chosen = list(dict.fromkeys(rigs)) if rigs is not None else bodies_of(scene)
     if not chosen:
         raise SourceError("There is no ReFit body to export.")
+    if other := next((item for item in chosen if not is_rig(item)), None):
+        raise SourceError(f"“{other.name}” is no ReFit body.")
     if layout.one_body and len(chosen) > 1:
         reader = "Unreal reads" if kind == "fbx" else f"{path.suffix} holds"
         raise SourceError(f"{reader} one body of a file: choose one of {', '.join(rig.name for rig in chosen)}.")
@@ -64,7 +66,7 @@ def export_bodies(
             _deliver(path, lambda written: write_amass(written, motion))
             return first, last
         sources = [read_source(place, rig, span, unit) for rig in chosen]
-        start = 0 if layout.from_zero else first
+        start = 0 if layout.from_zero else max(first, 0)  # scenes have no range before frame 0
         settings = place.scene.unit_settings
         settings.system, settings.scale_length = "METRIC", 1 / layout.units_per_metre
         made = [build(place, source, start, layout, shape) for source in sources]

@@ -13,6 +13,7 @@ from ..retarget.rest import RestBody
 from ..retarget.roles import SIDES, Skeleton, joint
 from ..retarget.transfer import Placement, SourceMotion
 from .body import body_mesh, shape_sliders
+from .keyed_values import keyed_values, restore_values
 from .keying import pose_bones
 
 _PARTS = ("clavicle", "upper_arm", "forearm", "hand", "thigh", "shin", "foot", "toe")
@@ -32,9 +33,12 @@ def skeleton_of(armature: bpy.types.Object) -> Skeleton:
     )
 
 
-def placement_of(armature: bpy.types.Object) -> Placement:
-    """How an armature object stands in the world now. Raises SourceError where it is mirrored or stretched."""
-    matrix = np.array(armature.matrix_world)
+def placement_of(armature: bpy.types.Object, world: np.ndarray | None = None) -> Placement:
+    """How an armature object stands in the world now, or with another world matrix [4,4] of its.
+
+    Raises SourceError where it is mirrored or stretched.
+    """
+    matrix = np.array(armature.matrix_world) if world is None else world
     sizes = np.linalg.norm(matrix[:3, :3], axis=0)
     scale = float(sizes.mean())
     axes = matrix[:3, :3] / max(scale, 1e-12)
@@ -61,9 +65,12 @@ def read_pose(scene: bpy.types.Scene, rig: bpy.types.Object) -> SourceMotion:
 def read_motion(
     scene: bpy.types.Scene, rig: bpy.types.Object, frames: Sequence[int] | np.ndarray
 ) -> Generator[int, None, SourceMotion]:
-    """A body's motion at frames of the scene; goes to each of them, and back. Yields how many are read."""
+    """A body's motion at frames of the scene; goes to each of them, and back. Yields how many are read.
+
+    Poses without keys stay as they are.
+    """
     current, subframe = scene.frame_current, scene.frame_subframe
-    poses = []
+    values, poses = keyed_values(scene), []
     try:
         for frame in frames:
             scene.frame_set(int(frame))
@@ -71,6 +78,8 @@ def read_motion(
             yield len(poses)
     finally:
         scene.frame_set(current, subframe=subframe)
+        restore_values(values)
+        bpy.context.view_layer.update()
     return _motion(scene, rig, poses, frames)
 
 

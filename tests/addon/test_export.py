@@ -17,6 +17,7 @@ from refit_blender.engine_job import Options
 from refit_blender.errors import RefitError, SourceError
 from refit_blender.scene import body as bodies
 from refit_blender.scene.ik import add_ik
+from refit_blender.scene.keying import curves_of
 from refit_blender.scene.rigs import bone_names, joint_places
 
 NEAR = 1e-3
@@ -324,6 +325,53 @@ def test_several_bodies_and_chosen_frames(install_fake, pictures, tmp_path):
         assert np.abs(joints_over(rig, range(first_frame(rig), first_frame(rig) + 4), bones) - joints).max() < NEAR
 
 
+@pytest.mark.parametrize("suffix", [".fbx", ".glb", ".usdc"])
+def test_bodies_that_share_their_data_come_along_and_keep_their_names(moving, tmp_path, suffix):
+    """As linked duplicates do; and a body that is named twice is one."""
+    mesh, twin = bodies.body_mesh(moving), moving.copy()
+    skin = mesh.copy()
+    for item in (twin, skin):
+        bpy.context.scene.collection.objects.link(item)
+    twin.location.x += 3
+    skin.parent, skin.modifiers[0].object = twin, twin
+    bpy.context.view_layer.update()
+    before = scene_state()
+    api.export_bodies(tmp_path / f"body{suffix}", [moving, twin, moving])
+    assert scene_state() == before
+    imported(tmp_path / f"body{suffix}")
+    assert sorted(item.type for item in bpy.data.objects if item.type != "EMPTY")[:2] == ["ARMATURE", "ARMATURE"]
+    assert sum(item.type == "MESH" and "body" in item.name for item in bpy.data.objects) == 2
+
+
+@pytest.mark.parametrize("suffix", [".fbx", ".glb", ".bvh", ".usdc"])
+def test_a_motion_before_frame_zero_is_written_from_there(moving, tmp_path, suffix):
+    expected, path, bones = joints_over(moving, FRAMES), tmp_path / f"body{suffix}", bone_names(moving)
+    for curve in curves_of(moving):
+        for key in curve.keyframe_points:
+            key.co_ui.x -= 40
+        curve.update()
+    assert api.export_bodies(path, [moving]) == (-37, -26)
+    rig = imported(path)
+    start = first_frame(rig)
+    names = came_as(rig, bones)
+    assert np.abs(joints_over(rig, range(start, start + 12), names) - expected).max() < NEAR
+
+
+@pytest.mark.parametrize("scale", [(1, 2, 1), (-1, 1, 1), (0, 0, 0)])
+def test_a_stretched_body_is_named(still, tmp_path, scale):
+    still.scale = scale
+    bpy.context.view_layer.update()
+    before = scene_state()
+    for call in (
+        lambda: api.export_bodies(tmp_path / "body.fbx", [still]),
+        lambda: api.export_bodies(tmp_path / "body.npz", [still]),
+        lambda: api.pose_asset(still),
+    ):
+        with pytest.raises(SourceError, match="stretched or mirrored"):
+            call()
+    assert scene_state() == before and not any(tmp_path.glob("body.*"))
+
+
 @pytest.mark.parametrize("suffix", [".fbx", ".glb", ".bvh", ".usd"])
 def test_nothing_in_the_scene_changes(moving, tmp_path, suffix):
     scene, layer = bpy.context.scene, bpy.context.view_layer
@@ -335,6 +383,7 @@ def test_nothing_in_the_scene_changes(moving, tmp_path, suffix):
     bpy.ops.object.mode_set(mode="POSE")
     scene.frame_set(7)
     moving.pose.bones["neck"].rotation_quaternion = (0.6, 0.8, 0, 0)  # not keyed
+    layer.update()
 
     def state() -> dict[str, object]:
         return {
@@ -342,6 +391,7 @@ def test_nothing_in_the_scene_changes(moving, tmp_path, suffix):
             "scenes": bpy.data.scenes.keys(),
             "mode": (bpy.context.mode, scene.frame_current, bpy.context.scene.name),
             "pose": [list(bone.rotation_quaternion) for bone in moving.pose.bones],
+            "bones": [bone.matrix.copy() for bone in moving.pose.bones],
             "range": (scene.frame_start, scene.frame_end, scene.render.fps),
         }
 
@@ -364,8 +414,13 @@ def test_files_that_cannot_be_written_are_one_sentence(still, tmp_path, name, wh
 
 
 def test_what_cannot_be_exported_is_named(still, tmp_path):
-    with pytest.raises(SourceError, match=r"one body of a file: choose one of a photo, a photo\."):
-        api.export_bodies(tmp_path / "body.bvh", [still, still])
+    twin = still.copy()
+    bpy.context.scene.collection.objects.link(twin)
+    with pytest.raises(SourceError, match=r"one body of a file: choose one of a photo, a photo\.001\."):
+        api.export_bodies(tmp_path / "body.bvh", [still, twin])
+    bpy.data.objects.remove(twin)
+    with pytest.raises(SourceError, match="“a photo body” is no ReFit body"):
+        api.export_bodies(tmp_path / "body.fbx", [bodies.body_mesh(still)])
     with pytest.raises(SourceError, match="Frames 9 to 2"):
         api.export_bodies(tmp_path / "body.fbx", [still], frames=(9, 2))
     mesh = bodies.body_mesh(still)

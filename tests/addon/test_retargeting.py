@@ -299,6 +299,8 @@ def test_cancelling_leaves_everything_as_it_was(walker, name, share):
     first = next(iter(RIGS[name].bones.values()))
     target.pose.bones[first].location = (1, 2, 3)
     target.pose.bones[first].keyframe_insert("location", frame=3)
+    target.pose.bones[first].location = (3, 2, 1)  # not keyed
+    walker.pose.bones["neck"].rotation_quaternion = (0.6, 0.8, 0, 0)
     action, state, frame = target.animation_data.action, scene_state(), bpy.context.scene.frame_current
     bases = [bone.matrix_basis.copy() for bone in target.pose.bones]
     steps = retarget_steps(bpy.context, walker, target, RIGS[name].bones)
@@ -309,6 +311,7 @@ def test_cancelling_leaves_everything_as_it_was(walker, name, share):
     assert (target.animation_data.action, bpy.context.scene.frame_current) == (action, frame)
     for bone, basis in zip(target.pose.bones, bases, strict=True):
         assert np.allclose(bone.matrix_basis, basis, atol=1e-6)
+    assert list(walker.pose.bones["neck"].rotation_quaternion) == pytest.approx([0.6, 0.8, 0, 0])
     if "c_hand_ik.l" in target.pose.bones:
         assert target.pose.bones["c_hand_ik.l"]["ik_fk_switch"] == 0.0
 
