@@ -13,10 +13,13 @@ from mathutils import Matrix, Vector
 from ..errors import SourceError
 from ..results import Body
 from .bone_layout import BonePlace, place_bones
+from .keying import bone_scales
 from .rigs import BONES, KIND, REST_SHIFT, ROOT, ROOT_MOTION, RigKind, RigStyle, axes_of, bone_names, kind_of
 
 _COLLECTIONS = {"Root": "THEME09", "Middle": "THEME03", "Left": "THEME04", "Right": "THEME01"}
 """Bone collections of an animation rig, and their bones' colours: yellow, green, blue and red, as themes have them."""
+
+_SAME_SCALE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,32 @@ def move_mesh(mesh: bpy.types.Object, change: Matrix) -> None:
     assert isinstance(mesh.data, bpy.types.Mesh)
     mesh.data.transform(change, shape_keys=True)
     mesh.data.update()
+
+
+def check_own(rig: bpy.types.Object, mesh: bpy.types.Object | None = None) -> None:
+    """Raises SourceError where a rig, its mesh or its action is another file's or another object's, too; or where
+    tracks of actions move the rig.
+    """
+    animation = rig.animation_data
+    if rig.library or rig.data.library or rig.override_library:
+        raise SourceError(f"“{rig.name}” is linked from another file: make it local first (Object › Relations).")
+    if any(one.data and _users(one.data) > 1 for one in (rig, mesh) if one):
+        raise SourceError(f"“{rig.name}” shares its data with another object: make it single user first.")
+    if animation and animation.nla_tracks:
+        raise SourceError(f"“{rig.name}” has tracks of actions: bake them to one action first.")
+    if animation and animation.action and (animation.action.library or _users(animation.action) > 1):
+        raise SourceError(f"The action of “{rig.name}” belongs to other objects, too: make it single user first.")
+
+
+def check_unstretched(rig: bpy.types.Object) -> None:
+    """Raises SourceError where a bone is, or ever gets, longer in one direction than in another."""
+    for name, scales in bone_scales(rig).items():
+        if np.ptp(scales, axis=1).max() > _SAME_SCALE:
+            raise SourceError(f"Bone “{name}” is stretched by its scale: clear that first (Alt S in Pose mode).")
+
+
+def _users(block: bpy.types.ID) -> int:
+    return block.users - block.use_fake_user
 
 
 def check_visible(rig: bpy.types.Object) -> None:

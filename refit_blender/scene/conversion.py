@@ -15,16 +15,27 @@ from mathutils import Matrix
 
 from ..errors import SourceError
 from ..motion_keys import quaternions_of
-from .armature import edit_bones, move_mesh, put_bones, rest_shift, sort_bones, unsort_bones
+from .armature import (
+    check_own,
+    check_unstretched,
+    edit_bones,
+    move_mesh,
+    put_bones,
+    rest_shift,
+    sort_bones,
+    unsort_bones,
+)
 from .body import body_mesh
 from .bone_layout import place_bones
 from .confidence import confidence_of, restore_colors, show_colors, shown_measure
 from .correctives import corrective_keys, drive_correctives
 from .ik import check_no_ik
-from .keying import curves_of, key_changes
+from .keying import bone_scales, curves_of, key_changes
 from .pose_conversion import PoseTracks, convert_pose
 from .rigs import BONES, KIND, REST_SHIFT, ROOT, ROOT_MOTION, RigStyle, axes_of, bone_names, kind_of
 
+_TURN_NOTHING = {"CHILD_OF", "COPY_LOCATION", "COPY_SCALE", "LIMIT_DISTANCE", "LIMIT_LOCATION", "LIMIT_SCALE"}
+"""Constraints with which an object's own rotation still adds to where it is."""
 _SOLE = 0.03
 """Metres from the lowest joint to the floor, where there is no skin to tell."""
 
@@ -62,23 +73,24 @@ def check_convertible(rig: bpy.types.Object) -> None:
     """Raises SourceError where a rig cannot be converted."""
     bone_names(rig)
     check_no_ik(rig)
-    mesh, animation = body_mesh(rig), rig.animation_data
-    if rig.library or rig.data.library or rig.override_library:
-        raise SourceError(f"“{rig.name}” is linked from another file: make it local first (Object › Relations).")
+    check_own(rig, body_mesh(rig))
     if not rig.visible_get():
         raise SourceError(f"Body “{rig.name}” is hidden: show it first.")
-    if any(one.data and _users(one.data) > 1 for one in (rig, mesh) if one):
-        raise SourceError(f"“{rig.name}” shares its data with another object: make it single user first.")
-    if animation and animation.nla_tracks:
-        raise SourceError(f"“{rig.name}” has tracks of actions: bake them to one action first.")
-    if animation and animation.action and (animation.action.library or _users(animation.action) > 1):
-        raise SourceError(f"The action of “{rig.name}” belongs to other objects, too: make it single user first.")
-    if any(curve.data_path.startswith(("rotation", "delta_rotation")) for curve in curves_of(rig)):
+    drivers = rig.animation_data.drivers if rig.animation_data else ()
+    if any(curve.data_path.startswith(("rotation", "delta_rotation")) for curve in (*curves_of(rig), *drivers)):
         raise SourceError(f"The rotation of object “{rig.name}” is animated: animate its bones instead.")
+    turning = (one.name for one in rig.constraints if not one.mute and one.type not in _TURN_NOTHING)
+    if name := next(turning, None):
+        raise SourceError(f"Constraint “{name}” turns object “{rig.name}”: apply or remove it first.")
+    if any(_is_muted(curve) for curve in curves_of(rig) if curve.data_path.startswith("pose.bones")):
+        raise SourceError(f"Curves of “{rig.name}” are muted: unmute or delete them first.")
+    check_unstretched(rig)
+    if ROOT in bone_scales(rig):
+        raise SourceError(f"Bone “{ROOT}” is scaled: clear that first (Alt S in Pose mode).")
 
 
-def _users(block: bpy.types.ID) -> int:
-    return block.users - block.use_fake_user
+def _is_muted(curve: bpy.types.FCurve) -> bool:
+    return curve.mute or bool(curve.group and curve.group.mute)
 
 
 def _change_bones(rig: bpy.types.Object, style: RigStyle, turn: np.ndarray, moved: Sequence[bool]) -> None:

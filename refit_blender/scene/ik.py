@@ -15,11 +15,13 @@ from mathutils import Quaternion, Vector
 from ..errors import SourceError
 from ..motion_keys import continuous, quaternions_of
 from .animation import Curves
-from .armature import check_visible, edit_bones
+from .armature import check_own, check_unstretched, check_visible, edit_bones
 from .control_shapes import POLE, TARGET, outline, remove_unused
 from .key_mapping import every_frame, types_at
+from .keyed_values import keyed_values, restore_values
 from .keying import curves_of, key_changes, pose_bones
 from .rigs import ROOT, kind_of
+from .skeletons import placement_of
 
 _COLLECTION, _PALETTE = "IK", "THEME02"
 _POLE_LENGTH = 0.08
@@ -69,7 +71,8 @@ def add_ik(rig: bpy.types.Object) -> None:
     if kind_of(rig) != "animation":
         raise SourceError(f"“{rig.name}” has SMPL's rig: convert it to the animation rig first.")
     check_no_ik(rig)
-    check_visible(rig)
+    _check_changeable(rig)
+    check_unstretched(rig)
     key_changes(rig)
     frames = _key_frames(rig)
     names = [ROOT, *(bone for limb in LIMBS for bone in (limb.upper, limb.lower, limb.end))]
@@ -93,7 +96,7 @@ def remove_ik(rig: bpy.types.Object) -> None:
     Raises SourceError.
     """
     pose_bones(rig)
-    check_visible(rig)
+    _check_changeable(rig)
     key_changes(rig)
     frames = _key_frames(rig)
     chains = [
@@ -123,6 +126,13 @@ def remove_ik(rig: bpy.types.Object) -> None:
     bpy.context.view_layer.update()
 
 
+def _check_changeable(rig: bpy.types.Object) -> None:
+    """Raises SourceError where bones cannot be added or removed, or Blender's IK would not take them where they were."""
+    check_own(rig)
+    check_visible(rig)
+    placement_of(rig)
+
+
 def _parent(rig: bpy.types.Object, name: str) -> str:
     parent = rig.pose.bones[name].parent
     assert parent is not None  # of a limb
@@ -147,11 +157,12 @@ def _sampled(rig: bpy.types.Object, names: Iterable[str], frames: np.ndarray | N
         bpy.context.view_layer.update()
         look()
     elif len(frames):
-        current = scene.frame_current
+        current, values = scene.frame_current, keyed_values(scene, rig)
         for frame in frames:
             scene.frame_set(int(np.floor(frame)), subframe=float(frame % 1))
             look()
         scene.frame_set(current)
+        restore_values(values)
     return {name: np.array(places).reshape(-1, 4, 4) for name, places in found.items()}
 
 
@@ -255,7 +266,8 @@ def _place(
     """
     rest = np.array((rig.data.bones[parent].matrix_local.inverted() @ bone.bone.matrix_local), dtype=np.float64)
     basis = np.linalg.inv(above @ rest) @ wanted
-    turns, locations = continuous(quaternions_of(basis[:, :3, :3])), basis[:, :3, 3]
+    axes = basis[:, :3, :3] / np.linalg.norm(basis[:, :3, :3], axis=1, keepdims=True)  # bones may be scaled
+    turns, locations = continuous(quaternions_of(axes)), basis[:, :3, 3]
     bone.rotation_mode = "QUATERNION"
     if frames is None or curves is None:
         bone.rotation_quaternion = Quaternion(turns[0].tolist())

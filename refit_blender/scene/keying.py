@@ -117,6 +117,24 @@ def curves_of(owner: bpy.types.ID) -> list[bpy.types.FCurve]:
     return [curve for bag in bags if bag for curve in bag.fcurves]
 
 
+def bone_scales(rig: bpy.types.Object) -> dict[str, np.ndarray]:
+    """The scales [K,3] of bones that are scaled: now, and at their keys."""
+    curves: dict[str, list[bpy.types.FCurve]] = {}
+    for curve in curves_of(rig):
+        curves.setdefault(curve.data_path, []).append(curve)
+    found = {}
+    for bone in rig.pose.bones:
+        own = curves.get(bone.path_from_id("scale"), [])
+        rows = [list(bone.scale)]
+        for frame in {key.co.x for curve in own for key in curve.keyframe_points}:
+            rows.append(list(bone.scale))
+            for curve in own:
+                rows[-1][curve.array_index] = curve.evaluate(frame)
+        if np.abs(np.array(rows) - 1).max() > 1e-4:
+            found[bone.name] = np.array(rows)
+    return found
+
+
 def move_body(rig: bpy.types.Object, change: Matrix) -> None:
     """Move a body by `change` (4x4, in the rig's space) in the present pose and in every key that it has.
 

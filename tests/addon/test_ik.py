@@ -95,6 +95,26 @@ def test_limbs_follow_their_controls_and_keep_that_when_ik_goes(body):
     np.testing.assert_allclose(evaluated_vertices(made.mesh), followed, atol=1e-4)
 
 
+def test_scaled_bones_stay_as_they_are(body):
+    made = build_keyed(body, STYLES[0])
+    for frame, size in ((1, 1.0), (11, 1.8)):
+        made.rig.pose.bones["forearm.L"].scale = (size, size, size)
+        made.rig.pose.bones["forearm.L"].keyframe_insert("scale", frame=frame)
+    before = seen(made)
+    add_ik(made.rig)
+    np.testing.assert_allclose(seen(made), before, atol=1e-4)
+    remove_ik(made.rig)
+    np.testing.assert_allclose(seen(made), before, atol=1e-4)
+
+
+def test_a_pose_without_keys_of_somebody_else_is_kept(body):
+    rig, other = build_keyed(body, STYLES[0]).rig, build_keyed(body, STYLES[0]).rig
+    for call in (add_ik, remove_ik):
+        other.pose.bones["neck"].rotation_quaternion = (0.6, 0.8, 0, 0)
+        call(rig)
+        assert list(other.pose.bones["neck"].rotation_quaternion) == pytest.approx([0.6, 0.8, 0, 0])
+
+
 def test_an_elbow_follows_its_pole(body):
     rig = build(body).rig
     for bone in rig.pose.bones:
@@ -117,6 +137,28 @@ def test_what_is_in_the_way_is_named(body):
     for call in (lambda: add_ik(rig), lambda: convert_rig(rig, STYLES[2])):
         with pytest.raises(SourceError, match="press Remove IK first"):
             call()
+    remove_ik(rig)
+    bones = set(rig.data.bones.keys())
+
+    def refuse(why: str) -> None:
+        bpy.context.view_layer.update()
+        with pytest.raises(SourceError, match=why):
+            add_ik(rig)
+        assert set(rig.data.bones.keys()) == bones
+
+    rig.scale = (1, 2, 1)
+    refuse("stretched or mirrored")
+    rig.scale = (1, 1, 1)
+    rig.pose.bones["shin.L"].scale = (1, 2, 1)
+    refuse("“shin.L” is stretched")
+    rig.pose.bones["shin.L"].scale = (1, 1, 1)
+    twin = rig.copy()
+    refuse("shares its data")
+    bpy.data.objects.remove(twin)
+    key_pose(rig, 1)
+    rig.animation_data.nla_tracks.new().strips.new("walk", 1, rig.animation_data.action)
+    rig.animation_data.action = None
+    refuse("has tracks of actions")
 
 
 def test_buttons_and_jobs_know_about_ik(photo, install_fake):

@@ -251,3 +251,34 @@ def test_what_is_in_the_way_is_named_and_nothing_changes(body):
     with pytest.raises(SourceError, match="There is no rig “unreal”"):
         Options(rig="unreal")
     assert rigs.kind_of(rig) == "animation" and "thigh.L" in rig.data.bones and before["armatures"]
+
+
+def test_what_another_rig_could_not_show_is_named(body):
+    rig = build_keyed(body, STYLES[0]).rig
+    root, elbow = rig.pose.bones["root"], rig.pose.bones["forearm.L"]
+
+    def refuse(why: str) -> None:
+        with pytest.raises(SourceError, match=why):
+            convert_rig(rig, STYLES[2])
+        assert rigs.kind_of(rig) == "animation"
+
+    root.scale = (2, 2, 2)
+    refuse("Bone “root” is scaled")
+    root.scale = (1, 1, 1)
+    elbow.scale = (1, 2, 1)
+    elbow.keyframe_insert("scale", frame=4)
+    elbow.scale = (1, 1, 1)
+    refuse("Bone “forearm.L” is stretched")
+    elbow.keyframe_delete("scale", frame=4)
+    elbow.scale = (1, 1, 1)
+    curves_of(rig)[0].mute = True
+    refuse("are muted")
+    curves_of(rig)[0].mute = False
+    turning = rig.constraints.new("COPY_ROTATION")
+    refuse("Constraint “Copy Rotation” turns")
+    turning.mute = True
+    rig.driver_add("rotation_euler", 2)
+    refuse("is animated")
+    rig.driver_remove("rotation_euler", 2)
+    convert_rig(rig, STYLES[2])
+    assert rigs.kind_of(rig) == "smpl"
