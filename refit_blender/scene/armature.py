@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import bpy
@@ -165,6 +165,14 @@ def check_unstretched(rig: bpy.types.Object) -> None:
     for name, scales in bone_scales(rig).items():
         if np.ptp(scales, axis=1).max() > _SAME_SCALE:
             raise SourceError(f"Bone “{name}” is stretched by its scale: clear that first (Alt S in Pose mode).")
+
+
+def check_free(rig: bpy.types.Object, names: Iterable[str], but: Iterable[str] = ()) -> None:
+    """Raises SourceError where a bone has one of these names, except for those in `but`."""
+    known = set(but)
+    for name in names:
+        if name in rig.data.bones and name not in known:
+            raise SourceError(f"Bone “{name}” of yours has a name that is needed: rename it first.")
 
 
 def _users(block: bpy.types.ID) -> int:

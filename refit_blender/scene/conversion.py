@@ -16,6 +16,7 @@ from mathutils import Matrix
 from ..errors import SourceError
 from ..motion_keys import quaternions_of
 from .armature import (
+    check_free,
     check_own,
     check_unstretched,
     edit_bones,
@@ -47,6 +48,10 @@ def convert_rig(rig: bpy.types.Object, style: RigStyle) -> None:
     otherwise all keys stay what they are. Raises SourceError, and changes nothing then.
     """
     check_convertible(rig)
+    if kind_of(rig) != style.kind:
+        check_free(
+            rig, BONES[style.kind] if style.kind == "smpl" else (*BONES[style.kind], ROOT), but=BONES[kind_of(rig)]
+        )
     measure, certainty = shown_measure(rig), confidence_of(rig)
     if measure:
         restore_colors(rig)

@@ -15,7 +15,7 @@ from mathutils import Quaternion, Vector
 from ..errors import SourceError
 from ..motion_keys import continuous, quaternions_of
 from .animation import Curves
-from .armature import check_own, check_unstretched, check_visible, edit_bones
+from .armature import check_free, check_own, check_unstretched, check_visible, edit_bones
 from .control_shapes import POLE, TARGET, outline, remove_unused
 from .key_mapping import every_frame, types_at
 from .keyed_values import keyed_values, restore_values
@@ -73,6 +73,7 @@ def add_ik(rig: bpy.types.Object) -> None:
     check_no_ik(rig)
     _check_changeable(rig)
     check_unstretched(rig)
+    check_free(rig, CONTROLS)
     key_changes(rig)
     frames = _key_frames(rig)
     names = [ROOT, *(bone for limb in LIMBS for bone in (limb.upper, limb.lower, limb.end))]
@@ -119,9 +120,10 @@ def remove_ik(rig: bpy.types.Object) -> None:
             if curves:
                 _place(rig, bone, parent, keyed[parent], keyed[name], frames, curves, moves=False)
             _place(rig, bone, parent, now[parent], now[name], None, curves, moves=False)
+    collections = _control_collections(rig)
     edit_bones(rig, _remove_controls)
-    if collection := rig.data.collections.get(_COLLECTION):
-        rig.data.collections.remove(collection)
+    for name in collections:
+        rig.data.collections.remove(rig.data.collections[name])
     remove_unused()
     bpy.context.view_layer.update()
 
@@ -157,11 +159,12 @@ def _sampled(rig: bpy.types.Object, names: Iterable[str], frames: np.ndarray | N
         bpy.context.view_layer.update()
         look()
     elif len(frames):
-        current, values = scene.frame_current, keyed_values(scene, rig)
+        current, subframe = scene.frame_current, scene.frame_subframe
+        values = keyed_values(scene, rig)
         for frame in frames:
             scene.frame_set(int(np.floor(frame)), subframe=float(frame % 1))
             look()
-        scene.frame_set(current)
+        scene.frame_set(current, subframe=subframe)
         restore_values(values)
     return {name: np.array(places).reshape(-1, 4, 4) for name, places in found.items()}
 
@@ -195,6 +198,12 @@ def _sort_controls(rig: bpy.types.Object) -> None:
     for limb in LIMBS:
         rig.pose.bones[limb.target].custom_shape = outline(TARGET)
         rig.pose.bones[limb.pole].custom_shape = outline(POLE)
+
+
+def _control_collections(rig: bpy.types.Object) -> list[str]:
+    """Names of the collections that were made for the controls; somebody's own may have such a name, too."""
+    named = [one for one in rig.data.collections if one.name.partition(".")[0] == _COLLECTION and len(one.bones)]
+    return [one.name for one in named if all(bone.name in CONTROLS for bone in one.bones)]
 
 
 def _constrain(rig: bpy.types.Object, limb: Limb, angle: float) -> None:

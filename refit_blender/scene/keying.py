@@ -76,7 +76,7 @@ def key_changes(rig: bpy.types.Object) -> None:
     """
     curves = [curve for curve in curves_of(rig) if curve.data_path.startswith("pose.bones")]
     frames = {round(key.co.x, 3) for curve in curves for key in curve.keyframe_points}
-    current = bpy.context.scene.frame_current
+    current = round(bpy.context.scene.frame_current_final, 3)  # between two frames, none of their keys is meant
     at = current if current in frames else next(iter(frames), current)
     if current not in frames and len(frames) != 1:
         return

@@ -12,6 +12,7 @@ from refit_blender import api
 from refit_blender.errors import SourceError
 from refit_blender.results import Body, read_body
 from refit_blender.scene import rigs
+from refit_blender.scene.armature import edit_bones
 from refit_blender.scene.conversion import convert_rig
 from refit_blender.scene.ik import LIMBS, add_ik, has_ik, remove_ik
 from refit_blender.scene.keying import curves_of, key_pose
@@ -105,6 +106,29 @@ def test_scaled_bones_stay_as_they_are(body):
     np.testing.assert_allclose(seen(made), before, atol=1e-4)
     remove_ik(made.rig)
     np.testing.assert_allclose(seen(made), before, atol=1e-4)
+
+
+def test_between_two_frames_no_key_is_changed(body):
+    made = build_keyed(body, STYLES[0])
+    before, scene = seen(made), bpy.context.scene
+    for change in (add_ik, remove_ik, lambda rig: convert_rig(rig, STYLES[2])):
+        scene.frame_set(6, subframe=0.5)
+        change(made.rig)
+        assert (scene.frame_current, scene.frame_subframe) == (6, 0.5)
+        np.testing.assert_allclose(seen(made), before, atol=1e-4)
+
+
+def test_bones_and_collections_of_ones_own_are_kept(body):
+    rig = build(body).rig
+    rig.data.collections.new("IK").assign(rig.data.bones["head"])
+    add_ik(rig)
+    remove_ik(rig)
+    assert [one.name for one in rig.data.bones["head"].collections] == ["Middle", "IK"]
+    assert [one.name for one in rig.data.collections if one.name.startswith("IK")] == ["IK"]
+    edit_bones(rig, lambda bones: setattr(bones.new("elbow_pole.L"), "tail", (0, 0, 1)))
+    with pytest.raises(SourceError, match="“elbow_pole.L” of yours"):
+        add_ik(rig)
+    assert "elbow_pole.R" not in rig.data.bones
 
 
 def test_a_pose_without_keys_of_somebody_else_is_kept(body):

@@ -280,5 +280,8 @@ def test_what_another_rig_could_not_show_is_named(body):
     rig.driver_add("rotation_euler", 2)
     refuse("is animated")
     rig.driver_remove("rotation_euler", 2)
+    edit_bones(rig, lambda bones: setattr(bones.new("left_elbow"), "tail", (0, 0, 1)))
+    refuse("“left_elbow” of yours")
+    rig.data.bones["left_elbow"].name = "tail"
     convert_rig(rig, STYLES[2])
     assert rigs.kind_of(rig) == "smpl"
