@@ -67,9 +67,11 @@ def write_preset(path: Path, bones: Mapping[str, str]) -> None:
 def read_preset(path: Path) -> dict[str, str]:
     """Role to bone name of a preset file. Raises SourceError where it is none."""
     try:
-        if path.stat().st_size > _LARGEST_FILE:
+        with path.open("rb") as stream:  # a device has no size to ask for
+            content = stream.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
             raise SourceError(f"{path.name} is too large for a bone map.")
-        document = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark before the text
+        document = json.loads(content.decode("utf-8-sig"))  # some editors put a mark before the text
     except OSError as error:
         raise SourceError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
