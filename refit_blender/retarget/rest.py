@@ -123,9 +123,13 @@ def rest_of(skeleton: Skeleton, bones: Mapping[str, str], scale: float) -> RestB
 
 
 def _hand_end(skeleton: Skeleton, hand: int) -> np.ndarray:
-    """What a hand points at: its middle finger, the middle of several fingers, or the end of its bone."""
+    """What a hand points at: its middle finger or SMPL's joint, the middle of several fingers, or its bone's end."""
     fingers = skeleton.children(hand)
-    middle = [bone for bone in fingers if "mid" in skeleton.names[bone].lower()]
+    middle = [
+        bone
+        for bone in fingers
+        if "mid" in skeleton.names[bone].lower() or skeleton.names[bone].lower() in {"left_hand", "right_hand"}
+    ]
     if middle:
         return skeleton.heads[middle[0]]
     return skeleton.heads[fingers].mean(axis=0) if len(fingers) > 2 else skeleton.tails[hand]

@@ -103,6 +103,17 @@ def test_both_kinds_of_rigs_give_the_same(tmp_path):
     assert np.abs(found[0] - found[1]).max() < 0.05  # hundredths of a millimetre
 
 
+@pytest.mark.parametrize("kind", ["animation", "smpl"])
+def test_a_body_of_the_same_size_takes_the_walk_as_it_is(walker, tmp_path, kind):
+    (tmp_path / "other").mkdir()
+    other = make_walker(tmp_path / "other", kind=kind, frames=2, turned=70.0)
+    assert api.retarget(walker.name, other.name, options=Options(feet=False)).kept
+    for frame in FRAMES:
+        bpy.context.scene.frame_set(frame)
+        places = [[rig.matrix_world @ bone.head for bone in pose_bones(rig)] for rig in (walker, other)]
+        assert np.linalg.norm(np.subtract(*places), axis=1).max() < 1e-3
+
+
 def test_rigify_takes_the_walk(tmp_path):
     body = make_walker(tmp_path, frames=9)
     bpy.ops.preferences.addon_enable(module="rigify")
