@@ -125,9 +125,9 @@ def bone_scales(rig: bpy.types.Object) -> dict[str, np.ndarray]:
     found = {}
     for bone in rig.pose.bones:
         own = curves.get(bone.path_from_id("scale"), [])
-        rows = [list(bone.scale)]
+        rows = [list(bone.scale[:])]
         for frame in {key.co.x for curve in own for key in curve.keyframe_points}:
-            rows.append(list(bone.scale))
+            rows.append(list(bone.scale[:]))
             for curve in own:
                 rows[-1][curve.array_index] = curve.evaluate(frame)
         if np.abs(np.array(rows) - 1).max() > 1e-4:
