@@ -5,21 +5,14 @@ from __future__ import annotations
 
 import bpy
 
-from .panels_base import RefitPanel
-from .scene.body import rig_of
+from .panels_base import ActiveBodyPanel
 
 _RIGGED = {"FBX", "GLB", "USD"}
 """Formats that take the skin along."""
 
 
-class REFIT_PT_export(RefitPanel, bpy.types.Panel):
+class REFIT_PT_export(ActiveBodyPanel, bpy.types.Panel):
     bl_label = "Export"
-    bl_parent_id = "REFIT_PT_result"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return rig_of(context.active_object) is not None
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.refit.export

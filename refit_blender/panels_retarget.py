@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import bpy
 
-from .panels_base import RefitPanel
+from .panels_base import ActiveBodyPanel
 from .preferences import draw_text
 from .retarget.roles import label
 from .retargeting import presets
-from .scene import body as bodies
 from .session import state
 
 
@@ -42,14 +41,8 @@ class REFIT_MT_bone_maps(bpy.types.Menu):
         layout.operator("refit.save_bone_map", text="Save …", icon="FILE_TICK")
 
 
-class REFIT_PT_retarget(RefitPanel, bpy.types.Panel):
+class REFIT_PT_retarget(ActiveBodyPanel, bpy.types.Panel):
     bl_label = "Onto My Rig"
-    bl_parent_id = "REFIT_PT_result"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return bodies.rig_of(context.active_object) is not None
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.refit_retarget

@@ -5,20 +5,14 @@ from __future__ import annotations
 
 import bpy
 
-from .panels_base import RefitPanel
+from .panels_base import ActiveBodyPanel
 from .scene.body import rig_of
 from .scene.ik import has_ik
 from .scene.rigs import kind_of
 
 
-class REFIT_PT_rig(RefitPanel, bpy.types.Panel):
+class REFIT_PT_rig(ActiveBodyPanel, bpy.types.Panel):
     bl_label = "Rig"
-    bl_parent_id = "REFIT_PT_result"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return rig_of(context.active_object) is not None
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout

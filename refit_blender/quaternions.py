@@ -33,6 +33,17 @@ def rotated(quaternions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return vectors + w * across + np.cross(v, across)
 
 
+def matrices_of(quaternions: np.ndarray) -> np.ndarray:
+    """Rotation matrices [...,3,3] of unit quaternions [...,4] (w, x, y, z)."""
+    w, x, y, z = np.moveaxis(quaternions, -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def headings(quaternions: np.ndarray) -> np.ndarray:
     """The part of each rotation [K,4] that turns about Z: what is left of it is a tilt about a level axis.
 

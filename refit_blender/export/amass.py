@@ -18,7 +18,7 @@ from ..contract import Gender
 from ..errors import ResultFileError
 from ..motion_keys import quaternions_of
 from ..npz import NpzError, read_npz
-from ..quaternions import rotated
+from ..quaternions import matrices_of
 
 JOINTS = 24
 BODY_JOINTS = 22
@@ -127,5 +127,4 @@ def rotation_matrices(vectors: np.ndarray) -> np.ndarray:
     angles = np.linalg.norm(vectors, axis=-1, keepdims=True)
     # sin(a/2)/a goes on to 1/2 at 0.
     quaternions = np.concatenate([np.cos(angles / 2), vectors * np.sinc(angles / (2 * np.pi)) / 2], axis=-1)
-    columns = [rotated(quaternions, np.broadcast_to(axis, vectors.shape)) for axis in np.eye(3)]
-    return np.stack(columns, axis=-1)
+    return matrices_of(quaternions)

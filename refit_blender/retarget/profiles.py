@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .roles import NECK, REQUIRED, SIDES, SPINE
+from .roles import LIMB_PARTS, NECK, REQUIRED, SIDES, SPINE
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ def _without_gaps(found: dict[str, str], chain: tuple[str, ...]) -> dict[str, st
 
 
 def _limbs(*bones: str) -> dict[str, str]:
-    parts = ("clavicle", "upper_arm", "forearm", "hand", "thigh", "shin", "foot", "toe")
-    return dict(zip(parts, bones, strict=True))
+    return dict(zip(LIMB_PARTS, bones, strict=True))
 
 
 _RIGIFY_SWITCHES = tuple((f"{limb}_parent.{side}", "IK_FK", 1.0) for limb in ("upper_arm", "thigh") for side in SIDES)

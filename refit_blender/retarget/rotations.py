@@ -6,22 +6,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..motion_keys import quaternions_of, slerp
+from ..quaternions import matrices_of
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors [...,3] with length 1; those without a length stay as they are."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-def matrices_of(quaternions: np.ndarray) -> np.ndarray:
-    """Rotation matrices [...,3,3] of unit quaternions [...,4] (w, x, y, z)."""
-    w, x, y, z = np.moveaxis(quaternions, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def about(axes: np.ndarray, angles: np.ndarray) -> np.ndarray:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..motion_keys import quaternions_of
-from ..quaternions import headings
+from ..quaternions import headings, matrices_of
 from ..results import JOINT_NAMES
 from .feet import Leg, drift, keep_on_floor, standing_share
 from .rest import RestBody
 from .roles import NECK, SIDES, SPINE, joint
-from .rotations import between, matrices_of, mixed
+from .rotations import between, mixed
 
 _ALONG = ("upper_arm", "forearm", "hand", "thigh", "shin")
 _LEVEL = ("foot", "toe")

@@ -10,13 +10,13 @@ import numpy as np
 
 from ..errors import SourceError
 from ..retarget.rest import RestBody
-from ..retarget.roles import SIDES, Skeleton, joint
+from ..retarget.roles import LIMB_PARTS, SIDES, Skeleton, joint
 from ..retarget.transfer import Placement, SourceMotion
 from .body import body_mesh, shape_sliders
 from .keyed_values import keyed_values, restore_values
 from .keying import pose_bones
+from .timeline import rate_of
 
-_PARTS = ("clavicle", "upper_arm", "forearm", "hand", "thigh", "shin", "foot", "toe")
 _SAME_SCALE = 1e-3
 
 
@@ -90,8 +90,8 @@ def _motion(
     frames: Sequence[int] | np.ndarray,
 ) -> SourceMotion:
     turns, joints = (np.stack(arrays) for arrays in zip(*poses, strict=True))
-    rate = scene.render.fps / scene.render.fps_base
-    return SourceMotion(_rest_of(rig), turns, joints, rig.matrix_world.translation.z, np.asarray(frames), rate)
+    floor = rig.matrix_world.translation.z
+    return SourceMotion(_rest_of(rig), turns, joints, floor, np.asarray(frames), rate_of(scene))
 
 
 def _world_pose(rig: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +109,7 @@ def _rest_of(rig: bpy.types.Object) -> RestBody:
     """The body at rest, in the scene's units and the rig's axes."""
     scale = placement_of(rig).scale
     places = np.array([bone.bone.head_local for bone in pose_bones(rig)]) * scale
-    roles = [f"{part}.{side}" for part in _PARTS for side in SIDES]
+    roles = [f"{part}.{side}" for part in LIMB_PARTS for side in SIDES]
     heads = {"pelvis": places[0]} | {role: places[joint(role)] for role in roles}
     ends = {}
     for side in SIDES:
