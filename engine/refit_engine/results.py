@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from . import __version__
 from .camera import FocalSource
 from .contract import IMAGE_RESULT, ResultFormat
 from .errors import RefitError
-from .images import write_atomically
+from .files import write_npz
 from .npz import NpzError, read_npz
 
 ConfidenceKind = Literal["calibrated", "uncalibrated", "off"]
@@ -101,14 +100,11 @@ def read_result(path: Path) -> ImageResult:
 
 def write_arrays(path: Path, record: Any, file: ResultFormat, exact: frozenset[str]) -> None:
     """Write a dataclass of arrays, strings and numbers; float64 becomes float32 but for the fields in `exact`."""
-    # Any, since NumPy's stub takes each name for that of an option, too.
-    arrays: dict[str, Any] = {"format": np.array(file.name), "version": np.array(file.version)}
+    arrays = {"format": np.array(file.name), "version": np.array(file.version)}
     for name in sorted(file.arrays):
         value = np.asarray(getattr(record, name))
         arrays[name] = value.astype(np.float32) if value.dtype == np.float64 and name not in exact else value
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomically(path, buffer.getvalue())
+    write_npz(path, arrays)
 
 
 def read_arrays(path: Path, file: ResultFormat) -> dict[str, Any]:

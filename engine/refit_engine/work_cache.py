@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .files import user_cache_folder
 
 LIMIT_BYTES = 2_000_000_000
 """Of all jobs' folders together."""
@@ -29,14 +29,7 @@ def default_folder() -> Path:
     """Where this machine's user keeps what can be made again."""
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named)
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "refit-engine"
+    return user_cache_folder() / "refit-engine"
 
 
 class WorkCache:

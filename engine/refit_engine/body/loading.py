@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
-import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ import numpy as np
 
 from ..contract import Gender
 from ..errors import BodyFileError
-from ..images import write_atomically
+from ..files import user_cache_folder, write_npz
 from ..npz import NpzError, read_npz
 from .data import BUNDLED_BODY, BodyData, posedirs_of_shapes
 from .joints import SMPL_PARENTS
@@ -261,22 +258,13 @@ def _fingerprint(path: Path) -> str:
 
 
 def _cache_folder() -> Path:
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "refit" / "bodies"
+    return user_cache_folder() / "refit" / "bodies"
 
 
 def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes an npz so that nobody ever sees half of it."""
-    # Any, since NumPy's stub takes each name for that of an option, too.
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, buffer.getvalue())
+        write_npz(path, arrays)
     except OSError as error:
         raise BodyFileError(f"The converted body cannot be kept in {path.parent}: {error.strerror}.") from error

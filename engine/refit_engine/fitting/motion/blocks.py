@@ -8,7 +8,6 @@ block. The observer begins a little before a block, so that everybody who is the
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...images import write_atomically
+from ...files import write_npz
 from ...npz import NpzError, read_npz
 from .frame_fit import Record
 from .people import Key
@@ -94,21 +93,13 @@ class BlockStore:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._path(self._folder, view, start), packed(pack(block)))
+            write_npz(self._path(self._folder, view, start), pack(block))
         except OSError as error:
             log.warning("Nothing more is kept of this job: %s", error)
             self._folder = None
 
     def _path(self, folder: Path, view: int, start: int) -> Path:
         return folder / f"view-{view:02d}-{start:07d}.npz"
-
-
-def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Arrays as the content of an npz file."""
-    buffer = io.BytesIO()
-    named: Any = arrays  # NumPy's stub takes each name for that of an option, too
-    np.savez(buffer, **named)
-    return buffer.getvalue()
 
 
 def pack(block: Block) -> dict[str, np.ndarray]:

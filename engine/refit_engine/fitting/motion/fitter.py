@@ -84,7 +84,7 @@ class MotionFitter(FitJob):
         records: dict[Key, Record] = {}
         for number, watch in enumerate(ready.watches):
             told = partial(self._told_looked, number * len(ready.times), len(ready.watches) * len(ready.times))
-            seen, found = watch.look(ready.wanted, told)
+            seen, found = watch.look(told)
             readable.append(seen)
             records |= found
         views = ready.views
@@ -103,8 +103,9 @@ class MotionFitter(FitJob):
         lines: LineEvidence | None = None
         if not views[0].placed:
             views[0], lines = with_lines(self, views[0])
-        watches = [VideoWatch(self, number, view, times, store) for number, view in enumerate(views)]
-        return Prepared(views, times, Wanted(request.box_xywh, instant), watches, lines)
+        wanted = Wanted(request.box_xywh, instant)
+        watches = [VideoWatch(self, number, view, times, wanted, store) for number, view in enumerate(views)]
+        return Prepared(views, times, wanted, watches, lines)
 
     def result(self, observed: Observed) -> MotionResult:
         """The motions of all people who are wanted. Raises NoPersonFound, BodyFileError, DeviceError, Cancelled."""

@@ -19,11 +19,11 @@ from .request import VideoView
 from .stitching import stitched
 
 
-class Wanted:
+class Wanted(NamedTuple):
     """The one person who is wanted. box_xywh: [4] in the first view at an instant; None for everybody."""
 
-    def __init__(self, box_xywh: np.ndarray | None = None, instant: int | None = None) -> None:
-        self.box_xywh, self.instant = box_xywh, instant
+    box_xywh: np.ndarray | None = None
+    instant: int | None = None
 
     def boxes(self, view: int, instant: int) -> np.ndarray:
         """Boxes [N,4] of people who are there for sure."""
@@ -35,10 +35,13 @@ class Wanted:
 class VideoWatch:
     """Looks at one view of a job, and keeps what it has seen in a store."""
 
-    def __init__(self, job: FitJob, number: int, view: VideoView, times: np.ndarray, store: BlockStore) -> None:
-        self._job, self._number, self._view, self._times, self._store = job, number, view, times, store
+    def __init__(
+        self, job: FitJob, number: int, view: VideoView, times: np.ndarray, wanted: Wanted, store: BlockStore
+    ) -> None:
+        self._job, self._number, self._view, self._times = job, number, view, times
+        self._wanted, self._store = wanted, store
 
-    def look(self, wanted: Wanted, told: Callable[[int], None]) -> tuple[np.ndarray, dict[Key, Record]]:
+    def look(self, told: Callable[[int], None]) -> tuple[np.ndarray, dict[Key, Record]]:
         """Look at all instants: which frames could be read [F], and the records of all tracks.
 
         told: how many instants are done; raises Cancelled to stop.
@@ -47,7 +50,7 @@ class VideoWatch:
 
         def blocks() -> Iterator[tuple[int, Block]]:
             for start in block_starts(len(readable)):
-                block = self.block(start, wanted, told)
+                block = self.block(start, told)
                 readable[start : start + len(block.readable)] = block.readable
                 yield start, block
 
@@ -55,15 +58,15 @@ class VideoWatch:
         self._say_unread(readable)
         return readable, records
 
-    def block(self, start: int, wanted: Wanted, told: Callable[[int], None] = lambda _: None) -> Block:
+    def block(self, start: int, told: Callable[[int], None] = lambda _: None) -> Block:
         """The block that starts at an instant, from the store where it is there."""
         block, stop = self._store.read(self._number, start), min(start + BLOCK, len(self._times))
         if block is None or len(block.readable) != stop - start:
-            block = self._look(start, stop, wanted, told)
+            block = self._look(start, stop, told)
             self._store.write(self._number, start, block)
         return block
 
-    def _look(self, start: int, stop: int, wanted: Wanted, told: Callable[[int], None]) -> Block:
+    def _look(self, start: int, stop: int, told: Callable[[int], None]) -> Block:
         first = int(np.searchsorted(self._times, float(self._times[start]) - LEAD_SECONDS))
         readable = np.zeros(stop - first, dtype=bool)
         fits = FrameFitter(self._job)
@@ -75,7 +78,7 @@ class VideoWatch:
             if pixels is not None:
                 readable[place - first] = True
                 pixels = self._view.undistorted(pixels, place)
-                boxes = wanted.boxes(self._number, place)
+                boxes = self._wanted.boxes(self._number, place)
                 observer.look(Frame(place, float(self._times[place]), pixels, self._view.intrinsics[place], boxes))
         observer.flush()
         tracks = [BlockTrack(one.first, one.began, one.track) for one in observer.followed]
@@ -103,11 +106,10 @@ class BlockWork(NamedTuple):
 
     watch: VideoWatch
     start: int
-    wanted: Wanted
 
     def look(self) -> None:
         """Look at the frames, unless the store has what they show."""
-        self.watch.block(self.start, self.wanted)
+        self.watch.block(self.start)
 
 
 class Prepared(NamedTuple):
@@ -125,7 +127,7 @@ class Prepared(NamedTuple):
         starts = [
             start for start in block_starts(len(self.times)) if chunk is None or chunk[0] <= numbers[start] < chunk[1]
         ]
-        return [BlockWork(watch, start, self.wanted) for watch in self.watches for start in starts]
+        return [BlockWork(watch, start) for watch in self.watches for start in starts]
 
 
 def share(blocks: Sequence[BlockWork], number: int, count: int) -> list[BlockWork]:

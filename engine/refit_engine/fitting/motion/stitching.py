@@ -57,13 +57,13 @@ def _common(view: int, block: Block, records: dict[Key, Record]) -> dict[int, in
 
 def _apart(one: Record | None, other: Record) -> float | None:
     """Median distance of joints, in sizes, at common instants; None without any."""
-    if one is None or not one.frames or not other.frames or other.frames[-1] < one.frames[0]:
+    if one is None:
         return None
-    places = {frame: place for place, frame in enumerate(other.frames)}
+    _, ours, theirs = np.intersect1d(one.frames, other.frames, assume_unique=True, return_indices=True)
+    pairs = zip(ours.tolist(), theirs.tolist(), strict=True)
     distances = [
-        distance(shared_joints(one.landmarks[place]), shared_joints(other.landmarks[places[frame]]))
-        for place, frame in enumerate(one.frames)
-        if frame in places
+        distance(shared_joints(one.landmarks[row]), shared_joints(other.landmarks[other_row]))
+        for row, other_row in pairs
     ]
     return float(np.median(distances)) if distances else None
 
