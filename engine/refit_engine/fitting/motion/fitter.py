@@ -183,7 +183,7 @@ class MotionFitter(FitJob):
             seen = observations(person, cameras, betas, subject)
             seen = with_consistent_sides(seen, stamps, numbers)
             several = len(seen.views()) > 1
-            track = solve_track(seen, stamps, body, betas, numbers, lambda done: told(done // 2))
+            track = solve_track(seen, stamps, body, betas, numbers.rough(), lambda done: told(done // 2))
             if several:
                 seen = trusted(seen, track, stamps, body, betas, numbers)
                 if subject.given_betas is None:

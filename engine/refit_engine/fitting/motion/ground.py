@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,11 +50,6 @@ def find_floor(points: np.ndarray, up: Up) -> Floor:
     if not up.sure and normal is not None and normal @ direction > np.cos(np.radians(FLOOR.tilt)):
         direction, up = normal, Up(normal, up.source, min(up.std_deg, FLOOR.plane_std_deg), False)
     return Floor(up, _robust_mean(points @ direction))
-
-
-def lowest_points(vertices: Sequence[np.ndarray], up: np.ndarray) -> np.ndarray:
-    """The lowest vertex along `up` [3] of each foot's vertices [V,3]: [M,3]."""
-    return np.array([foot[(foot @ up).argmin()] for foot in vertices]).reshape(-1, 3)
 
 
 def _plane(points: np.ndarray, up: np.ndarray) -> np.ndarray | None:

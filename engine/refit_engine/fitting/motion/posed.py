@@ -14,7 +14,7 @@ from ...motion_results import ABSENT
 from ..ground import feet_of
 from ..multiview.fit import rest_pelvis
 from ..subject import Subject
-from .ground import FLOOR, lowest_points
+from .ground import FLOOR
 from .windows import SolvedTrack
 
 FLOOR_POSES = 80
@@ -68,11 +68,13 @@ def spread_out(chosen: np.ndarray, count: int) -> np.ndarray:
 def standing_points(track: SolvedTrack, body: Posed, subject: Subject, up: np.ndarray) -> np.ndarray:
     """The lowest points [M,3] of feet that stand."""
     model, like = subject.result_body.model, torch.zeros((), dtype=torch.float32, device=known_betas(subject).device)
-    points: list[np.ndarray] = []
+    points = [np.zeros((0, 3))]
     for side, foot in enumerate(feet_of(subject.result_body.data)):
         rows = spread_out(track.contacts[:, side].numpy() > FLOOR.stands, FLOOR_POSES)
-        for row in rows:
-            arrays = (body.betas[None], body.rotmats[row][None])
-            vertices = model(*(torch.from_numpy(array).to(like) for array in arrays)).vertices[0]
-            points.append(lowest_points([exact(vertices).numpy()[foot] + body.transl[row]], up))
-    return np.concatenate(points) if points else np.zeros((0, 3))
+        if not len(rows):
+            continue
+        shapes, rotmats = (torch.from_numpy(array).to(like) for array in (body.betas[None], body.rotmats[rows]))
+        skin = exact(model.subset(np.flatnonzero(foot))(shapes.expand(len(rows), -1), rotmats)).numpy()
+        placed = skin + body.transl[rows, None]
+        points.append(placed[np.arange(len(rows)), (placed @ up).argmin(axis=1)])
+    return np.concatenate(points)

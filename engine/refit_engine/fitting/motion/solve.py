@@ -64,11 +64,15 @@ def solve_motion(
     stands = _standing(seen, times, feet, footing, numbers)
     with _one_thread():
         steps_left = numbers.steps
+        last = torch.zeros(len(times), UNKNOWNS, dtype=torch.float64)
+        share = torch.ones(len(times), dtype=torch.float64)
         while True:
             matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers, footing)
             factors = factor(matrix)
-            step = solve(factors, right)
-            motion, steps_left = moved(motion, step, numbers), steps_left - 1
+            step = limited(solve(factors, right), numbers)
+            share = share_of_step(share, step, last, numbers)
+            last = share[:, None] * step
+            motion, steps_left = moved(motion, last), steps_left - 1
             if not steps_left or step.abs().max() < numbers.converged:
                 break
         position, rotation = _joint_deviations(motion, covariances(factors), body, betas)
@@ -93,9 +97,23 @@ def feet_of_motion(motion: Motion, body: LandmarkBody, betas: Tensor) -> Tensor:
     return (posed.points - posed.joints[:, :1] + motion.pelvis[:, None])[:, FOOT_POINTS]
 
 
-def moved(motion: Motion, step: Tensor, numbers: MotionNumbers) -> Motion:
+def limited(step: Tensor, numbers: MotionNumbers) -> Tensor:
+    """A step of which no unknown is longer than the equations can be trusted for."""
+    return step.clamp(-numbers.longest_step, numbers.longest_step)
+
+
+def share_of_step(share: Tensor, step: Tensor, last: Tensor, numbers: MotionNumbers) -> Tensor:
+    """How much of a step [F,U] is taken at each instant [F]: less where it turns back on the last one, so that none goes to and fro.
+
+    Where a limb is nearly straight, the equations take its joints to move points less than they do, and the step is too long.
+    """
+    lengths = (step.norm(dim=1) * last.norm(dim=1)).clamp(min=torch.finfo(step.dtype).tiny)
+    back = (step * last).sum(dim=1) / lengths < numbers.turned_back
+    return torch.where(back, share / 2, (share * numbers.share_growth).clamp(max=1))
+
+
+def moved(motion: Motion, step: Tensor) -> Motion:
     """The motion after a step [F,U] of its unknowns."""
-    step = step.clamp(-numbers.longest_step, numbers.longest_step)
     turns = roma.rotvec_to_rotmat(step[:, :_TURNS].reshape(len(step), -1, 3))
     return Motion(motion.rotmats @ turns, motion.pelvis + step[:, _TURNS:])
 

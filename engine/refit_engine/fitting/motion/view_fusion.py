@@ -15,7 +15,7 @@ from .banded import factor, solve
 from .contacts import standing
 from .numbers import MotionNumbers
 from .observations import Motion, Observations, when_seen
-from .solve import UNKNOWNS, landmark_terms, moved, normal_equations, point_slopes
+from .solve import UNKNOWNS, landmark_terms, limited, moved, normal_equations, point_slopes
 from .windows import SolvedTrack, segments, windows
 
 ROWS = 400
@@ -68,7 +68,7 @@ def refined_betas(
         normal = share * (own - torch.einsum("fub,fuc->bc", mixed, columns)) + level / numbers.beta_std**2
         wanted = share * (pull - torch.einsum("fub,fu->b", mixed, alone)) - (betas - first) / numbers.beta_std**2
         change = cast("Tensor", torch.linalg.solve(normal, wanted))  # PyTorch says no type
-        motion, betas = moved(motion, alone - columns @ change, numbers), betas + change
+        motion, betas = moved(motion, limited(alone - columns @ change, numbers)), betas + change
     return betas
 
 
