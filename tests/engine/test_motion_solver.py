@@ -123,6 +123,19 @@ def test_banded_elimination_is_dense_algebra():
         torch.testing.assert_close(covariances(factors), torch.stack([inverse[t, :, t] for t in range(frames)]))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_solver_comes_to_rest_where_depths_are_wrong(body, seed):
+    """Nearly straight legs that are too short for where their landmarks are: whole steps would bend knees to and fro."""
+    rotmats, pelvis, times = swinging(30)
+    seen = observed(body, rotmats, pelvis, seed=seed)
+    seen = seen._replace(depth=1.15 * seen.depth)
+    some, more = (
+        solve_motion(seen, times, body, BETAS, replace(NUMBERS, steps=steps, converged=0.0)).motion
+        for steps in (12, 13)
+    )
+    assert joint_errors(body, some.rotmats, some.pelvis, more.rotmats, more.pelvis).max() < 0.01
+
+
 def test_without_noise_the_motion_is_found(body):
     rotmats, pelvis, times = swinging(30)
     solution = solve_motion(observed(body, rotmats, pelvis, noise=0), times, body, BETAS)

@@ -74,15 +74,19 @@ class Subject:
 
         Returns betas [B,10], rotmats [B,24,3,3], transl [B,3], joints [B,24,3], vertices [B,V,3]; metres.
         """
+        betas, rotmats, transl, joints = self.place_joints(betas, rotmats, transl)
+        return betas, rotmats, transl, joints, self.result_body.model(betas, rotmats, transl).vertices
+
+    def place_joints(self, betas: Tensor, rotmats: Tensor, transl: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same without vertices."""
+        followed = self.loop_body.model.joints(betas, rotmats) + transl[:, None]
         if self.result_body is self.loop_body:
-            output = self.result_body.model(betas, rotmats, transl)
-            return betas, rotmats, transl, output.joints, output.vertices
-        followed = self.loop_body.model(betas, rotmats, transl).joints
+            return betas, rotmats, transl, followed
         betas = self._result_betas(betas)
-        output = self.result_body.model(betas, rotmats)
+        joints = self.result_body.model.joints(betas, rotmats)
         # The bodies' rest poses have their origins elsewhere: let the joints meet on average.
-        transl = (followed - output.joints).mean(dim=1)
-        return betas, rotmats, transl, output.joints + transl[:, None], output.vertices + transl[:, None]
+        transl = (followed - joints).mean(dim=1)
+        return betas, rotmats, transl, joints + transl[:, None]
 
     def _result_betas(self, betas: Tensor) -> Tensor:
         """The followed shapes [B,10] as betas of the result's body; a given shape is returned as it was given."""

@@ -31,43 +31,47 @@ class Factors(NamedTuple):
 
     cholesky: Tensor
     """[B,2U,2U] lower factors of the blocks that elimination leaves."""
-    gain: Tensor
-    """[B-1,2U,2U] the off-diagonal block below each, times the inverse of what elimination leaves of it."""
+    across: Tensor
+    """[B-1,2U,2U] the factor's block in the columns of each and the rows of the next one, transposed."""
     frames: int
 
 
 def factor(matrix: Banded) -> Factors:
     """Eliminate forwards."""
     blocks, below = _in_pairs(matrix)
-    cholesky, gains = torch.empty_like(blocks), torch.empty_like(below)
+    cholesky, across = torch.empty_like(blocks), torch.empty_like(below)
     left = blocks[0]
     for number in range(len(blocks)):
         cholesky[number] = torch.linalg.cholesky(left)
         if number < len(below):
-            gains[number] = torch.cholesky_solve(below[number].mT, cholesky[number]).mT
-            left = blocks[number + 1] - gains[number] @ below[number].mT
-    return Factors(cholesky, gains, len(matrix.diagonal))
+            torch.linalg.solve_triangular(cholesky[number], below[number].mT, upper=False, out=across[number])
+            left = torch.addmm(blocks[number + 1], across[number].mT, across[number], alpha=-1)
+    return Factors(cholesky, across, len(matrix.diagonal))
 
 
 def solve(factors: Factors, right: Tensor) -> Tensor:
     """x [F,U] of A x = right [F,U]."""
-    cholesky, gain, frames = factors
+    cholesky, across, frames = factors
     size = right.shape[1]
-    y = torch.nn.functional.pad(right, (0, 0, 0, frames % 2)).reshape(len(cholesky), 2 * size).clone()
-    for number in range(len(gain)):
-        y[number + 1] -= gain[number] @ y[number]
-    x = torch.cholesky_solve(y[..., None], cholesky)[..., 0]
-    for number in range(len(gain) - 1, -1, -1):
-        x[number] -= gain[number].mT @ x[number + 1]
+    x = torch.nn.functional.pad(right, (0, 0, 0, frames % 2)).reshape(len(cholesky), 2 * size, 1).clone()
+    for number in range(len(cholesky)):
+        if number:
+            x[number] -= across[number - 1].mT @ x[number - 1]
+        x[number] = torch.linalg.solve_triangular(cholesky[number], x[number], upper=False)
+    for number in range(len(cholesky) - 1, -1, -1):
+        if number < len(across):
+            x[number] -= across[number] @ x[number + 1]
+        x[number] = torch.linalg.solve_triangular(cholesky[number].mT, x[number], upper=True)
     return x.reshape(-1, size)[:frames]
 
 
 def covariances(factors: Factors) -> Tensor:
     """The diagonal blocks [F,U,U] of the inverse."""
-    cholesky, gain, frames = factors
+    cholesky, across, frames = factors
     own = torch.cholesky_inverse(cholesky)
-    for number in range(len(gain) - 1, -1, -1):
-        own[number] += gain[number].mT @ own[number + 1] @ gain[number]
+    back = torch.linalg.solve_triangular(cholesky[:-1].mT, across, upper=True)
+    for number in range(len(back) - 1, -1, -1):
+        own[number] += back[number] @ own[number + 1] @ back[number].mT
     size = own.shape[1] // 2
     return torch.stack([own[:, :size, :size], own[:, size:, size:]], dim=1).flatten(0, 1)[:frames]
 

@@ -51,8 +51,8 @@ def posed_track(track: SolvedTrack, subject: Subject) -> Posed:
         for rows in np.split(there, range(_CHUNK, len(there), _CHUNK)):
             shapes = own.expand(len(rows), -1)
             # Posed with the pelvis at the origin: far from the world's, single precision would round to millimetres.
-            placed = subject.place(shapes, track.rotmats[rows].to(like), -rest.expand(len(rows), -1).to(like))
-            betas, rotmats, transl, joints = (exact(value).numpy() for value in placed[:4])
+            placed = subject.place_joints(shapes, track.rotmats[rows].to(like), -rest.expand(len(rows), -1).to(like))
+            betas, rotmats, transl, joints = (exact(value).numpy() for value in placed)
             pelvis = track.pelvis[rows].numpy()
             posed.rotmats[rows], posed.transl[rows] = rotmats, transl + pelvis
             posed.joints[rows] = joints + pelvis[:, None]

@@ -62,20 +62,22 @@ def solve_motion(
     motion = first_motion(seen, times) if before is None else before
     feet = None if before is None else feet_of_motion(before, body, betas)
     stands = _standing(seen, times, feet, footing, numbers)
-    with _one_thread():
-        steps_left = numbers.steps
-        last = torch.zeros(len(times), UNKNOWNS, dtype=torch.float64)
-        share = torch.ones(len(times), dtype=torch.float64)
-        while True:
-            matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers, footing)
+    steps_left = numbers.steps
+    last = torch.zeros(len(times), UNKNOWNS, dtype=torch.float64)
+    share = torch.ones(len(times), dtype=torch.float64)
+    while True:
+        matrix, right = normal_equations(motion, seen, times, stands, body, betas, numbers, footing)
+        with _one_thread():
             factors = factor(matrix)
             step = limited(solve(factors, right), numbers)
-            share = share_of_step(share, step, last, numbers)
-            last = share[:, None] * step
-            motion, steps_left = moved(motion, last), steps_left - 1
-            if not steps_left or step.abs().max() < numbers.converged:
-                break
-        position, rotation = _joint_deviations(motion, covariances(factors), body, betas)
+        share = share_of_step(share, step, last, numbers)
+        last = share[:, None] * step
+        motion, steps_left = moved(motion, last), steps_left - 1
+        if not steps_left or step.abs().max() < numbers.converged:
+            break
+    with _one_thread():
+        covariance = covariances(factors)
+    position, rotation = _joint_deviations(motion, covariance, body, betas)
     position = torch.hypot(numbers.std_factor * position, torch.full_like(position, numbers.slow_error))
     position[:, 0] = 0.0  # places are relative to the pelvis
     return Solution(motion, position, numbers.std_factor * rotation, stands)
