@@ -75,6 +75,13 @@ def test_somebody_else_who_comes_is_somebody_else():
     assert history[-1] == {1: "comes"}
 
 
+def test_who_turns_round_fast_is_known_by_the_clothes_and_somebody_else_is_not():
+    track, apart = Track(0, person(100), 1.0, RED), 0.5 * size_of(person(100))
+    assert assign([track], [Found(person(100 + apart), RED)], 1.04) == {0: 0}
+    assert assign([track], [Found(person(100 + apart), BLUE)], 1.04) == {}
+    assert assign([track], [Found(person(100 + 2 * apart), RED)], 1.04) == {}
+
+
 def test_one_body_is_not_given_to_two_tracks():
     tracks = [Track(0, person(100), 0.0, RED), Track(1, person(130), 0.0, RED)]
     found = [Found(person(104), RED), Found(person(106), RED)]

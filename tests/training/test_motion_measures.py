@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures of moving bodies on constructed motions."""
 
+from dataclasses import replace
+
 import numpy as np
 from refit_training.evaluation.motion_measures import (
     best_filter,
@@ -53,7 +55,10 @@ def test_a_foot_that_slides_and_jitter_are_seen():
     shaken = truth + np.random.default_rng(0).normal(0, 0.01, truth.shape)
     rough, calm = (errors_of(one, truth, RATE, toward) for one in (shaken, smoothed(shaken, 1.5)))
     assert calm.acc < 0.5 * rough.acc
-    assert best_filter([rough, calm], calm.acc) == calm.speed
+    wide = replace(calm, acc=1.1 * calm.acc, speed=calm.speed - 0.1)
+    assert best_filter([rough, calm, wide], calm.acc) == calm.speed
+    assert best_filter([rough, calm, wide], wide.acc) == calm.speed
+    assert best_filter([rough, calm, wide], 0.5 * calm.acc) == calm.speed
 
 
 def test_people_who_are_exchanged_are_counted():

@@ -152,7 +152,7 @@ def rows_of(clip: Clip, cameras: int) -> dict[str, Errors]:
     for name, errors in rows.items():
         print(errors.row(name))
     print(
-        f"  speed of filters at the solver's acc: {best_filter(list(filtered.values()), rows[SOLVED].acc):.3f}; "
+        f"  speed of the best filter with no more acc: {best_filter(list(filtered.values()), rows[SOLVED].acc):.3f}; "
         f"{below_floor(motion, person, clip.models):.1f} cm below the floor"
     )
     std = motion.joint_std_mm[person] / 1000

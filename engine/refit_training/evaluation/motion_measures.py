@@ -91,10 +91,9 @@ def smoothed(joints: np.ndarray, width: float) -> np.ndarray:
 
 
 def best_filter(filtered: Sequence[Errors], acc: float) -> float:
-    """The correlation of speeds that filters of rising width reach at an acceleration error, between the nearest two."""
-    by_error = sorted((one.acc, one.speed) for one in filtered)
-    errors, speeds = np.array(by_error).T
-    return float(np.interp(acc, errors, speeds))
+    """The best correlation of speeds of the filters whose acceleration error is not above `acc`; of the smoothest, if all are."""
+    smooth = [one for one in filtered if one.acc <= acc] or [min(filtered, key=lambda one: one.acc)]
+    return max(one.speed for one in smooth)
 
 
 def exchanges(joints: np.ndarray, truth: np.ndarray) -> int:

@@ -38,7 +38,7 @@ class ObserverNumbers:
     """and where somebody is lost, or nobody is there, or the observer has only begun."""
     known: float = 0.5
     """Intersection over union with a followed person's box above which a detection is that person."""
-    doubt: float = 0.65
+    doubt: float = 0.7
     """Share of a person's usual visibility below which a crop is not believed to show the person unless the detector agrees:
     of a wall in front of somebody with 0.75, crops have 0.3 to 0.5."""
     agreed: float = 0.3

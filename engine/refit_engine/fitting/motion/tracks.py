@@ -25,8 +25,10 @@ class TrackNumbers:
 
     near: float = 0.35
     """Mean distance of joints from their prediction up to which a body can be the track's."""
+    alike: float = 20.0
+    """Colour distance up to which the body can be twice as far off: who turns round fast is nobody new."""
     drift: float = 1.2
-    """Added to it a second without the person: people walk about one size a second."""
+    """Added to `near` a second without the person: people walk about one size a second."""
     same: float = 0.12
     """Mean distance of joints below which two bodies found in a frame are one."""
     colour: float = 40.0
@@ -137,10 +139,11 @@ def _cost(track: Track, found: Found, time: float) -> float:
     colour = float(np.linalg.norm(track.colours - found.colours))
     colour = 0.5 * TRACKS.colour if np.isnan(colour) else colour
     reach = TRACKS.near + TRACKS.drift * away
+    farthest = reach + TRACKS.near * (colour < TRACKS.alike)
     known = track.lost(time) and colour < TRACKS.stranger  # may have come back anywhere
-    if apart > reach and not known:
+    if apart > farthest and not known:
         return _IMPOSSIBLE
-    return min(apart, reach) / reach + colour / TRACKS.colour
+    return min(apart, farthest) / reach + colour / TRACKS.colour
 
 
 def clothes(pixels: np.ndarray, joints: np.ndarray) -> np.ndarray:
