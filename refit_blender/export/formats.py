@@ -52,6 +52,12 @@ def format_of(path: Path) -> Format:
     return found
 
 
+def check_choice(given: str, choices: tuple[str, ...], what: str) -> None:
+    """Raises SourceError where a script asks for what there is not."""
+    if given not in choices:
+        raise SourceError(f"The {what} “{given}” is none of {', '.join(choices)}.")
+
+
 def layout_of(kind: Format, target: Target) -> Layout:
     """What a program wants of a format.
 

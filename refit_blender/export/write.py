@@ -20,7 +20,7 @@ from ..scene.body import is_rig, rig_of
 from ..scene.keying import curves_of
 from .amass import write_amass
 from .amass_body import read_motion_of
-from .formats import Format, Shape, Target, exporter, format_of, layout_of
+from .formats import SHAPES, TARGETS, Format, Shape, Target, check_choice, exporter, format_of, layout_of
 from .skeleton import rigid
 from .stage import Stage, sample_object, stage, values_kept
 from .stand_in import build, key_object, read_source
@@ -46,6 +46,8 @@ def export_bodies(
     """
     path, scene = Path(path), bpy.context.scene
     kind = format_of(path)
+    check_choice(target, TARGETS, "target")
+    check_choice(shape, SHAPES, "shape")
     layout = layout_of(kind, target)
     chosen = list(dict.fromkeys(rigs)) if rigs is not None else bodies_of(scene)
     if not chosen:

@@ -421,6 +421,10 @@ def test_what_cannot_be_exported_is_named(still, tmp_path):
     bpy.data.objects.remove(twin)
     with pytest.raises(SourceError, match="“a photo body” is no ReFit body"):
         api.export_bodies(tmp_path / "body.fbx", [bodies.body_mesh(still)])
+    with pytest.raises(SourceError, match="The target “unrael” is none of plain, unreal, unity, godot"):
+        api.export_bodies(tmp_path / "a.fbx", [still], target="unrael")
+    with pytest.raises(SourceError, match="The shape “key” is none of baked, keys"):
+        api.export_bodies(tmp_path / "a.fbx", [still], shape="key")
     with pytest.raises(SourceError, match="Frames 9 to 2"):
         api.export_bodies(tmp_path / "body.fbx", [still], frames=(9, 2))
     mesh = bodies.body_mesh(still)
