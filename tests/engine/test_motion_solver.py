@@ -9,6 +9,7 @@ import roma
 import torch
 from refit_engine.body import LandmarkBody, load_body
 from refit_engine.body.landmarks import landmark_spread
+from refit_engine.errors import Cancelled
 from refit_engine.fitting.motion.banded import Banded, covariances, factor, solve
 from refit_engine.fitting.motion.contacts import FOOT_POINTS, of_feet, standing
 from refit_engine.fitting.motion.footing import find_footing, near_floor
@@ -224,11 +225,12 @@ def test_a_long_absence_is_not_filled(body):
     assert torch.isfinite(track.rotmats[frames]).all()
 
 
-def test_windows_agree_with_the_whole(body):
+@pytest.mark.parametrize("seed", range(3))
+def test_windows_agree_with_the_whole(body, seed):
     rotmats, pelvis, times = swinging(130)
-    seen = observed(body, rotmats, pelvis)
-    whole = solve_track(seen, times, body, BETAS, replace(NUMBERS, window=100.0, window_frames=1000))
-    pieces = solve_track(seen, times, body, BETAS, replace(NUMBERS, window=4.0))
+    seen = observed(body, rotmats, pelvis, seed=seed)
+    whole = solve_track(seen, times, body, BETAS, replace(NUMBERS.rough(), window=100.0, window_frames=1000))
+    pieces = solve_track(seen, times, body, BETAS, replace(NUMBERS.rough(), window=4.0))
     assert len(list(windows(times, replace(NUMBERS, window=4.0)))) == 3
     whole = solve_track(seen, times, body, BETAS, replace(NUMBERS, window=100.0, window_frames=1000), before=whole)
     pieces = solve_track(seen, times, body, BETAS, replace(NUMBERS, window=4.0), before=pieces)
@@ -239,8 +241,22 @@ def test_windows_agree_with_the_whole(body):
     assert difference.max() < 0.01
 
 
+def test_progress_rises_within_a_window_and_can_stop_it(body):
+    rotmats, pelvis, times = swinging(20)
+    seen, told = observed(body, rotmats, pelvis), []
+
+    def stop(done):
+        told.append(done)
+        if len(told) == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        solve_track(seen, times, body, BETAS, NUMBERS, stop)
+    assert 0 < told[0] < told[1] < told[2] < 20
+
+
 def test_windows_cover_every_instant_once():
-    for count in (1, 2, 79, 80, 81, 119, 121, 400):
+    for count in (1, 2, 199, 200, 201, 299, 301, 1000):
         times = torch.arange(count, dtype=torch.float64) / RATE
         kept = []
         for low, high, part in windows(times):

@@ -9,7 +9,7 @@ its covariance.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -69,7 +69,8 @@ def covariances(factors: Factors) -> Tensor:
     """The diagonal blocks [F,U,U] of the inverse."""
     cholesky, across, frames = factors
     own = torch.cholesky_inverse(cholesky)
-    back = torch.linalg.solve_triangular(cholesky[:-1].mT, across, upper=True)
+    # PyTorch says no type.
+    back = cast("Tensor", torch.linalg.solve_triangular(cholesky[:-1].mT, across, upper=True))
     for number in range(len(back) - 1, -1, -1):
         own[number] += back[number] @ own[number + 1] @ back[number].mT
     size = own.shape[1] // 2

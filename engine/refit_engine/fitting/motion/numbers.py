@@ -80,12 +80,13 @@ class MotionNumbers:
     frames of four cameras gave betas of 2.6 and -5, a fat body that met landmarks only 2 % better; the height is the same."""
     view_scale: float = 0.10
     """Metres that a camera's landmarks are off the body, the median, at which the camera counts a quarter."""
-    window: float = 8.0
+    window: float = 20.0
     """Seconds of a long track that are kept of each solution,"""
-    window_frames: int = 240
-    """and so many of its frames, at most, whatever the frame rate is."""
-    margin: float = 5.0
-    """Seconds more at both ends that are solved with them: with 3, the leg of somebody who stands for long differs by 1.5 mm, with 5 by 0.8."""
+    window_frames: int = 600
+    """and so many of its frames, at most, whatever the frame rate is: a frame that is solved takes 0.7 MB of memory."""
+    margin: float = 8.0
+    """Seconds more at both ends that are solved with them: with 5, the leg of somebody who stands for long differs by up to 5 mm,
+    with 8 by 1."""
     longest_gap: float = 2.0
     """Seconds without the person that are filled in."""
     contact_steepness: float = 4.0
@@ -119,7 +120,7 @@ class MotionNumbers:
 
     def rough(self) -> MotionNumbers:
         """For a first solution, from which feet, floor and trust are found: clips come out as exact as with a full one."""
-        return replace(self, steps=5, converged=0.03)
+        return replace(self, steps=5, converged=0.03, margin=1.0)
 
     def acceleration_std(self) -> Tensor:
         """Deviations [75] of second differences over `interval`: turns of the 24 joints about three axes, and the pelvis' place."""

@@ -12,7 +12,7 @@ F instants, O observations, U = 75 unknowns, K = 33 landmarks. float64, world fr
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -53,11 +53,13 @@ def solve_motion(
     numbers: MotionNumbers = NUMBERS,
     footing: Footing | None = None,
     before: Motion | None = None,
+    told: Callable[[float], None] = lambda _: None,
 ) -> Solution:
     """The motion over the instants `times` [F], seconds, of a body of shape `betas` [10]; the first and last are observed.
 
     body: in float64. footing: the floor, where it is known. before: the motion as it was solved before, over the same instants:
-    feet stand where it says so, too; with one camera, they stand nowhere without it.
+    feet stand where it says so, too; with one camera, they stand nowhere without it. told: gets the share of the steps that is
+    done at most; raises Cancelled to stop.
     """
     motion = first_motion(seen, times) if before is None else before
     feet = None if before is None else feet_of_motion(before, body, betas)
@@ -73,6 +75,7 @@ def solve_motion(
         share = share_of_step(share, step, last, numbers)
         last = share[:, None] * step
         motion, steps_left = moved(motion, last), steps_left - 1
+        told(1 - steps_left / numbers.steps)
         if not steps_left or step.abs().max() < numbers.converged:
             break
     with _one_thread():
@@ -109,7 +112,7 @@ def share_of_step(share: Tensor, step: Tensor, last: Tensor, numbers: MotionNumb
 
     Where a limb is nearly straight, the equations take its joints to move points less than they do, and the step is too long.
     """
-    lengths = (step.norm(dim=1) * last.norm(dim=1)).clamp(min=torch.finfo(step.dtype).tiny)
+    lengths = (step.square().sum(dim=1) * last.square().sum(dim=1)).sqrt().clamp(min=torch.finfo(step.dtype).tiny)
     back = (step * last).sum(dim=1) / lengths < numbers.turned_back
     return torch.where(back, share / 2, (share * numbers.share_growth).clamp(max=1))
 

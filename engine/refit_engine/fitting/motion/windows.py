@@ -8,6 +8,7 @@ long and starts anew afterwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -61,7 +62,10 @@ def solve_track(
         for low, high, kept in windows(times[start:stop], numbers):
             low, high, kept = low + start, high + start, slice(kept.start + start, kept.stop + start)
             began = None if before is None else Motion(before.rotmats[low:high], before.pelvis[low:high])
-            solution = solve_motion(seen.between(low, high), times[low:high], body, betas, numbers, footing, began)
+            told = partial(_told, progress, kept)
+            solution = solve_motion(
+                seen.between(low, high), times[low:high], body, betas, numbers, footing, began, told
+            )
             inside = slice(kept.start - low, kept.stop - low)
             track.rotmats[kept] = solution.motion.rotmats[inside]
             track.pelvis[kept] = solution.motion.pelvis[inside]
@@ -70,6 +74,10 @@ def solve_track(
             track.contacts[kept] = of_feet(solution.standing)[inside]
             progress(kept.stop)
     return track
+
+
+def _told(progress: Callable[[int], None], kept: slice, share: float) -> None:
+    progress(kept.start + round(share * (kept.stop - kept.start)))
 
 
 def segments(observed: Tensor, times: Tensor, longest_gap: float) -> list[tuple[int, int]]:
