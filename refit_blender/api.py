@@ -19,6 +19,7 @@ from .blocking import run_job
 from .calibration.world import Axis
 from .calibration_import import import_rig
 from .camera_fit import DEFAULT_NAME, CameraFit, FinishedFit, read_views
+from .clip_folder import reconstruct_folder
 from .contract import OPTIONS, VIEWS_ITERATIONS, Device, Gender, People
 from .engine_job import EngineJob, Options, body_kind
 from .errors import SourceError
@@ -52,6 +53,7 @@ __all__ = [
     "import_motion",
     "pose_asset",
     "reconstruct",
+    "reconstruct_folder",
     "reconstruct_from_camera",
     "reconstruct_motion",
     "retarget",

@@ -11,13 +11,13 @@ from typing import Any
 
 import bpy
 
-from .engine_job import EngineJob, JobFolder
+from .engine_job import Job, JobFolder
 from .errors import RefitError, sentence
 from .progress import Progress
 
 
 def run_job(
-    make_job: Callable[[Path], EngineJob],
+    make_job: Callable[[Path], Job],
     keep: str | Path | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> Any:
@@ -54,6 +54,7 @@ def _writable_folder(folder: Path) -> Path:
 def _copy(files: Mapping[str, Path], folder: Path) -> None:
     for name, path in files.items():
         try:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)
         except OSError as error:
             raise RefitError(f"The bodies are there, but {folder / name} is not: {error.strerror or error}.") from error

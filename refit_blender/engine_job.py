@@ -140,8 +140,33 @@ class JobFolder:
         self._folder.cleanup()
 
 
-class EngineJob(ABC):
-    """A job under way. The folder is the caller's to close, after `finish`."""
+class Job(ABC):
+    """A job under way, as operators and scripts see it. Its folder is the caller's to close, after `finish`."""
+
+    @property
+    @abstractmethod
+    def progress(self) -> Progress:
+        """How far it is."""
+
+    @abstractmethod
+    def poll(self) -> bool:
+        """True when the engine has ended; never blocks."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Ask for an early end, which `poll` and `wait` then see."""
+
+    @abstractmethod
+    def wait(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+        """Block until the engine has ended. Raises what it ended with."""
+
+    @abstractmethod
+    def finish(self, context: bpy.types.Context) -> Summary:
+        """Build what the engine has found. Raises a RefitError, and leaves the scene as it was then."""
+
+
+class EngineJob(Job):
+    """A job that is one call to the engine."""
 
     def __init__(self, method: str, parameters: Mapping[str, Any], folder: Path) -> None:
         self._folder = folder
@@ -155,20 +180,23 @@ class EngineJob(ABC):
     def progress(self) -> Progress:
         return self._counted(self._request.progress or Progress())
 
+    @property
+    def reached_engine(self) -> bool:
+        """Whether there was an engine that took the job: one that does not start never does."""
+        return self._request.sent
+
     def poll(self) -> bool:
-        """True when the engine has ended; never blocks."""
         return self._request.poll()
 
     def cancel(self) -> None:
         self._request.cancel()
 
-    def wait(self, on_progress: Callable[[Progress], None] | None = None) -> None:
-        """Block until the engine has ended. Raises what it ended with."""
-        self._request.wait(on_progress and (lambda progress: on_progress(self._counted(progress))))
+    def check(self) -> None:
+        """Raises what an engine that has ended ended with, unless that is an answer."""
+        self._request.result()
 
-    @abstractmethod
-    def finish(self, context: bpy.types.Context) -> Summary:
-        """Build what the engine has found. Raises a RefitError, and leaves the scene as it was then."""
+    def wait(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+        self._request.wait(on_progress and (lambda progress: on_progress(self._counted(progress))))
 
     def _counted(self, progress: Progress) -> Progress:
         return replace(progress, things=self.things)

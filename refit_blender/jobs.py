@@ -76,6 +76,11 @@ class Request:
     def ended(self) -> bool:
         return self._ended
 
+    @property
+    def sent(self) -> bool:
+        """Whether the engine has got it: before `initialize` is answered, calls are held back."""
+        return self.id >= 0
+
     def poll(self) -> bool:
         """Take in what has arrived, without waiting; True when the request has ended."""
         self._engine.pump()

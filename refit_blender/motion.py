@@ -111,6 +111,11 @@ class MotionTracking(EngineJob):
                 options = replace(options, betas=current_betas(rig).tolist(), height=None)
         super().__init__("track", _parameters(shot, wanted, options, views, focal), folder)
 
+    @property
+    def updates(self) -> int | None:
+        """The number of the reconstruction whose bodies are updated; None where new ones are made."""
+        return self._number
+
     def finish(self, context: bpy.types.Context) -> FinishedMotion:
         answer = self._answer()
         building = time.perf_counter()

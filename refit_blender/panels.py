@@ -59,6 +59,8 @@ class REFIT_PT_main(RefitPanel, bpy.types.Panel):
             if moving:
                 name = "refit.fit_motion_cameras" if several else "refit.reconstruct_motion"
                 column.operator(name, icon="ARMATURE_DATA")
+            if settings.source == "FILE":
+                layout.operator("refit.reconstruct_folder", icon="FILE_FOLDER")
         if state.error:
             draw_text(layout.box(), state.error, icon="ERROR")
         elif state.report:

@@ -70,4 +70,38 @@ class MotionProgress(Progress):
         if not self.rate or self.done >= self.total:
             return text
         left = round((self.total - self.done) / self.rate)
-        return f"{text}, {self.rate:.1f} frames/s, {left // 60}:{left % 60:02d} left"
+        return f"{text}, {self.rate:.1f} frames/s, {clock(left)} left"
+
+
+@dataclass(frozen=True)
+class FolderProgress(Progress):
+    """How far the clips of a folder are; stage and steps are those of the present clip.
+
+    number: which clip it is, from 1; count: of all; part: what is over of the folder, from 0 to 1; left: seconds, None
+    where that is not known; building: the engine has ended, and bodies are made.
+    """
+
+    number: int = 1
+    count: int = 1
+    part: float = 0.0
+    left: int | None = None
+    building: bool = False
+
+    @property
+    def fraction(self) -> float:
+        return self.part
+
+    def __str__(self) -> str:
+        if self.building:
+            return f"Building clip {self.number}/{self.count}"
+        stage = MOTION_STAGES.get(self.stage, (0.0, 0.0, self.message))[2].lower()
+        step = f"frame {min(self.done + 1, self.total)}/{self.total}" if self.stage == "observe" else stage
+        left = "" if self.left is None else f", {clock(self.left)} left"
+        return f"Clip {self.number}/{self.count}, {step}{left}"
+
+
+def clock(seconds: int) -> str:
+    """Minutes and seconds, with hours where there are some."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -23,6 +23,7 @@ from .contract import OPTIONS, VIEWS_ITERATIONS
 from .engine_job import Options, body_kind
 from .errors import SourceError
 from .properties_boxes import RefitBox
+from .properties_clips import RefitClip, show_chosen
 from .properties_export import RefitExport
 from .scene import cameras, sources, timeline
 from .scene.body import is_rig, shape_of
@@ -234,6 +235,13 @@ class RefitSettings(bpy.types.PropertyGroup):
     )
 
     export: PointerProperty(type=RefitExport)
+    clips: CollectionProperty(name="Clips", description="What the movies of folders have become", type=RefitClip)
+    clip_index: IntProperty(
+        name="Chosen Clip",
+        description="The clip whose bodies are seen; the others are hidden",
+        min=0,
+        update=show_chosen,
+    )
 
     def job_source(self, context: bpy.types.Context, folder: Path) -> sources.Source:
         """The source that is set. Raises SourceError."""

@@ -13,6 +13,7 @@ from . import (
     panels,
     panels_boxes,
     panels_cameras,
+    panels_clips,
     panels_confidence,
     panels_debug,
     panels_export,
@@ -28,6 +29,7 @@ from .operators import (
     boxes,
     calibration,
     cameras,
+    clip_folder,
     confidence,
     export,
     feature_maps,
@@ -46,6 +48,7 @@ from .preferences import RefitPreferences
 from .properties import RefitSettings
 from .properties_boxes import RefitBox
 from .properties_cameras import RefitCamera
+from .properties_clips import RefitClip
 from .properties_export import RefitExport
 from .properties_retarget import RefitBoneChoice, RefitRetargeting
 from .scene import confidence as confidence_colors
@@ -54,6 +57,7 @@ from .scene.upright import RefitUpright
 CLASSES: tuple[type, ...] = (
     RefitPreferences,
     RefitBox,
+    RefitClip,
     RefitExport,
     RefitSettings,
     RefitUpright,
@@ -71,6 +75,7 @@ CLASSES: tuple[type, ...] = (
     cameras.REFIT_OT_fit_cameras,
     motion.REFIT_OT_reconstruct_motion,
     motion.REFIT_OT_fit_motion_cameras,
+    clip_folder.REFIT_OT_reconstruct_folder,
     motion.REFIT_OT_jump_to_frame,
     motion.REFIT_FH_movie,
     shape.REFIT_OT_fit_shape,
@@ -110,6 +115,8 @@ CLASSES: tuple[type, ...] = (
     panels.REFIT_PT_people,
     panels.REFIT_PT_body,
     panels.REFIT_PT_solve,
+    panels_clips.REFIT_UL_clips,
+    panels_clips.REFIT_PT_clips,
     panels_upright.REFIT_PT_upright,
     panels_render.REFIT_PT_render,
     panels.REFIT_PT_result,

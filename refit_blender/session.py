@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .engine_job import EngineJob
+    from .engine_job import Job
     from .install.job import FolderJob
 
 
@@ -18,7 +18,7 @@ class State:
     remarks: what was odd about it.
     """
 
-    job: EngineJob | None = None
+    job: Job | None = None
     error: str = ""
     report: str = ""
     remarks: tuple[str, ...] = ()

@@ -37,16 +37,21 @@ def pose_asset(rig: bpy.types.Object, frame: int | None = None, name: str | None
         inside = np.linalg.inv(posed.placement)[:, None] @ _in_units(rig, posed)
         keys = basis(skeleton, _in_place(rig, skeleton, inside))[0]
         action = _keyed_action(place, rig, skeleton, keys)
-        picture = _picture(place, rig, frame)
+        picture = picture_of(place, rig, frame)
     action.name = name or f"{rig.name} {frame}"
+    mark(action, f"Pose of “{rig.name}” at frame {frame}", picture)
+    return action
+
+
+def mark(action: bpy.types.Action, description: str, picture: np.ndarray | None) -> None:
+    """Make an action an asset, or describe it anew; picture: see `picture_of`."""
     action.asset_mark()
     action.asset_data.tags.new(_TAG, skip_if_exists=True)
-    action.asset_data.description = f"Pose of “{rig.name}” at frame {frame}"
+    action.asset_data.description = description
     if picture is not None:
         preview = action.preview_ensure()
         preview.image_size = (SIZE, SIZE)
         preview.image_pixels_float.foreach_set(picture.astype(np.float32).ravel())
-    return action
 
 
 def _in_units(rig: bpy.types.Object, posed: Posed) -> np.ndarray:
@@ -87,8 +92,8 @@ def _keyed_action(place: Stage, rig: bpy.types.Object, skeleton: Skeleton, keys:
     return curves.action
 
 
-def _picture(place: Stage, rig: bpy.types.Object, frame: int) -> np.ndarray | None:
-    """The body at a frame, seen from its front; None where it has no mesh."""
+def picture_of(place: Stage, rig: bpy.types.Object, frame: int) -> np.ndarray | None:
+    """The body at a frame, seen from its front, RGBA as `picture.draw` has it; None where it has no mesh."""
     mesh = body_mesh(rig)
     if mesh is None:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import bpy
 
-from ..engine_job import EngineJob, JobFolder, Summary
+from ..engine_job import Job, JobFolder, Summary
 from ..errors import Cancelled, RefitError, SourceError, sentence
 from ..preferences import preferences_of
 from ..session import forget_texts, state
@@ -44,7 +44,7 @@ class JobOperator:
         """A sentence with what is in the way of this job; the button is grey then and shows it."""
         return None
 
-    def make_job(self, context: bpy.types.Context, folder: Path) -> EngineJob:
+    def make_job(self, context: bpy.types.Context, folder: Path) -> Job:
         """Start the job that the settings ask for. Raises a RefitError where they are incomplete."""
         raise NotImplementedError
 
@@ -96,7 +96,7 @@ class JobOperator:
             return {"PASS_THROUGH"}
         ended = True
         try:
-            ended = state.job.poll()
+            ended = self._has_ended(context)
             return self._finish(context) if ended else self._go_on(context)
         except (RefitError, OSError) as error:
             return self._give_up(context, error)
@@ -105,6 +105,9 @@ class JobOperator:
                 self._stop_timer(context)
                 self._clean_up()
                 redraw_sidebars(context)
+
+    def _has_ended(self, _context: bpy.types.Context) -> bool:
+        return state.job.poll()
 
     def _go_on(self, context: bpy.types.Context) -> set[str]:
         if state.job.progress != self._shown:
@@ -186,7 +189,7 @@ def scene_of_job(context: bpy.types.Context, uid: int) -> Generator[None, None, 
 
 
 class REFIT_OT_cancel(bpy.types.Operator):
-    """Stop the running job; the scene stays as it is"""
+    """Stop the running job; the scene stays as it is. Of a folder, the clips that are finished are kept"""
 
     bl_idname = "refit.cancel"
     bl_label = "Cancel"

@@ -189,5 +189,5 @@ def _a_picture(path: Path) -> Path:
         file for file in path.iterdir() if file.suffix.lower() in PICTURES and re.search(r"\d", file.stem)
     )
     if not pictures:
-        raise SourceError(f"{path} holds no numbered pictures.")
+        raise SourceError(f"The folder {path} holds no movies and no numbered pictures.")
     return pictures[0]

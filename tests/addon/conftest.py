@@ -115,10 +115,14 @@ class FakeEngine:
             self.folder / "views.npz", self.folder / "body.npz", self.body, names, **result
         )
 
-    def prepare_motion(self, video: Path, **motion) -> dict[str, np.ndarray]:
-        """What it answers for videos."""
+    def prepare_motion(self, video: Path, *, clip: str = "", **motion) -> dict[str, np.ndarray]:
+        """What it answers for videos; clip: only for the one with this name, without its ending."""
         return synthetic_body.write_motion(
-            self.folder / "motion.npz", self.folder / "body.npz", self.body, video, **motion
+            self.folder / f"{f'motion {clip}' if clip else 'motion'}.npz",
+            self.folder / "body.npz",
+            self.body,
+            video,
+            **motion,
         )
 
     def request(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An engine that speaks the protocol and answers with a prepared result, or misbehaves as it is told.
 
-Usage: fake_engine.py FOLDER. FOLDER holds result.npz (for several cameras views.npz, for videos motion.npz, for shapes shape.json, for maps sheet.png) and, in the
+Usage: fake_engine.py FOLDER. FOLDER holds result.npz (for several cameras views.npz, for videos motion.npz or, for one of them, "motion NAME.npz", for shapes shape.json, for maps sheet.png) and, in the
 file behaviour, what to do; what was asked last is written there as request.json, and all of it, line by line, in the file
 requests.
 """
@@ -142,9 +142,18 @@ def fit_views(behaviour: str, folder: Path, params: dict) -> dict:
 
 
 def track(behaviour: str, folder: Path, params: dict) -> dict:
-    npz = result_file(behaviour, folder / "motion.npz", params)
+    own = folder / f"motion {Path(params['videos'][0]['video']).stem}.npz"
+    npz = result_file(behaviour, own if own.exists() else folder / "motion.npz", params)
     overlay = overlay_file(npz.with_name("overlay.mp4"), params)
     return {"npz": str(npz), "overlays": [overlay] if overlay else [], "people": 1, "frames": 31}
+
+
+def for_video(request: dict) -> str:
+    """What to do with a video, by its name: "broken one.mp4"."""
+    first = Path(request["params"]["videos"][0]["video"]).stem.partition(" ")[0] if request["method"] == "track" else ""
+    return {"broken": "fail:ImageError:It is no movie.", "deadly": "crash", "long": "wait_for_cancel"}.get(
+        first, "good"
+    )
 
 
 def fit_shape(behaviour: str, folder: Path, params: dict) -> dict:
@@ -193,6 +202,8 @@ def main() -> None:
     while True:
         request = receive()
         behaviour = (folder / "behaviour").read_text()
+        if behaviour == "by_video":
+            behaviour = for_video(request)
         if request["method"] == "initialize":
             initialize(behaviour, request)
         elif request["method"] == "shutdown":
