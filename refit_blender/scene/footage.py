@@ -16,7 +16,7 @@ from . import animation, cameras, images
 from .frames import number_of
 from .images import Background, is_file
 
-MOVIES = ".mp4;.mov;.m4v;.mkv;.avi;.webm;.mpg;.mpeg;.mts;.m2ts;.ogv;.wmv;.flv;.mxf"
+MOVIES = ".mp4;.mov;.m4v;.mkv;.avi;.webm;.mpg;.mpeg;.mts;.m2ts;.ts;.ogv;.wmv;.flv;.mxf;.3gp;.dv"
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".jp2"))
 
 
