@@ -11,8 +11,6 @@ from .motion_results import ABSENT, FILLED, SEEN
 
 BLEND = 5
 """Frames at either end of a part that is done again, over which the old motion becomes the new one."""
-WORTH_A_LOOK, APART = 8, 0.5
-"""How many frames are worth a look, at most, and by how many seconds they are apart: neighbours err alike."""
 STANDS = 0.5
 """Probability above which a foot stands."""
 _ROUNDING = 0.01
@@ -143,18 +141,3 @@ def blend_weights(frames: np.ndarray, *, at_start: bool, at_end: bool) -> np.nda
     if at_end:
         weights[len(frames) - ramp :] = np.minimum(weights[len(frames) - ramp :], rising[::-1])
     return weights
-
-
-def worth_a_look(frames: np.ndarray, deviations: np.ndarray, rate: float) -> list[int]:
-    """The places in `frames` [K] of the most uncertain ones, the worst first, none close to another.
-
-    deviations [K]: how uncertain each is; rate: frames a second. Frames no worse than the usual one are left out.
-    """
-    found: list[int] = []
-    usual = float(np.median(deviations)) if len(deviations) else 0.0
-    for place in np.argsort(-deviations, kind="stable").tolist():
-        if len(found) == WORTH_A_LOOK or deviations[place] <= usual:
-            break
-        if all(abs(frames[place] - frames[other]) >= APART * rate for other in found):
-            found.append(place)
-    return found

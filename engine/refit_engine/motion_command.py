@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .work_cache import WorkCache
 
 TellProgress = Callable[[str, int, int], None]
-COLUMNS = ("clip", "frames", "people", "seconds", "filled in")
-"""Of the table of a folder's clips; filled in: frames in which somebody who is there was not seen."""
+COLUMNS = ("clip", "frames", "people", "seconds", "frames to look at")
+"""Of the table of a folder's clips."""
 
 
 def track(options: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def track(options: argparse.Namespace) -> int:
             rows.append((clip.name, "failed", "", "", ""))
             continue
         seconds = f"{time.perf_counter() - start:.1f}"
-        rows.append((clip.name, len(result.times), result.people, seconds, filled_in(result)))
+        rows.append((clip.name, len(result.times), result.people, seconds, len(frames_to_look_at(result))))
     print(table(COLUMNS, rows))
     return _told_failures(failures, len(clips))
 
@@ -99,11 +99,18 @@ def fit_options(options: argparse.Namespace) -> FitOptions:
     )
 
 
-def filled_in(result: MotionResult) -> int:
-    """Frames in which somebody who is there was not seen."""
-    from .motion_results import FILLED
+def frames_to_look_at(result: MotionResult) -> set[int]:
+    """The least certain frames of everybody, by their numbers in the first video: those that Blender's panel lists."""
+    from .motion_results import ABSENT
+    from .worth_a_look import uncertainty, worth_a_look
 
-    return int((result.state == FILLED).any(axis=0).sum())
+    found: set[int] = set()
+    for state, deviations in zip(result.state, result.joint_std_mm, strict=True):
+        there = state != ABSENT
+        frames = result.frames[0, there]
+        places = worth_a_look(frames, uncertainty(deviations[there]), result.frame_rate)
+        found |= set(frames[places].tolist())
+    return found
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

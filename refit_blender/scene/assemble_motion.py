@@ -10,9 +10,10 @@ import bpy
 import numpy as np
 
 from ..confidence import JointConfidence
-from ..motion_keys import MotionKeys, frames_between, keys_at, worth_a_look
+from ..motion_keys import MotionKeys, frames_between, keys_at
 from ..motion_results import ABSENT, FILLED, MotionResult, MovingPerson
 from ..results import Body
+from ..worth_a_look import uncertainty, worth_a_look
 from . import animation, cameras, footage, placement, reconstructions, timeline
 from .assemble import PHOTO_CAMERA, camera_matrix, leave_edit_mode, nothing_left_on_error, select_bodies
 from .body import BodyObjects, Pose, body_mesh, build_body, note, set_shape
@@ -163,7 +164,7 @@ def note_certainty(rig: bpy.types.Object, rate: float) -> None:
     frames, deviations = animation.animated_numbers(rig, STD_MM)
     _, degrees = animation.animated_numbers(rig, STD_DEG)
     rig[SPREAD] = [*_smallest_and_largest(deviations), *_smallest_and_largest(degrees)]
-    overall = np.sqrt((deviations[:, 1:] ** 2).mean(axis=1)) if len(frames) else np.zeros(0)
+    overall = uncertainty(deviations) if len(frames) else np.zeros(0)
     noted = [
         (float(frames[place]), float(overall[place]), float(np.argmax(deviations[place])))
         for place in worth_a_look(frames, overall, rate)

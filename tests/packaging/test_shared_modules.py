@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["contract.py", "npz.py"])
+@pytest.mark.parametrize("name", ["contract.py", "npz.py", "worth_a_look.py"])
 def test_both_have_the_same_module(name):
     assert (ROOT / "refit_blender" / name).read_text() == (ROOT / "engine" / "refit_engine" / name).read_text()
 
