@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .cli_values import add_body, box, check_folder, share, span
+from .cli_values import add_body, box, check_folder, positive, share, span
 from .contract import add_option
 
 
@@ -33,9 +33,21 @@ def add_track(parser: argparse.ArgumentParser) -> None:
         help="where a job that is stopped goes on from (default: of this machine's user)",
     )
     parser.add_argument("--no-cache", action="store_true", help="keep nothing for a job that is stopped")
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="share the frames out over a Ray cluster: HOST:PORT, auto for the one that this machine is in, or local for "
+        "one that is started here",
+    )
+    parser.add_argument(
+        "--gpus-per-worker",
+        type=positive,
+        metavar="N",
+        help="of Ray: the graphics cards of a worker, e.g. 1, or 0.5 for two workers on a card (default: none)",
+    )
     add_option(parser, "height")
     _add_footage(parser)
-    parser.set_defaults(command=_track)
+    parser.set_defaults(command=_track, error=parser.error)
 
 
 def add_observe(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +87,10 @@ def _add_footage(parser: argparse.ArgumentParser) -> None:
 def _track(options: argparse.Namespace) -> int:
     from .motion_command import track
 
+    if options.ray is None and options.gpus_per_worker is not None:
+        options.error("--gpus-per-worker is for --ray ADDRESS")
+    if options.ray is not None and options.no_cache:
+        options.error("what Ray's workers saw is kept in the cache: leave out --no-cache")
     check_folder(options.out)
     return track(options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -49,6 +50,17 @@ def span(text: str) -> tuple[int, int]:
     if not 0 <= span[0] < span[1]:
         raise argparse.ArgumentTypeError("must be A:B with A from 0 and B behind A")
     return span
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return number
 
 
 def check_folder(folder: Path) -> None:

@@ -39,5 +39,9 @@ class PackageMissing(RefitError):
     """A package that the engine needs is not installed, or cannot be loaded."""
 
 
+class FarmError(RefitError):
+    """The machines that share a job cannot be reached, or cannot do it."""
+
+
 class Cancelled(RefitError):
     """The job was cancelled by the user."""

@@ -25,9 +25,14 @@ def user_cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
 
 
-def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write an npz file; it appears complete or not at all. Raises OSError."""
+def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
+    """The content of an npz file."""
     buffer = io.BytesIO()
     named: Any = arrays  # NumPy's stub takes each name for that of an option, too
     np.savez(buffer, **named)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write an npz file; it appears complete or not at all. Raises OSError."""
+    write_atomically(path, npz_bytes(arrays))

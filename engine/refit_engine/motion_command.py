@@ -6,16 +6,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ImageError, RefitError
+from .errors import FarmError, ImageError, RefitError
 
 if TYPE_CHECKING:
     from .fitting import FitOptions, Models
-    from .fitting.motion import BlockWork
+    from .fitting.motion import BlockWork, MotionFitter
     from .motion_results import MotionResult
     from .work_cache import WorkCache
 
@@ -30,22 +30,27 @@ def track(options: argparse.Namespace) -> int:
 
     clips, models = clips_of(options.video), Models()
     if clips is None:
-        _track_clip(options, options.video, options.out, models)
+        for clip, failure in _looked_at(options, [options.video], models):
+            if failure is not None:
+                raise failure
+            _track_clip(options, clip, options.out, models)
         return 0
-    rows: list[Sequence[object]] = []
+    rows: dict[Path, Sequence[object]] = {}
     failures = 0
-    for clip in clips:
+    for clip, failure in _looked_at(options, clips, models):
         start = time.perf_counter()
         try:
+            if failure is not None:
+                raise failure
             result = _track_clip(options, clip, options.out / clip.name, models)
         except (RefitError, OSError) as error:
             failures += 1
             print(f"refit-engine: {clip.name}: {error}", file=sys.stderr)
-            rows.append((clip.name, "failed", "", "", ""))
+            rows[clip] = clip.name, "failed", "", "", ""
             continue
         seconds = f"{time.perf_counter() - start:.1f}"
-        rows.append((clip.name, len(result.times), result.people, seconds, len(frames_to_look_at(result))))
-    print(table(COLUMNS, rows))
+        rows[clip] = clip.name, len(result.times), result.people, seconds, len(frames_to_look_at(result))
+    print(table(COLUMNS, [rows[clip] for clip in clips]))
     return _told_failures(failures, len(clips))
 
 
@@ -54,15 +59,14 @@ def observe(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from .fitting import Models
-    from .fitting.motion import MotionFitter, share
+    from .fitting.motion import share
     from .motion_params import motion_request_of
 
     clips, models, failures = clips_of(options.video), Models(), 0
     blocks: list[BlockWork] = []
     for clip in clips or [options.video]:
-        fitter = MotionFitter(models, fit_options(options), options.device, cache=_cache(options))
         try:
-            ready = fitter.prepare(motion_request_of(options, clip))
+            ready = _fitter(options, models).prepare(motion_request_of(options, clip))
         except ImageError as error:
             if clips is None:
                 raise
@@ -125,14 +129,42 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     )
 
 
-def _track_clip(options: argparse.Namespace, clip: Path, out: Path, models: Models) -> MotionResult:
+def _looked_at(
+    options: argparse.Namespace, clips: Sequence[Path], models: Models
+) -> Iterator[tuple[Path, RefitError | OSError | None]]:
+    """The clips that can be solved now, and why one cannot; with Ray, in the order in which workers finish them."""
+    if options.ray is None:
+        yield from ((clip, None) for clip in clips)
+        return
+    from .farm.ray_pipeline import Clip, Pool, looked_at, opened_clip
+    from .motion_params import motion_request_of
+
+    opened: dict[Path, Clip] = {}
+    for clip in clips:
+        try:
+            opened[clip] = opened_clip(_fitter(options, models), motion_request_of(options, clip))
+        except (ImageError, OSError) as error:
+            yield clip, error
+    named, pool = list(opened), Pool(options.ray, options.gpus_per_worker or 0.0)
+    for number, failure in looked_at(list(opened.values()), fit_options(options), options.device, pool):
+        yield named[number], FarmError(failure) if failure else None
+
+
+def _fitter(
+    options: argparse.Namespace, models: Models, progress: TellProgress = lambda _stage, _done, _total: None
+) -> MotionFitter:
     from .fitting.motion import MotionFitter
+
+    return MotionFitter(models, fit_options(options), options.device, progress, _cache(options))
+
+
+def _track_clip(options: argparse.Namespace, clip: Path, out: Path, models: Models) -> MotionResult:
     from .fitting.motion.output import write_motion_output
     from .motion_params import motion_request_of
 
     request = motion_request_of(options, clip)
     with _progress_bar() as progress:
-        fitter = MotionFitter(models, fit_options(options), options.device, progress, _cache(options))
+        fitter = _fitter(options, models, progress)
         result, views = fitter.track(request)
         body, drawn = fitter.subject().result_body, not options.no_overlay
         output = write_motion_output(out, result, views, body, drawn, lambda done, total: progress("draw", done, total))

@@ -129,7 +129,7 @@ def test_without_room_on_the_disk_the_job_is_done_all_the_same(models, movie, un
     def full(_path, _data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(blocks, "write_npz", full)
+    monkeypatch.setattr(blocks, "write_atomically", full)
     assert content(track(models, movie, cache=WorkCache(tmp_path / "cache")), tmp_path) == undisturbed
 
 

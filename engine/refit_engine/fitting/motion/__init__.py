@@ -2,7 +2,7 @@
 """Bodies over time: who is who from frame to frame, and the most probable motion of each."""
 
 from .fitter import MotionFitter
-from .observing import BlockWork, share
+from .observing import BlockWork, Prepared, share
 from .request import MotionRequest, VideoRequest
 
-__all__ = ["BlockWork", "MotionFitter", "MotionRequest", "VideoRequest", "share"]
+__all__ = ["BlockWork", "MotionFitter", "MotionRequest", "Prepared", "VideoRequest", "share"]

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...files import write_npz
+from ...files import npz_bytes
+from ...images import write_atomically
 from ...npz import NpzError, read_npz
 from .frame_fit import Record
 from .people import Key
@@ -87,19 +88,24 @@ class BlockStore:
         except (NpzError, KeyError, ValueError):
             return None
 
-    def write(self, view: int, start: int, block: Block) -> None:
-        """Where nothing can be written, e.g. to a full disk, the job goes on and nothing more is kept."""
+    def write(self, view: int, start: int, content: bytes) -> None:
+        """Keep a block's `file_content`. Where nothing can be written, e.g. to a full disk, nothing more is kept of the job."""
         if self._folder is None:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_npz(self._path(self._folder, view, start), pack(block))
+            write_atomically(self._path(self._folder, view, start), content)
         except OSError as error:
             log.warning("Nothing more is kept of this job: %s", error)
             self._folder = None
 
     def _path(self, folder: Path, view: int, start: int) -> Path:
         return folder / f"view-{view:02d}-{start:07d}.npz"
+
+
+def file_content(block: Block) -> bytes:
+    """A block as it lies in a file."""
+    return npz_bytes(pack(block))
 
 
 def pack(block: Block) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...gravity import LineEvidence, find_lines, with_found_focal
 from ..job import FitJob
-from .blocks import BLOCK, LEAD_SECONDS, Block, BlockStore, BlockTrack, block_starts
+from .blocks import BLOCK, LEAD_SECONDS, Block, BlockStore, BlockTrack, block_starts, file_content
 from .frame_fit import FrameFitter, Record
 from .observer import Frame, Observer
 from .people import Key
@@ -38,7 +38,7 @@ class VideoWatch:
     def __init__(
         self, job: FitJob, number: int, view: VideoView, times: np.ndarray, wanted: Wanted, store: BlockStore
     ) -> None:
-        self._job, self._number, self._view, self._times = job, number, view, times
+        self._job, self.number, self._view, self._times = job, number, view, times
         self._wanted, self._store = wanted, store
 
     def look(self, told: Callable[[int], None]) -> tuple[np.ndarray, dict[Key, Record]]:
@@ -54,23 +54,35 @@ class VideoWatch:
                 readable[start : start + len(block.readable)] = block.readable
                 yield start, block
 
-        records = stitched(self._number, blocks())
+        records = stitched(self.number, blocks())
         self._say_unread(readable)
         return readable, records
 
     def block(self, start: int, told: Callable[[int], None] = lambda _: None) -> Block:
         """The block that starts at an instant, from the store where it is there."""
-        block, stop = self._store.read(self._number, start), min(start + BLOCK, len(self._times))
-        if block is None or len(block.readable) != stop - start:
-            block = self._look(start, stop, told)
-            self._store.write(self._number, start, block)
+        block = self.kept(start)
+        if block is None:
+            block = self._look(start, self._stop(start), told)
+            self.keep(start, file_content(block))
         return block
+
+    def kept(self, start: int) -> Block | None:
+        """The block that starts at an instant, if the store has it."""
+        block = self._store.read(self.number, start)
+        return block if block is not None and len(block.readable) == self._stop(start) - start else None
+
+    def keep(self, start: int, content: bytes) -> None:
+        """Give the store a block's file."""
+        self._store.write(self.number, start, content)
+
+    def _stop(self, start: int) -> int:
+        return min(start + BLOCK, len(self._times))
 
     def _look(self, start: int, stop: int, told: Callable[[int], None]) -> Block:
         first = int(np.searchsorted(self._times, float(self._times[start]) - LEAD_SECONDS))
         readable = np.zeros(stop - first, dtype=bool)
         fits = FrameFitter(self._job)
-        observer = Observer(self._job, fits, self._number, float(self._times[first]))
+        observer = Observer(self._job, fits, self.number, float(self._times[first]))
         for place, pixels in enumerate(self._frames(first, stop), first):
             told(max(place, start))
             if place == start:
@@ -78,7 +90,7 @@ class VideoWatch:
             if pixels is not None:
                 readable[place - first] = True
                 pixels = self._view.undistorted(pixels, place)
-                boxes = self._wanted.boxes(self._number, place)
+                boxes = self._wanted.boxes(self.number, place)
                 observer.look(Frame(place, float(self._times[place]), pixels, self._view.intrinsics[place], boxes))
         observer.flush()
         tracks = [BlockTrack(one.first, one.began, one.track) for one in observer.followed]
@@ -107,9 +119,17 @@ class BlockWork(NamedTuple):
     watch: VideoWatch
     start: int
 
-    def look(self) -> None:
-        """Look at the frames, unless the store has what they show."""
-        self.watch.block(self.start)
+    def look(self) -> Block:
+        """What the frames show, from the store where it is there."""
+        return self.watch.block(self.start)
+
+    def kept(self) -> bool:
+        """Whether the store has what the frames show."""
+        return self.watch.kept(self.start) is not None
+
+    def keep(self, content: bytes) -> None:
+        """Give the store the block's file, which another engine has made."""
+        self.watch.keep(self.start, content)
 
 
 class Prepared(NamedTuple):

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Motion jobs whose frames are shared out over a Ray cluster."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from engine_doubles import SAMPLES
+from refit_engine.cli import main
+from refit_engine.images import read_photo
+from refit_engine.moving_pictures import MovieWriter
+
+HERE = Path(__file__).parent
+CLUSTER = """
+import ray, sys
+context = ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, object_store_memory=100_000_000, logging_level="ERROR")
+print(context.address_info["address"], flush=True)
+sys.stdin.read()
+"""
+
+
+def write_movie(path, frames):
+    pixels = cv2.resize(read_photo(SAMPLES / "balance.jpg").pixels, (180, 320), interpolation=cv2.INTER_AREA)
+    with MovieWriter(path, (180, 320), 25.0) as writer:
+        for number in range(frames):
+            writer.write(np.roll(pixels, 3 * number, axis=1), number / 25)
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Of processes: a folder in which workers leave their numbers, and a name by which processes are found again."""
+    (tmp_path / "workers").mkdir()
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"ACCIDENTS": str(tmp_path / "workers"), "PYTHONPATH": path, "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@pytest.fixture
+def cluster(settings):
+    """The address of a Ray cluster with two processors and one graphics card, of which Ray believes that it is there."""
+    pytest.importorskip("ray")
+    words = [sys.executable, "-c", CLUSTER]
+    with subprocess.Popen(words, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+def left_over(settings):
+    """The processes with these settings that still run."""
+    mark = f"ACCIDENTS={settings['ACCIDENTS']}".encode()
+    found = []
+    for status in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in status.read_bytes().split(b"\0"):
+                found.append((status.parent / "cmdline").read_bytes())
+        except OSError:  # it has ended, or is somebody else's
+            continue
+    return found
+
+
+def run(settings, *words):
+    command = [sys.executable, str(HERE / "ray_with_accidents.py"), "track", *map(str, words), "--people", "largest"]
+    return subprocess.run([*command, "--no-overlay"], env=settings, capture_output=True, text=True)
+
+
+def test_a_killed_worker_changes_nothing(cluster, settings, tmp_path):
+    movie, out = write_movie(tmp_path / "walk.mp4", 14), tmp_path / "out"
+    farm = ["--ray", cluster, "--gpus-per-worker", "0.5", "--device", "cpu"]
+    done = run(settings, movie, "--out", out, "--cache", tmp_path / "cache", *farm)
+    assert done.returncode == 0, done.stderr
+    killed = (tmp_path / "workers" / "killed").read_text()
+    workers = {path.name for path in (tmp_path / "workers").iterdir()} - {"killed"}
+    assert killed in workers and len(workers) >= 3
+    # All was looked at by workers: the merge finds it.
+    assert "network" not in done.stderr
+    assert run(settings, movie, "--out", tmp_path / "alone", "--no-cache").returncode == 0
+    assert (out / "motion.npz").read_bytes() == (tmp_path / "alone" / "motion.npz").read_bytes()
+
+
+def test_a_folder_with_clips_that_workers_or_nobody_can_read(settings, tmp_path):
+    pytest.importorskip("ray")
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("a.mp4", "lost.mp4"):
+        write_movie(folder / name, 3)
+    (folder / "broken.mp4").write_bytes(b"no movie")
+    done = run(settings, folder, "--out", tmp_path / "out", "--cache", tmp_path / "cache", "--ray", "local")
+    assert done.returncode == 1
+    told = [line for line in done.stderr.splitlines() if line.startswith("refit-engine:")]
+    assert [line.split(":")[1].strip() for line in told[:2]] == ["broken.mp4", "lost.mp4"]
+    assert "nowhere.mp4 (Ray's worker on" in told[1] and told[2] == "refit-engine: 2 of 3 clips failed."
+    assert len(told) == 3
+    rows = [line.split()[:2] for line in done.stdout.splitlines()]
+    assert rows == [["clip", "frames"], ["a.mp4", "3"], ["broken.mp4", "failed"], ["lost.mp4", "failed"]]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
+    deadline = time.monotonic() + 20
+    while left_over(settings) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left_over(settings) == []
+
+
+def test_without_ray_a_sentence_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    movie = write_movie(tmp_path / "walk.mp4", 2)
+    words = ["track", str(movie), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--ray", "local"]
+    assert main(words) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("refit-engine: --ray needs the package Ray: run") and "pip install" in told
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--gpus-per-worker", "1"], "--gpus-per-worker is for --ray ADDRESS"),
+        (["--ray", "local", "--gpus-per-worker", "0"], "must be a number above 0"),
+        (["--ray", "local", "--no-cache"], "leave out --no-cache"),
+    ],
+)
+def test_options_that_do_not_fit_together(words, sentence, capsys):
+    with pytest.raises(SystemExit):
+        main(["track", "walk.mp4", "--out", "out", *words])
+    assert sentence in capsys.readouterr().err
