@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -66,7 +67,7 @@ class BlockEngine:
         try:
             content = file_content(self._opened(row["clip"]).watches[row["view"]].block(row["start"]))
         except (RefitError, OSError) as problem:
-            error = f"{problem} (Ray's worker on {socket.gethostname()})"
+            error = f"Ray's worker on {socket.gethostname()}: {problem}"
         return {**row, "content": content, "error": error}
 
     def _opened(self, number: int) -> Prepared:
@@ -159,6 +160,8 @@ def _room(ray: Any, pool: Pool) -> int:
 def _connected(address: str) -> Generator[Any, None, None]:
     """The package Ray, connected to a cluster; "local" starts one on this machine. Raises FarmError, PackageMissing."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if address == "local":
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # otherwise Ray writes one into the user's home folder
     try:
         ray: Any = importlib.import_module("ray")
         importlib.import_module("ray.data")
