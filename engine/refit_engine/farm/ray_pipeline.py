@@ -63,9 +63,10 @@ class BlockEngine:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with the block's file as `content`, or the sentence that says why there is none as `error`."""
+        clip, view, start = _place(row)
         content, error = b"", ""
         try:
-            content = file_content(self._opened(row["clip"]).watches[row["view"]].block(row["start"]))
+            content = file_content(self._opened(clip).watches[view].block(start))
         except (RefitError, OSError) as problem:
             error = f"Ray's worker on {socket.gethostname()}: {problem}"
         return {**row, "content": content, "error": error}
@@ -107,17 +108,21 @@ def looked_at(clips: Sequence[Clip], options: FitOptions, device: str, pool: Poo
     with _connected(pool.address) as ray:
         filled = _results(ray, rows, [clip.job for clip in clips], options, device, pool)
         for row in tqdm(filled, total=len(rows), unit="block", disable=None):
-            number = row["clip"]
+            number, view, start = _place(row)
             if number not in waiting:
                 continue
-            block = missing[number].pop((row["view"], row["start"]), None)
-            if block is not None and not row["error"]:
-                block.keep(row["content"])
+            if (view, start) in missing[number] and not row["error"]:
+                missing[number].pop((view, start)).keep(row["content"])
             if row["error"] or not missing[number]:
                 waiting.remove(number)
                 yield number, row["error"]
     for number in sorted(waiting):
         yield number, f"Ray's workers failed at {len(missing[number])} of its blocks of frames; Ray's logs say why."
+
+
+def _place(row: dict[str, Any]) -> tuple[int, int, int]:
+    """Which block a row is: the numbers of clip and view, and its first instant."""
+    return row["clip"], row["view"], row["start"]
 
 
 def _results(
@@ -134,8 +139,7 @@ def _results(
         compute=ray.data.ActorPoolStrategy(size=min(_room(ray, pool), len(rows)), max_tasks_in_flight_per_actor=1),
         num_cpus=1,
         num_gpus=pool.gpus_per_worker or None,
-        max_restarts=-1,
-        max_task_retries=RETRIES,
+        ray_remote_args_fn=_retries,
     )
     try:
         yield from engines.iter_rows()
@@ -143,11 +147,16 @@ def _results(
         raise FarmError(f"Ray stopped the job: {_first_line(error)}") from error
 
 
+def _retries() -> dict[str, int]:
+    """Of an actor: it is started again whenever it dies, but its block is given to it a few times only."""
+    return {"max_restarts": -1, "max_task_retries": RETRIES}
+
+
 def _room(ray: Any, pool: Pool) -> int:
     """How many workers the cluster's machines can run at a time. Raises FarmError where it can run none."""
     workers = 0
     for node in ray.nodes():
-        has = node["Resources"] if node["Alive"] else {}
+        has: dict[str, float] = node["Resources"] if node["Alive"] else {}
         room = int(has.get("CPU", 0))
         workers += min(room, int(has.get("GPU", 0) / pool.gpus_per_worker)) if pool.gpus_per_worker else room
     if not workers:
