@@ -19,7 +19,8 @@ from refit_engine.moving_pictures import MovieWriter
 HERE = Path(__file__).parent
 CLUSTER = """
 import ray, sys
-context = ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, object_store_memory=100_000_000, logging_level="ERROR")
+size = dict(num_cpus=2, num_gpus=1, object_store_memory=100_000_000)
+context = ray.init("local", include_dashboard=False, logging_level="ERROR", **size)
 print(context.address_info["address"], flush=True)
 sys.stdin.read()
 """
