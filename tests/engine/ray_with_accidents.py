@@ -2,7 +2,8 @@
 """refit-engine as a program, whose Ray workers have short blocks of frames, and accidents.
 
 ACCIDENTS names a folder: the first block that begins at frame 4 is looked at, then its worker is killed, once. What a
-worker opens of a clip named lost.mp4 is not there, as on a machine without the share.
+worker opens of a clip named lost.mp4 is not there, as on a machine without the share. A clip named strange.mp4 breaks the
+worker's program.
 """
 
 import os
@@ -22,6 +23,8 @@ class ClumsyEngine(pipeline.BlockEngine):
         super().__init__([job._replace(request=without_lost(job.request)) for job in jobs], options, device)
 
     def __call__(self, row):
+        if self._jobs[row["clip"]].request.videos[0].video.name == "strange.mp4":
+            raise RuntimeError
         done = super().__call__(row)
         workers = Path(os.environ["ACCIDENTS"])
         killed = workers / "killed"

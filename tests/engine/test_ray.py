@@ -95,17 +95,18 @@ def test_a_folder_with_clips_that_workers_or_nobody_can_read(settings, tmp_path)
     pytest.importorskip("ray")
     folder = tmp_path / "clips"
     folder.mkdir()
-    for name in ("a.mp4", "lost.mp4"):
+    for name in ("a.mp4", "lost.mp4", "strange.mp4"):
         write_movie(folder / name, 3)
     (folder / "broken.mp4").write_bytes(b"no movie")
     done = run(settings, folder, "--out", tmp_path / "out", "--cache", tmp_path / "cache", "--ray", "local")
     assert done.returncode == 1
     told = [line for line in done.stderr.splitlines() if line.startswith("refit-engine:")]
-    assert [line.split(":")[1].strip() for line in told[:2]] == ["broken.mp4", "lost.mp4"]
+    assert [line.split(":")[1].strip() for line in told[:3]] == ["broken.mp4", "lost.mp4", "strange.mp4"]
     assert "Ray's worker on" in told[1] and told[1].endswith("nowhere.mp4.")
-    assert told[2:] == ["refit-engine: 2 of 3 clips failed."]
-    rows = [line.split()[:2] for line in done.stdout.splitlines()]
-    assert rows == [["clip", "frames"], ["a.mp4", "3"], ["broken.mp4", "failed"], ["lost.mp4", "failed"]]
+    assert told[2].endswith("Ray's workers failed at 1 of its blocks of frames; Ray's logs say why.")
+    assert told[3:] == ["refit-engine: 3 of 4 clips failed."]
+    rows = [line.split()[:2] for line in done.stdout.splitlines()][1:]
+    assert rows == [["a.mp4", "3"], *([name, "failed"] for name in ("broken.mp4", "lost.mp4", "strange.mp4"))]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
     deadline = time.monotonic() + 20
     while left_over(settings) and time.monotonic() < deadline:

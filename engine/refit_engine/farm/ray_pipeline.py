@@ -28,8 +28,6 @@ from ..fitting.motion.job_key import observation_key
 
 STORE_BYTES = 200_000_000
 """Of shared memory for a Ray of one's own: a block of 200 frames takes 0.5 MB a person."""
-RETRIES = 3
-"""How often a block is given to a new worker when one dies of it: a block may kill every worker, by its memory."""
 
 
 class ClipJob(NamedTuple):
@@ -128,7 +126,10 @@ def _place(row: dict[str, Any]) -> tuple[int, int, int]:
 def _results(
     ray: Any, rows: list[dict[str, int]], jobs: list[ClipJob], options: FitOptions, device: str, pool: Pool
 ) -> Iterator[dict[str, Any]]:
-    """The rows as workers fill them in, in any order; those that workers fail at are left out. Raises FarmError."""
+    """The rows as workers fill them in, in any order; those that workers fail at are left out. Raises FarmError.
+
+    Ray Data starts actors again that die, and gives them their rows again, as often as it takes.
+    """
     files = {name: file.absolute() for name in ("body", "weights") if (file := getattr(options, name)) is not None}
     settings = ray.data.DataContext.get_current()
     settings.enable_progress_bars = False
@@ -139,17 +140,11 @@ def _results(
         compute=ray.data.ActorPoolStrategy(size=min(_room(ray, pool), len(rows)), max_tasks_in_flight_per_actor=1),
         num_cpus=1,
         num_gpus=pool.gpus_per_worker or None,
-        ray_remote_args_fn=_retries,
     )
     try:
         yield from engines.iter_rows()
     except ray.exceptions.RayError as error:
         raise FarmError(f"Ray stopped the job: {_first_line(error)}") from error
-
-
-def _retries() -> dict[str, int]:
-    """Of an actor: it is started again whenever it dies, but its block is given to it a few times only."""
-    return {"max_restarts": -1, "max_task_retries": RETRIES}
 
 
 def _room(ray: Any, pool: Pool) -> int:
