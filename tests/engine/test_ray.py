@@ -3,6 +3,7 @@
 
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -121,6 +122,17 @@ def test_without_ray_a_sentence_says_what_to_install(tmp_path, monkeypatch, caps
     assert main(words) == 1
     (told,) = capsys.readouterr().err.splitlines()
     assert told.startswith("refit-engine: --ray needs the package Ray: run") and "pip install" in told
+
+
+def test_an_address_where_no_cluster_is(tmp_path, capsys):
+    pytest.importorskip("ray")
+    movie = write_movie(tmp_path / "walk.mp4", 2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = "{}:{}".format(*server.getsockname())
+    words = ["track", str(movie), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--ray", address]
+    assert main(words) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"refit-engine: No Ray cluster answers at {address}: ")
 
 
 @pytest.mark.parametrize(

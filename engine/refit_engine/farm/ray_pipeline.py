@@ -28,6 +28,8 @@ from ..fitting.motion.job_key import observation_key
 
 STORE_BYTES = 200_000_000
 """Of shared memory for a Ray of one's own: a block of 200 frames takes 0.5 MB a person."""
+PATIENCE = 10.0
+"""Seconds for a cluster to answer: Ray itself tries for many minutes."""
 
 
 class ClipJob(NamedTuple):
@@ -173,6 +175,7 @@ def _connected(address: str) -> Generator[Any, None, None]:
         raise PackageMissing(
             f"--ray needs the package Ray: run “{sys.executable} -m pip install 'ray[data]'”."
         ) from error
+    _check_answers(address)
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.CRITICAL)  # what users should know is in the rows, the rest in Ray's log
@@ -185,6 +188,17 @@ def _connected(address: str) -> Generator[Any, None, None]:
         yield ray
     finally:
         ray.shutdown(wait_for_processes=True)
+
+
+def _check_answers(address: str) -> None:
+    """Raises FarmError where nothing listens at HOST:PORT; other addresses are Ray's to check."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or "/" in host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise FarmError(f"No Ray cluster answers at {address}: {_first_line(error)}.") from error
 
 
 def _first_line(error: Exception) -> str:
