@@ -72,3 +72,10 @@ def test_every_package_of_the_engine_is_checked():
     # HEIC photos alone need it, and say so.
     assert set(NEEDED.values()) == needed - {"pillow-heif"}
     check_packages()
+
+
+def test_the_engines_start_does_not_load_pytorchs_compiler():
+    """It takes more than a second, and nothing is compiled."""
+    code = "import sys, refit_engine.service, refit_engine.fitting.motion; print('torch._dynamo' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
