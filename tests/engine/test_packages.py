@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An environment that lacks a package, or has a broken one, says so in one sentence."""
 
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
