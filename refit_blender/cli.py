@@ -266,7 +266,7 @@ def _track_folder(options: argparse.Namespace) -> None:
         keep=options.keep,
         on_progress=_show_now_and_then(),
     )
-    _end(options, finished, compress=True)
+    _end(options, finished)
     print(cli_folder.table(finished.clips))
     if finished.failed or len(finished.clips) < finished.total:
         raise RefitError(cli_folder.failure(finished))
@@ -354,11 +354,11 @@ def _engine_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _end(options: argparse.Namespace, finished: Summary, *, compress: bool = False) -> None:
-    """Save what was made and say what it was; compress: a file of many bodies gets four times as small."""
+def _end(options: argparse.Namespace, finished: Summary) -> None:
+    """Save what was made and say what it was."""
     for message in finished.messages:
         print(f"refit: {message}", file=sys.stderr)
-    _save(options.out, compress=compress)
+    _save(options.out)
     cli_export.export_beside(options)
     print(f"refit: {finished.summary()}, saved as {options.out}")
     for stage, seconds in finished.seconds.items():
@@ -382,11 +382,12 @@ def _show_now_and_then() -> Callable[[Progress], None]:
     return show
 
 
-def _save(path: Path, *, compress: bool = False) -> None:
+def _save(path: Path) -> None:
+    """Compressed: a file with bodies gets four times as small."""
     if path.exists() and not path.is_file():  # Blender would put its file in the place of a device
         raise RefitError(f"{path} is not a regular file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        bpy.ops.wm.save_as_mainfile(filepath=str(path.absolute()), check_existing=False, compress=compress)
+        bpy.ops.wm.save_as_mainfile(filepath=str(path.absolute()), check_existing=False, compress=True)
     except RuntimeError as error:
         raise RefitError(f"{path} could not be saved: {str(error).strip()}.") from error
