@@ -6,6 +6,7 @@ from desktop import wait_until
 from job import SAMPLE_PHOTO, Job
 
 HEADER = 33  # pixels from the middle of a button to that of the panel's header below
+PEOPLE = 57  # and from that of "Draw Boxes" to the header of its panel above
 
 BONES = """
 rig = next(item for item in bpy.data.objects if item.type == 'ARMATURE')
@@ -29,6 +30,8 @@ def body(window):
         "    bpy.ops.view3d.view_axis(type='FRONT'); bpy.ops.view3d.view_selected()"
     )
     window.let_it_work()
+    x, y = window.find_button("refit.draw_boxes")
+    window.click((x, y - PEOPLE))  # makes room
     # The panel is closed at first; its header is the row below this button.
     x, y = window.find_button("refit.toggle_correctives")
     window.picture("confidence-closed")
