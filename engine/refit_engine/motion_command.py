@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .cli_values import check_folder
 from .errors import FarmError, ImageError, RefitError
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def track(options: argparse.Namespace) -> int:
                 raise failure
             _track_clip(options, clip, options.out, models)
         return 0
+    for clip in clips:
+        check_folder(options.out / clip.name)  # --out may be the folder of the movies
     rows: dict[Path, Sequence[object]] = {}
     failures = 0
     for clip, failure in _looked_at(options, clips, models):

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A folder of movies, some of which are broken."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -45,6 +49,22 @@ def test_broken_clips_are_named_and_do_not_stop_the_others(folder, tmp_path, cap
     assert [row[0] for row in rows if row[1:] == ["failed"]] == broken
     assert {(row[1], row[2]) for row in rows if len(row) > 2} == {(str(FRAMES), "1")}
     assert rows[0][4] == str(len(frames_to_look_at(read_motion(results[0]))))
+
+
+def test_results_do_not_go_where_the_movies_are(folder, tmp_path, capsys):
+    words = ["track", str(folder), "--out", str(folder), "--cache", str(tmp_path / "cache")]
+    assert main(words) == 1
+    assert capsys.readouterr().err == f"refit-engine: Not a directory ({folder / '00.mp4'}).\n"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_names_that_the_terminals_encoding_lacks_are_spelled_out(tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "語.mp4").write_bytes(b"no movie")
+    words = [sys.executable, "-m", "refit_engine.cli", "track", "clips", "--out", "out", "--no-cache"]
+    ended = subprocess.run(words, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True)
+    assert ended.stdout.splitlines()[1].split() == [b"\\u8a9e.mp4", b"failed"]
+    assert ended.stderr.endswith(b"1 of 1 clips failed.\n")
 
 
 def test_frames_to_look_at_are_the_least_certain_of_somebody():
