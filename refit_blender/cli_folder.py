@@ -51,6 +51,6 @@ def failure(finished: FinishedFolder) -> str:
 
 def _row(clip: Clip) -> tuple[str, ...]:
     if clip.motion is None:
-        return clip.path.name, "failed", "", "", ""
+        return clip.name, "failed", "", "", ""
     looks = ", ".join(map(str, clip.worth_a_look))
-    return clip.path.name, str(clip.frames), str(clip.people), f"{clip.seconds:.1f}", looks
+    return clip.name, str(clip.frames), str(clip.people), f"{clip.seconds:.1f}", looks

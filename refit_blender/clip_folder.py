@@ -15,11 +15,11 @@ from .blocking import run_job
 from .engine_job import Job, Options, Summary, counted
 from .errors import Cancelled, EngineMissing, EngineVersionError, RefitError, SourceError, sentence
 from .export.motion_assets import motion_asset
-from .motion import WHOLE, FinishedMotion, MotionTracking, Wanted, video_motion
+from .motion import WHOLE, FinishedMotion, MotionTracking, Wanted, printable, video_motion
 from .progress import FolderProgress, Progress
 from .scene import timeline
 from .scene.assemble_motion import frames_worth_a_look
-from .scene.clips import put_into_folder, set_hidden, show_known
+from .scene.clips import known_shown, put_into_folder, set_hidden
 from .scene.footage import is_movie
 
 _SURE = 0.2
@@ -54,9 +54,14 @@ class Clip:
         """Frames of the scene in which its bodies move."""
         return 0 if self.motion is None else 1 + self.motion.outcome.frames[1] - self.motion.outcome.frames[0]
 
+    @property
+    def name(self) -> str:
+        """The file's name, as Blender can show it."""
+        return printable(self.path.name)
+
     def sentence(self) -> str:
         """The problem with the clip's name."""
-        return self.problem if self.path.name in self.problem else f"{self.path.name}: {self.problem}"
+        return self.problem if self.name in self.problem else f"{self.name}: {self.problem}"
 
     @property
     def people(self) -> int:
@@ -124,6 +129,7 @@ class FolderTracking(Job):
         self._next = 0
         self._present: Clip | None = None
         self._ended_by: RefitError | None = None
+        self._cancelled = False
         self._building = 0.0
         self._go_on()
 
@@ -169,6 +175,7 @@ class FolderTracking(Job):
         return self._present is None
 
     def cancel(self) -> None:
+        self._cancelled = True  # the present clip may have its answer already
         if self._present is not None and self._present.job is not None:
             self._present.job.cancel()
 
@@ -196,6 +203,8 @@ class FolderTracking(Job):
     def _go_on(self) -> None:
         """Begin with the next clip that can be; without one, the engine's part is over."""
         self._present = None
+        if self._cancelled and self._next < len(self._clips):
+            self._ended_by = Cancelled("Cancelled.")
         while self._next < len(self._clips) and self._ended_by is None and self._present is None:
             clip = self._clips[self._next]
             self._next += 1
@@ -237,9 +246,8 @@ class FolderTracking(Job):
         assert job is not None  # its answer is here
         # Only the first clip may set the scene's rate: in the meantime, nothing moved.
         job.shot = replace(job.shot, follows=job.shot.follows and timeline.nothing_moves(scene))
-        if job.updates is not None:
-            show_known(scene, job.updates)
-        clip.motion = job.finish(context)
+        with known_shown(scene, job.updates):
+            clip.motion = job.finish(context)
         outcome = clip.motion.outcome
         if not outcome.updated:
             put_into_folder(scene, outcome.collection, self._source)
@@ -296,7 +304,7 @@ def _fill_table(scene: bpy.types.Scene, clips: Sequence[Clip]) -> None:
     first = len(table) + next(index for index, clip in enumerate(clips) if clip.motion)
     for clip in clips:
         row = table.add()
-        row.name, row.seconds = clip.path.name, clip.seconds
+        row.name, row.seconds = clip.name, clip.seconds
         row.frames, row.people = clip.frames, clip.people
         row.failed, row.note = clip.motion is None, clip.problem
         row.worth_a_look = ", ".join(map(str, clip.worth_a_look))
@@ -329,6 +337,8 @@ def reconstruct_folder(
 
     if options.boxes is not None:
         raise SourceError("A box belongs to one video: take all people of a folder's clips, or the largest.")
+    if keep is not None and any((Path(keep) / movie.name).is_file() for movie in movies_of(Path(folder))):
+        raise SourceError(f"Results cannot be kept in {keep}: files there have the names of their folders.")
 
     def start(path: Path, clip_folder: Path) -> MotionTracking:
         return video_motion(bpy.context, path, options, clip_folder, wanted=wanted, focal=focal, update=update)

@@ -205,6 +205,8 @@ def video_motion(
     """
     if not path.name:
         raise SourceError("No video is chosen.")
+    if printable(str(path.absolute())) != str(path.absolute()):
+        raise SourceError(f"The name of {printable(str(path))} is not in UTF-8, as Blender needs it: rename it.")
     scene = context.scene
     footage = file_footage(path, start, timeline.rate_of(scene))
     shot = Shot(path.stem, footage, by_number=False, follows=timeline.nothing_moves(scene))
@@ -218,6 +220,11 @@ def video_motion(
     if options.boxes is not None and of_scene:
         wanted = replace(wanted or WHOLE, box_frame=timeline.video_frame(scene, path, start, scene.frame_current))
     return MotionTracking(context, shot, wanted or WHOLE, options, folder, focal=focal, update=update)
+
+
+def printable(name: str) -> str:
+    """The name of a file in UTF-8, with a question mark in place of what is not."""
+    return name.encode(errors="replace").decode()
 
 
 def cameras_motion(

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import bpy
@@ -19,7 +20,7 @@ _FOLDER = "refit_folder"
 def put_into_folder(scene: bpy.types.Scene, collection: bpy.types.Collection, folder: Path) -> None:
     """Move a new clip's collection from the scene into the collection of its folder, which is made if need be."""
     source = str(folder.absolute())
-    own = [one for one in scene.collection.children_recursive if one.library is None]
+    own = [one for one in scene.collection.children_recursive if one.library is None and one.override_library is None]
     parent = next((one for one in own if one.get(_FOLDER) == source), None)
     if parent is None:
         parent = bpy.data.collections.new(folder.absolute().name)
@@ -55,8 +56,18 @@ def show_clip(context: bpy.types.Context, clips: Iterable[bpy.types.Collection],
         scene.frame_set(int(min(first for first, _ in spans)))
 
 
-def show_known(scene: bpy.types.Scene, number: int) -> None:
-    """Show a reconstruction's collection: bodies that are hidden cannot be updated."""
-    known = reconstructions.numbered(scene, number)
-    if known is not None:
-        set_hidden(known.collection, False)
+@contextlib.contextmanager
+def known_shown(scene: bpy.types.Scene, number: int | None) -> Generator[None, None, None]:
+    """Show a reconstruction's collection: bodies that are hidden cannot be updated. On an error it is as it was before."""
+    known = None if number is None else reconstructions.numbered(scene, number)
+    if known is None:
+        yield
+        return
+    clip = known.collection
+    before = clip.hide_viewport, clip.hide_render
+    set_hidden(clip, False)
+    try:
+        yield
+    except BaseException:
+        clip.hide_viewport, clip.hide_render = before
+        raise

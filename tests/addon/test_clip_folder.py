@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A folder of movies becomes a library of motions: bad clips, cancel, undo, assets, the table, the command line."""
 
+import os
+import sys
 from pathlib import Path
 
 import bpy
@@ -178,6 +180,19 @@ def test_cancel_in_the_middle_keeps_what_is_finished(engine, movies):
     assert not any("z.mp4" in request["videos"][0]["video"] for request in engine.requests())
 
 
+def test_cancel_that_comes_after_a_clips_answer_starts_no_other_clip(engine, movies):
+    folder, job_folder = movies("kick.mp4", "walk.mp4"), JobFolder()
+    job = FolderTracking(bpy.context, folder, start, job_folder.path)
+    while not job._present.job.poll():
+        pass
+    job.cancel()
+    assert job.poll()
+    finished = job.finish(bpy.context)
+    job_folder.close()
+    assert finished.summary().startswith("Cancelled: 1 of 2 clips, 2 bodies, from clips in ")
+    assert len(engine.requests()) == 1
+
+
 def test_cancel_before_anything_is_finished_changes_nothing(movies):
     folder, job_folder, before = movies("long one.mp4", "z.mp4"), JobFolder(), scene_state()
     job = FolderTracking(bpy.context, folder, start, job_folder.path)
@@ -242,6 +257,48 @@ def test_another_run_with_update_moves_the_same_bodies_and_leaves_one_row_each(m
     assert [clip.motion.outcome.updated for clip in finished.clips] == [2, 2]
     assert [row[0] for row in rows()] == ["kick.mp4", "walk.mp4"]
     assert seen() == ["ReFit kick"]
+
+
+def test_clips_that_cannot_be_updated_stay_hidden(movies):
+    folder = movies("kick.mp4", "walk.mp4")
+    api.reconstruct_folder(folder)
+    for clip in ("kick", "walk"):
+        bpy.data.objects[f"{clip} person 1"].pose.bones[3].rotation_mode = "XYZ"
+    with pytest.raises(RefitError, match="All 2 clips failed.*rotation mode"):
+        api.reconstruct_folder(folder, update=True)
+    assert seen() == ["ReFit kick"]
+
+
+def test_beside_an_override_of_the_folders_collection_there_is_a_new_one(movies, tmp_path):
+    folder, library = movies("walk.mp4"), str(tmp_path / "library.blend")
+    api.reconstruct_folder(folder)
+    bpy.ops.wm.save_as_mainfile(filepath=library)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.collections = ["clips"]
+    linked, scene = bpy.data.collections["clips"], bpy.context.scene
+    scene.collection.children.link(linked)
+    linked.override_hierarchy_create(scene, bpy.context.view_layer)
+    api.reconstruct_folder(folder)
+    assert [clip.collection.override_library for clip in scene.refit.clips] == [None]
+    assert scene.refit.clips[0].collection in scene.collection.children_recursive
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_clip_whose_name_is_not_in_utf8_is_named_and_does_not_stop_the_others(movies, tmp_path, capsys):
+    folder = movies("walk.mp4")
+    Path(os.fsdecode(os.fsencode(folder) + b"/k\xff.mp4")).write_bytes(b"a movie")
+    assert cli.main(["track", str(folder), "--out", str(tmp_path / "a.blend")]) == 1
+    assert "k?.mp4 is not in UTF-8" in capsys.readouterr().err
+    assert [row[0] for row in rows()] == ["k?.mp4", "walk.mp4"]
+
+
+def test_results_are_not_kept_where_the_movies_are(engine, movies):
+    folder, before = movies("walk.mp4"), scene_state()
+    with pytest.raises(SourceError, match="files there have the names of their folders"):
+        api.reconstruct_folder(folder, keep=folder)
+    assert scene_state() == before
+    assert not (engine.folder / "starts").exists()
 
 
 def test_the_button_takes_the_panels_settings_and_is_one_undo_step(engine, movies):
