@@ -89,6 +89,19 @@ def check_animatable(rig: bpy.types.Object) -> None:
         raise SourceError(f"The action of “{rig.name}” is linked from another file: make it local first.")
 
 
+def check_own_action(rig: bpy.types.Object) -> None:
+    """Raises SourceError where a rig was given the action of another one, which has its name, and would lose its keys."""
+    action = rig.animation_data.action if rig.animation_data else None
+    if action is None:
+        return
+    for other in bpy.data.objects:
+        shares = other != rig and other.animation_data and other.animation_data.action == action
+        if shares and action.name in (other.name, f"{other.name} motion"):
+            raise SourceError(
+                f"“{rig.name}” has the action of “{other.name}”: give it a copy, or set Next Press to New."
+            )
+
+
 def _tracks(rig: bpy.types.Object, channels: Channels) -> list[tuple[bpy.types.PoseBone, str, np.ndarray]]:
     """(bone, property, values [K,N]) of everything that a pose is keyed with."""
     bones, root = pose_bones(rig), root_bone(rig)

@@ -155,6 +155,7 @@ def _check(
     for rig in rigs.values():
         check_reposable(rig, str(result.body_file), shape=redo)
         animation.check_animatable(rig)
+        animation.check_own_action(rig)
     if known is not None and len(rigs) < len(result.people):
         check_own(known)
 

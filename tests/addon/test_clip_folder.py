@@ -259,6 +259,20 @@ def test_another_run_with_update_moves_the_same_bodies_and_leaves_one_row_each(m
     assert seen() == ["ReFit kick"]
 
 
+def test_an_update_does_not_overwrite_another_clips_action(engine, movies, pictures):
+    engine.prepare_motion(pictures, largest=60.0)
+    folder = movies("kick.mp4", "walk.mp4")
+    api.reconstruct_folder(folder)
+    kick, walk = (bpy.data.objects[name] for name in ("kick", "walk"))
+    kick.animation_data.action = walk.animation_data.action
+    finished = api.reconstruct_folder(folder, update=True)
+    assert finished.messages == (
+        "kick.mp4: “kick” has the action of “walk”: give it a copy, or set Next Press to New.",
+    )
+    kick.animation_data.action = kick.animation_data.action.copy()
+    assert [clip.motion.outcome.updated for clip in api.reconstruct_folder(folder, update=True).clips] == [1, 1]
+
+
 def test_clips_that_cannot_be_updated_stay_hidden(movies):
     folder = movies("kick.mp4", "walk.mp4")
     api.reconstruct_folder(folder)
