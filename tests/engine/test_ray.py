@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -133,6 +134,26 @@ def test_an_address_where_no_cluster_is(tmp_path, capsys):
     assert main(words) == 1
     (told,) = capsys.readouterr().err.splitlines()
     assert told.startswith(f"refit-engine: No Ray cluster answers at {address}: ")
+
+
+def test_an_address_where_something_else_answers(tmp_path, capsys):
+    pytest.importorskip("ray")
+    movie = write_movie(tmp_path / "walk.mp4", 2)
+
+    def answer():
+        with server.accept()[0] as connection:
+            connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            connection.recv(100)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = "{}:{}".format(*server.getsockname())
+        other = threading.Thread(target=answer)
+        other.start()
+        words = ["track", str(movie), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "c"), "--ray", address]
+        assert main(words) == 1
+        other.join()
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"refit-engine: What answers at {address} is no Ray cluster: ")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ STORE_BYTES = 200_000_000
 """Of shared memory for a Ray of one's own: a block of 200 frames takes 0.5 MB a person."""
 PATIENCE = 10.0
 """Seconds for a cluster to answer: Ray itself tries for many minutes."""
+_SETTINGS = b"\4"
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _SETTINGS + bytes(5)
+"""What a client of HTTP/2 says first; servers begin with a frame of settings, too. RFC 9113, section 3.4."""
 
 
 class ClipJob(NamedTuple):
@@ -191,14 +194,21 @@ def _connected(address: str) -> Generator[Any, None, None]:
 
 
 def _check_answers(address: str) -> None:
-    """Raises FarmError where nothing listens at HOST:PORT; other addresses are Ray's to check."""
+    """Raises FarmError where nothing listens at HOST:PORT that speaks HTTP/2; other addresses are Ray's to check."""
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or "/" in host:
         return
+    encrypted = os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+        with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as connection:
+            connection.sendall(b"" if encrypted else _HELLO)
+            answer = bytes(3) + _SETTINGS if encrypted else connection.recv(4)
     except (OSError, OverflowError) as error:
         raise FarmError(f"No Ray cluster answers at {address}: {_first_line(error)}.") from error
+    if answer[3:] != _SETTINGS:
+        raise FarmError(
+            f"What answers at {address} is no Ray cluster: those have the port 6379 if no other was chosen."
+        )
 
 
 def _first_line(error: Exception) -> str:
