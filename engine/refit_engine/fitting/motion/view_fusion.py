@@ -16,11 +16,13 @@ from .contacts import standing
 from .numbers import MotionNumbers
 from .observations import Motion, Observations, when_seen
 from .solve import UNKNOWNS, landmark_terms, limited, moved, normal_equations, point_slopes
-from .windows import SolvedTrack, segments, windows
+from .windows import SolvedTrack, segments
 
 ROWS = 400
 """Observations at most, evenly spread, that are asked."""
 ROUNDS = 3
+FRAMES = 400
+"""Of a track, at most, from its beginning, that tell the shape: what all of their landmarks say is in memory together."""
 
 
 def trusted(
@@ -47,12 +49,12 @@ def refined_betas(
     """The shape [10] that is most probable together with the motion, by all that cameras see: rays that cross tell sizes.
 
     The motion's unknowns are eliminated (Schur's complement): a body that is too small could else bend its legs instead.
-    A part of the track is enough, the first window.
+    A part of the track is enough.
     """
     start, stop = segments(seen.instants(), times, numbers.longest_gap)[0]
-    low, high, _ = next(windows(times[start:stop], numbers))
-    seen, times = seen.between(start + low, start + high), times[start + low : start + high]
-    motion = Motion(track.rotmats[start + low : start + high], track.pelvis[start + low : start + high])
+    stop = min(stop, start + FRAMES)
+    seen, times = seen.between(start, stop), times[start:stop]
+    motion = Motion(track.rotmats[start:stop], track.pelvis[start:stop])
     stands = standing(seen, times, numbers)
     first, level = betas, torch.eye(len(betas), dtype=torch.float64)
     share = min(numbers.independent / len(times), 1.0)
