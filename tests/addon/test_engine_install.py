@@ -28,6 +28,7 @@ from refit_blender.install.job import InstallJob, RemoveJob
 from refit_blender.install.lock import install_lock
 from refit_blender.install.plan import make_plan
 from refit_blender.session import state
+from tests.processes import running
 
 INDEX = "https://example.org/whl"
 PYTHON_TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
@@ -452,18 +453,9 @@ def test_programs_end_with_the_one_who_started_them(tmp_path):
     )
     with subprocess.Popen([sys.executable, "-c", owner]) as process:
         number = int(wait_for(lambda: child.exists() and child.read_text()))
-        os.kill(number, 0)
+        assert running(number)
         process.send_signal(signal.SIGKILL)
     wait_for(lambda: not running(number))
-
-
-def running(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    state_file = Path(f"/proc/{number}/stat")
-    return not state_file.exists() or state_file.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 # ---------------------------------------------------------------------------------------------- buttons

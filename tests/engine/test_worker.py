@@ -13,6 +13,8 @@ from refit_engine import protocol
 from refit_engine.protocol import Params, ProtocolError
 from worker_client import Client
 
+from tests.processes import running
+
 
 @pytest.fixture
 def odd():
@@ -135,21 +137,13 @@ def test_process_ends_with_its_parent_even_if_the_pipe_stays_open():
         worker = int(parent.stdout.readline())
         os.close(read_end)
         time.sleep(1.0)
-        assert _alive(worker)
+        assert running(worker)
         parent.kill()
     deadline = time.monotonic() + worker_client.DEADLINE
-    while _alive(worker) and time.monotonic() < deadline:
+    while running(worker) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.close(write_end)
-    assert not _alive(worker)
-
-
-def _alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    assert not running(worker)
 
 
 def test_parameters_are_checked_by_name_type_and_range():
