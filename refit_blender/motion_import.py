@@ -21,6 +21,7 @@ from .scene import cameras, timeline
 from .scene.animation import write_poses
 from .scene.assemble import leave_edit_mode, nothing_left_on_error, select_bodies
 from .scene.body import BodyObjects, Pose, build_body, note
+from .scene.names import stem_of
 
 _FEET = (10, 11)
 _ON_FLOOR = 0.02
@@ -105,10 +106,10 @@ class MotionImport(EngineJob):
         keys = keys_at(frames, positions, motion.rotmats, pelvis, state, nothing, nothing)
         ground = np.array([*pelvis[0, :2], 0.0])
         with nothing_left_on_error():
-            collection = bpy.data.collections.new(f"ReFit {self._path.stem}")
+            collection = bpy.data.collections.new(f"ReFit {stem_of(self._path.stem)}")
             scene.collection.children.link(collection)
             pose = Pose(betas, motion.rotmats[0], transl[0], np.eye(4), ground, unit)
-            made = build_body(self._path.stem, body, pose, collection, self._style)
+            made = build_body(stem_of(self._path.stem), body, pose, collection, self._style)
             write_poses(made.rig, keys, span, unit)
         timeline.suit(scene, None, span)
         select_bodies(context, [made.rig])

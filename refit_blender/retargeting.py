@@ -19,6 +19,7 @@ from .retarget.transfer import DEFAULTS, Options, SourceMotion, TargetMotion, tr
 from .scene import baking, skeletons
 from .scene.baking import Keys, Target
 from .scene.body import is_rig
+from .scene.names import joined
 
 Result = TypeVar("Result")
 
@@ -97,7 +98,7 @@ def retarget_steps(
     keys = yield from _keys(target, motion, switches)
     animation = armature.animation_data
     kept = animation.action.name if animation and animation.action else ""
-    action = baking.write_action(target, keys, source.frames, f"{body.name} on {armature.name}", switches)
+    action = baking.write_action(target, keys, source.frames, joined(body.name, " on ", armature.name), switches)
     context.view_layer.update()
     yield 1.0
     return Retargeted(armature, action, len(source.frames), kept)

@@ -10,6 +10,7 @@ from ..motion_keys import quaternions_of
 from ..scene.animation import Curves
 from ..scene.body import body_mesh, world_vertices
 from ..scene.keying import pose_bones
+from ..scene.names import with_ending
 from ..scene.rigs import ROOT
 from .picture import SIZE, draw
 from .skeleton import Posed, Skeleton, basis
@@ -38,7 +39,7 @@ def pose_asset(rig: bpy.types.Object, frame: int | None = None, name: str | None
         keys = basis(skeleton, _in_place(rig, skeleton, inside))[0]
         action = _keyed_action(place, rig, skeleton, keys)
         picture = picture_of(place, rig, frame)
-    action.name = name or f"{rig.name} {frame}"
+    action.name = name or with_ending(rig.name, f" {frame}")
     mark(action, f"Pose of “{rig.name}” at frame {frame}", picture)
     return action
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..scene.confidence import SPREAD
 from ..scene.keyed_values import keyed_values, restore_values
+from ..scene.names import with_ending
 from ..scene.rigs import ROOT, bone_names
 from ..scene.skeletons import placement_of
 from .skeleton import Posed, Skeleton, rigid
@@ -48,7 +49,7 @@ class Stage:
         if owner is not None and owner != block and owner not in self._named:
             if owner not in self.made:  # else it is gone in the end
                 self._renamed.append((owner, name))
-            owner.name = f"{name[:50]} (meanwhile)"
+            owner.name = with_ending(name, " (meanwhile)")
         block.name = name
         self._named.append(block)
 

@@ -13,6 +13,7 @@ from ..motion_keys import MotionKeys, blend_weights, continuous, slerp
 from ..motion_results import ABSENT, FILLED
 from .confidence import STD_DEG, STD_MM
 from .keying import curves_of, pose_bones
+from .names import with_ending
 from .rig_space import Channels, RigSpace
 from .rigs import root_bone, root_follows
 
@@ -89,6 +90,11 @@ def check_animatable(rig: bpy.types.Object) -> None:
         raise SourceError(f"The action of “{rig.name}” is linked from another file: make it local first.")
 
 
+def motion_name(owner: bpy.types.ID) -> str:
+    """Of the action that an object, or its data, gets here."""
+    return with_ending(owner.name, " motion")
+
+
 def check_own_action(rig: bpy.types.Object) -> None:
     """Raises SourceError where a rig was given the action of another one, which has its name, and would lose its keys."""
     action = rig.animation_data.action if rig.animation_data else None
@@ -96,7 +102,7 @@ def check_own_action(rig: bpy.types.Object) -> None:
         return
     for other in bpy.data.objects:
         shares = other != rig and other.animation_data and other.animation_data.action == action
-        if shares and action.name in (other.name, f"{other.name} motion"):
+        if shares and action.name in (other.name, motion_name(other)):
             raise SourceError(
                 f"“{rig.name}” has the action of “{other.name}”: give it a copy, or set Next Press to New."
             )
@@ -211,7 +217,7 @@ class Curves:
     def __init__(self, owner: bpy.types.Object | bpy.types.Camera) -> None:
         animation = owner.animation_data or owner.animation_data_create()
         if animation.action is None:
-            animation.action = bpy.data.actions.new(f"{owner.name} motion")
+            animation.action = bpy.data.actions.new(motion_name(owner))
         self.action = action = animation.action
         self._holder = action
         if hasattr(animation, "action_slot"):  # 4.4 and later

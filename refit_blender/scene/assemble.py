@@ -21,6 +21,7 @@ from .clipping import suit_to_unit
 from .confidence import note_confidence
 from .guesses import note_guesses
 from .keying import key_pose
+from .names import person_name, stem_of
 from .reconstructions import Up
 from .rigs import DEFAULT_STYLE, REST_TO_WORLD, RigStyle
 from .sources import Source
@@ -86,8 +87,8 @@ def assemble(
         made_here.add_frame(frame)
         settle(made_here, up)
         view = PhotoView(source, result, camera, camera_to_world, unit, floor, style)
-        names = [f"{source.name} person {index + 1}" for index in range(len(result.people))]
-        names = names if len(names) > 1 else [source.name]
+        names = [person_name(source.name, index + 1) for index in range(len(result.people))]
+        names = names if len(names) > 1 else [stem_of(source.name)]
         bodies = tuple(add_person(made_here, name, body, index, view) for index, name in enumerate(names))
         for made in bodies:
             key_pose(made.rig, frame)
@@ -102,7 +103,7 @@ def _make_camera(
     source: Source, result: ImageResult, matrix: Matrix, temporary: Path, pack: bool
 ) -> tuple[bpy.types.Object, cameras.Frame]:
     """A camera that matches the picture and has it as its background, linked nowhere yet; and the frame it needs."""
-    camera, frame = cameras.create_camera(f"{source.name} camera", result.K, *result.size)
+    camera, frame = cameras.create_camera(f"{stem_of(source.name)} camera", result.K, *result.size)
     camera.matrix_world = matrix
     # Fit from Cameras shall not take it for one whose place is known.
     camera[PHOTO_CAMERA] = True

@@ -20,6 +20,7 @@ from .body import BodyObjects, Pose, body_mesh, build_body, note, set_shape
 from .clipping import suit_to_unit, widen_viewports
 from .confidence import SPREAD, STD_DEG, STD_MM, note_confidence
 from .footage import Footage
+from .names import person_name, stem_of
 from .recognition import nearest_pairs, own_camera_place
 from .reconstructions import Reconstruction, Up, check_own
 from .rigs import DEFAULT_STYLE, RigStyle
@@ -252,7 +253,7 @@ def _camera(
         if camera is not None:
             made_here.note_picture(camera, False, shot_source(shot), view.size, view.K[0])
         return None
-    camera, frame = cameras.create_camera(f"{shot.name} camera", view.K[0], *view.size)
+    camera, frame = cameras.create_camera(f"{stem_of(shot.name)} camera", view.K[0], *view.size)
     camera.matrix_world = camera_matrix(place, unit)
     camera[PHOTO_CAMERA] = True
     suit_to_unit(cameras.data_of(camera), unit, _farthest(result))
@@ -296,7 +297,7 @@ def _body(
     ground = np.array([pelvis[0], pelvis[1], float(np.quantile(feet.min(axis=1), 0.1)) - _SOLE])
     pose = Pose(person.betas, person.rotmats[first], person.transl[first], place, ground, unit)
     number = made_here.next_number
-    name = shot.name if len(result.people) == 1 and number == 1 else f"{shot.name} person {number}"
+    name = stem_of(shot.name) if len(result.people) == 1 and number == 1 else person_name(shot.name, number)
     made = build_body(name, body, pose, made_here.collection, style)
     note_confidence(made.rig, JointConfidence(person.std_mm[first], person.std_deg[first], result.calibrated))
     made_here.add_body(made.rig)

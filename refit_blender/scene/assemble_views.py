@@ -17,6 +17,7 @@ from .body import BodyObjects, Pose, body_mesh, build_body, note, set_shape
 from .confidence import note_confidence
 from .guesses import note_guesses
 from .keying import key_pose, pelvis_of, set_pose
+from .names import person_name
 from .placement import ground_under
 from .recognition import nearest_pairs
 from .reconstructions import Reconstruction, in_scene
@@ -82,7 +83,7 @@ def assemble_views(
     with nothing_left_on_error():
         made_here = known or reconstructions.start(context.scene, name, "views")
         for index in sorted(set(range(len(poses))) - set(rigs)):
-            title = f"{name} person {made_here.next_number}"
+            title = person_name(name, made_here.next_number)
             bodies[index] = build_body(title, body, poses[index], made_here.collection, style)
             made_here.add_body(bodies[index].rig)
     for index, rig in rigs.items():

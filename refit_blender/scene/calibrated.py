@@ -19,6 +19,7 @@ from ..errors import CalibrationError
 from . import cameras, clipping
 from .assemble import leave_edit_mode, nothing_left_on_error
 from .cameras import DEFAULT_SENSOR_MM, Frame, Lens, Placement
+from .names import shorten, stem_of
 from .views import LENS_PROPERTY
 
 FILE_PROPERTY = "refit_calibration"
@@ -64,7 +65,7 @@ def build_camera_rig(
     unit = cameras.metres_per_unit(scene)
     messages = list(calibration.remarks)
     with nothing_left_on_error():
-        collection = bpy.data.collections.new(f"Cameras {file.stem}")
+        collection = bpy.data.collections.new(f"Cameras {stem_of(file.stem)}")
         collection[FILE_PROPERTY] = str(file)
         scene.collection.children.link(collection)
         loaded = [_load(picture, messages) if picture else None for picture in pictures]
@@ -166,7 +167,7 @@ def fitted_lens(K: np.ndarray, size: tuple[int, int], frame: Frame) -> Lens:
 def _make_camera(camera: CalibratedCamera, size: tuple[int, int], frame: Frame, unit: float) -> bpy.types.Object:
     """A camera, linked nowhere yet; unit: metres per unit of the scene."""
     lens = fitted_lens(camera.K, size, frame)
-    data = bpy.data.cameras.new(camera.name)
+    data = bpy.data.cameras.new(shorten(camera.name))
     data.sensor_fit, data.sensor_width = lens.sensor_fit, lens.sensor_width
     data.lens, data.shift_x, data.shift_y = lens.focal_mm, lens.shift_x, lens.shift_y
     if not np.allclose((data.lens, data.shift_x, data.shift_y), (lens.focal_mm, lens.shift_x, lens.shift_y), rtol=1e-4):
@@ -175,7 +176,7 @@ def _make_camera(camera: CalibratedCamera, size: tuple[int, int], frame: Frame, 
     data.passepartout_alpha = 0.8
     if camera.distortion:
         data[LENS_PROPERTY] = {"model": "opencv", "coefficients": list(camera.distortion)}
-    made = bpy.data.objects.new(camera.name, data)
+    made = bpy.data.objects.new(shorten(camera.name), data)
     made.matrix_world = Matrix(cameras.camera_matrix_world(camera.R, camera.t / unit).tolist())
     return made
 

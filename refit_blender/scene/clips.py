@@ -11,6 +11,7 @@ import bpy
 
 from . import cameras, reconstructions
 from .assemble import leave_edit_mode, select_bodies
+from .names import shorten
 from .reconstructions import Reconstruction
 
 _FOLDER = "refit_folder"
@@ -23,7 +24,7 @@ def put_into_folder(scene: bpy.types.Scene, collection: bpy.types.Collection, fo
     own = [one for one in scene.collection.children_recursive if one.library is None and one.override_library is None]
     parent = next((one for one in own if one.get(_FOLDER) == source), None)
     if parent is None:
-        parent = bpy.data.collections.new(folder.absolute().name)
+        parent = bpy.data.collections.new(shorten(folder.absolute().name))
         parent[_FOLDER] = source
         scene.collection.children.link(parent)
     parent.children.link(collection)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import SourceError
 from .body import is_rig, rig_of
+from .names import stem_of
 
 Kind = Literal["photo", "views", "motion"]
 
@@ -146,7 +147,7 @@ class Reconstruction:
 def start(scene: bpy.types.Scene, name: str, kind: Kind) -> Reconstruction:
     """A new, empty reconstruction, whose collection is in the scene."""
     number = 1 + max((one.number for one in _everywhere()), default=0)
-    collection = bpy.data.collections.new(f"ReFit {name}")
+    collection = bpy.data.collections.new(f"ReFit {stem_of(name)}")
     scene.collection.children.link(collection)
     collection[KIND], collection[NUMBER] = kind, number
     return Reconstruction(collection)

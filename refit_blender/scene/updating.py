@@ -29,6 +29,7 @@ from .body import BodyObjects, body_mesh, set_shape
 from .frames import number_of
 from .ik import check_no_ik
 from .keying import key_pose, pose_bones, set_pose
+from .names import person_name
 from .recognition import camera_place
 from .reconstructions import Reconstruction, Up, check_own
 from .rigs import RigStyle
@@ -116,7 +117,7 @@ def check_reposable(rig: bpy.types.Object | None, body_file: str, *, shape: bool
 
 
 def _add(known: Reconstruction, source: Source, body: Body, index: int, view: PhotoView, frame: int) -> BodyObjects:
-    made = add_person(known, f"{source.name} person {known.next_number}", body, index, view)
+    made = add_person(known, person_name(source.name, known.next_number), body, index, view)
     key_pose(made.rig, frame)
     return made
 
