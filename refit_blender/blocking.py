@@ -14,6 +14,7 @@ import bpy
 from .engine_job import Job, JobFolder
 from .errors import RefitError, sentence
 from .progress import Progress
+from .scene.ownership import check_own_scene
 
 
 def run_job(
@@ -21,7 +22,8 @@ def run_job(
     keep: str | Path | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> Any:
-    """Run a job in a folder of its own to its end and keep its files."""
+    """Run a job in a folder of its own to its end and keep its files. Raises a RefitError."""
+    check_own_scene(bpy.context.scene)
     kept = None if keep is None else _writable_folder(Path(keep))
     try:
         folder = JobFolder()

@@ -13,6 +13,7 @@ from .calibration import find_pictures, read_calibration, world_of
 from .calibration.world import Axis
 from .errors import CalibrationError
 from .scene.calibrated import CameraRig, build_camera_rig
+from .scene.ownership import check_own_scene
 
 _SHORTEST_UNIT, _LONGEST_UNIT = 1e-9, 1e6  # metres
 _NO_SCALE = (
@@ -32,8 +33,10 @@ def import_rig(
     """Make the cameras of a calibration file, or of several with a camera each.
 
     pictures: folder of the pictures or videos (default: near the file). up: which axis of the file's world points up;
-    metres: how long its unit is; both are guessed by default. Raises CalibrationError; the scene is as before then.
+    metres: how long its unit is; both are guessed by default. Raises CalibrationError, or SourceError
+    in a scene of another file; the scene is as before then.
     """
+    check_own_scene(context.scene)
     if pictures is not None and not pictures.is_dir():
         raise CalibrationError(f"There is no folder {pictures}.")
     if metres is not None and not _SHORTEST_UNIT < metres < _LONGEST_UNIT:

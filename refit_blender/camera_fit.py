@@ -18,9 +18,9 @@ from .results import check_body, read_body
 from .scene.assemble_views import ViewsOutcome, assemble_views, known_views
 from .scene.body import current_betas
 from .scene.camera_choice import Candidate, obstacle
-from .scene.ik import check_no_ik
 from .scene.keying import at_frame
 from .scene.reconstructions import numbered
+from .scene.updating import check_movable
 from .scene.views import CameraView, camera_view
 
 DEFAULT_NAME = "cameras"  # of the new objects, where the cameras were not chosen by a collection
@@ -79,7 +79,7 @@ class CameraFit(EngineJob):
         self._frame, self._style = scene.frame_current, options.rig_style
         known = known_views(scene, views, options.body_kind) if update else None
         self._number = known.number if known else None
-        check_no_ik(*(known.bodies.values() if known else ()))
+        check_movable(*(known.bodies.values() if known else ()))
         if known and len(known.bodies) == 1 and known.frames != [self._frame]:
             (rig,) = known.bodies.values()
             options = replace(options, betas=current_betas(rig).tolist(), height=None)

@@ -21,9 +21,9 @@ from .scene import timeline
 from .scene.assemble_motion import MotionOutcome, Shot, assemble_motion, known_motion
 from .scene.body import current_betas
 from .scene.footage import file_footage
-from .scene.ik import check_no_ik
 from .scene.moving_views import MovingView, read_moving_views
 from .scene.reconstructions import numbered
+from .scene.updating import check_movable
 
 _SENT = frozenset("people body gender weights betas height device overlay".split())
 
@@ -103,7 +103,7 @@ class MotionTracking(EngineJob):
         known = known_motion(context.scene, shot, options.body_kind) if update else None
         self._number = known.number if known else None
         if known:
-            check_no_ik(*known.bodies.values())
+            check_movable(*known.bodies.values())
             if not shot.cameras and known.K is not None:
                 focal = float(known.K[0, 0])
             if len(known.bodies) == 1 and wanted.high is not None:

@@ -20,6 +20,7 @@ from .scene import body as bodies
 from .scene import correctives, images
 from .scene.footage import is_movie
 from .scene.guesses import guesses_of
+from .scene.ownership import scene_sentence
 from .session import state
 
 FOCAL_SOURCES = {
@@ -39,6 +40,8 @@ class REFIT_PT_main(RefitPanel, bpy.types.Panel):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
+        if sentence := scene_sentence(context.scene):
+            draw_text(layout, sentence, icon="LIBRARY_DATA_DIRECT")
         _draw_source(layout, context)
         settings = context.scene.refit
         moving = settings.source_moves(context)

@@ -26,12 +26,11 @@ from .results import ImageResult, check_body, read_body, read_result
 from .scene import cameras, recognition
 from .scene.assemble import Outcome
 from .scene.body import current_betas
-from .scene.ik import check_no_ik
 from .scene.keying import at_frame
 from .scene.recognition import Limits
 from .scene.reconstructions import Reconstruction, numbered
 from .scene.sources import Source
-from .scene.updating import Part, update_photo
+from .scene.updating import Part, check_movable, update_photo
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class PhotoUpdate(EngineJob):
         self._frame = context.scene.frame_current
         self.source, self.options = source, options
         self.redo = False
-        check_no_ik(*known.bodies.values())
+        check_movable(*known.bodies.values())
         self._number, self._focal = known.number, float(known.K[0, 0])
         self._bodies = self._standing(context, known)
         self._shapes = {number: current_betas(rig) for number, rig in known.bodies.items()}

@@ -12,6 +12,8 @@ from ..scene import body as bodies
 from ..scene import correctives, reconstructions, upright
 from ..scene.assemble_views import VIEWS_PROPERTY
 from ..scene.ik import check_no_ik
+from ..scene.ownership import check_own
+from .own_scene import OwnSceneOperator
 
 
 class REFIT_OT_joints_to_shape(bpy.types.Operator):
@@ -29,6 +31,7 @@ class REFIT_OT_joints_to_shape(bpy.types.Operator):
         rig = bodies.rig_of(context.active_object)
         assert rig is not None  # poll has seen to it
         try:
+            check_own(rig, bodies.body_mesh(rig))
             check_no_ik(rig)
             body = read_body(bodies.body_file(rig))
             active = context.view_layer.objects.active
@@ -57,6 +60,11 @@ class REFIT_OT_toggle_correctives(bpy.types.Operator):
         rig = bodies.rig_of(context.active_object)
         mesh = bodies.body_mesh(rig) if rig else None
         assert mesh is not None  # poll has seen to it
+        try:
+            check_own(mesh)
+        except RefitError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
         correctives.enable_correctives(mesh, not correctives.correctives_enabled(mesh))
         return {"FINISHED"}
 
@@ -80,7 +88,7 @@ class REFIT_OT_reset_upright(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class REFIT_OT_look_through(bpy.types.Operator):
+class REFIT_OT_look_through(OwnSceneOperator, bpy.types.Operator):
     """Look through the camera of the active body's picture, to see the body over it"""
 
     bl_idname = "refit.look_through"
@@ -97,7 +105,7 @@ class REFIT_OT_look_through(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         rig = bodies.rig_of(context.active_object)
-        return rig is not None and ("refit_camera" in rig or VIEWS_PROPERTY in rig)
+        return super().poll(context) and rig is not None and ("refit_camera" in rig or VIEWS_PROPERTY in rig)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         rig = bodies.rig_of(context.active_object)

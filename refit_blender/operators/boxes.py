@@ -21,6 +21,7 @@ from ..scene.footage import is_movie
 from ..scene.orientation import Turn, turn_of
 from ..scene.views import camera_view
 from ..session import state
+from .own_scene import OwnSceneOperator
 from .viewports import panel_is_seen
 
 if TYPE_CHECKING:
@@ -44,11 +45,13 @@ HINTS: tuple[tuple[IconItems, str], ...] = (
 )
 
 
-class BoxDrawingOperator:
+class BoxDrawingOperator(OwnSceneOperator):
     """An operator that lets the user draw boxes over a picture, and then does something with them."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        if not super().poll(context):
+            return False
         if state.job or state.drawing:
             cls.poll_message_set("A reconstruction is running" if state.job else "Boxes are being drawn")
             return False
@@ -271,7 +274,7 @@ def _file_canvas(area: bpy.types.Area, path: Path, shown: int) -> Canvas:
     return PictureCanvas(area, image, turn_of(path), remove=True)
 
 
-class REFIT_OT_add_box(bpy.types.Operator):
+class REFIT_OT_add_box(OwnSceneOperator, bpy.types.Operator):
     """Add a box to type its numbers"""
 
     bl_idname = "refit.add_box"
@@ -285,7 +288,7 @@ class REFIT_OT_add_box(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class REFIT_OT_remove_box(bpy.types.Operator):
+class REFIT_OT_remove_box(OwnSceneOperator, bpy.types.Operator):
     """Remove the chosen box"""
 
     bl_idname = "refit.remove_box"
@@ -294,7 +297,7 @@ class REFIT_OT_remove_box(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return 0 <= context.scene.refit.box_index < len(context.scene.refit.boxes)
+        return super().poll(context) and 0 <= context.scene.refit.box_index < len(context.scene.refit.boxes)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = context.scene.refit

@@ -12,11 +12,12 @@ from ..calibration import AXES, UNITS
 from ..calibration_import import import_rig
 from ..errors import RefitError
 from ..session import state
+from .own_scene import OwnSceneOperator
 
 SUFFIXES = ".toml;.yml;.yaml;.json;.xml;.txt;.bin"
 
 
-class REFIT_OT_import_calibration(bpy.types.Operator):
+class REFIT_OT_import_calibration(OwnSceneOperator, bpy.types.Operator):
     """Make cameras from a calibration file of Pose2Sim, Anipose, FreeMoCap, EasyMocap, OpenCV, ROS, COLMAP …"""
 
     bl_idname = "refit.import_calibration"
@@ -61,7 +62,7 @@ class REFIT_OT_import_calibration(bpy.types.Operator):
         if state.job:
             cls.poll_message_set("A reconstruction is running")
             return False
-        return context.scene is not None
+        return super().poll(context)
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         if self.filepath or self.files:  # dropped

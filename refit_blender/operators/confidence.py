@@ -8,6 +8,7 @@ from bpy.props import EnumProperty
 
 from ..scene import body as bodies
 from ..scene import confidence
+from ..scene.ownership import foreign_sentence
 
 
 class REFIT_OT_confidence_colors(bpy.types.Operator):
@@ -39,7 +40,10 @@ press again to get the former look back"""
         if context.mode not in {"OBJECT", "POSE"}:
             cls.poll_message_set("Bones can be colored in Object and Pose mode")
             return False
-        return rig.data.library is None and rig.name in context.view_layer.objects
+        if sentence := foreign_sentence(rig):
+            cls.poll_message_set(sentence.rstrip("."))
+            return False
+        return rig.name in context.view_layer.objects
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         rig = bodies.rig_of(context.active_object)

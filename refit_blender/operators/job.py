@@ -13,12 +13,13 @@ from ..engine_job import Job, JobFolder, Summary
 from ..errors import Cancelled, RefitError, SourceError, sentence
 from ..preferences import preferences_of
 from ..session import forget_texts, state
+from .own_scene import OwnSceneOperator
 from .viewports import area_of, is_viewport, panel_is_seen, show
 
 POLL_SECONDS = 0.04
 
 
-class JobOperator:
+class JobOperator(OwnSceneOperator):
     """An operator that asks the engine and builds what it answers, in one undo step."""
 
     bl_options = {"REGISTER", "UNDO"}
@@ -32,7 +33,7 @@ class JobOperator:
         if state.job:
             cls.poll_message_set("A reconstruction is running")
             return False
-        if context.scene is None:
+        if not super().poll(context):
             return False
         if problem := cls.obstacle(context):
             cls.poll_message_set(problem.rstrip("."))

@@ -7,9 +7,10 @@ import bpy
 
 from ..errors import SourceError
 from ..scene import backdrop, body, occluders, shadow_catcher
+from .own_scene import OwnSceneOperator
 
 
-class REFIT_OT_photo_in_renders(bpy.types.Operator):
+class REFIT_OT_photo_in_renders(OwnSceneOperator, bpy.types.Operator):
     """Show the active camera's photo behind the bodies in renders, or no longer; the view transform is Standard meanwhile"""
 
     bl_idname = "refit.photo_in_renders"
@@ -18,6 +19,8 @@ class REFIT_OT_photo_in_renders(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        if not super().poll(context):
+            return False
         if context.scene.camera is None and not backdrop.is_shown(context.scene):
             cls.poll_message_set("The scene has no active camera")
             return False
@@ -26,11 +29,12 @@ class REFIT_OT_photo_in_renders(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         scene = context.scene
         camera = scene.camera
-        if camera is None or (backdrop.is_shown(scene) and backdrop.shown_camera(scene) in {camera, None}):
-            backdrop.hide(scene)
-            return {"FINISHED"}
+        messages: list[str] = []
         try:
-            messages = backdrop.show(scene, camera)
+            if camera is None or (backdrop.is_shown(scene) and backdrop.shown_camera(scene) in {camera, None}):
+                backdrop.hide(scene)
+            else:
+                messages = backdrop.show(scene, camera)
         except SourceError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -39,7 +43,7 @@ class REFIT_OT_photo_in_renders(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class REFIT_OT_shadow_catcher(bpy.types.Operator):
+class REFIT_OT_shadow_catcher(OwnSceneOperator, bpy.types.Operator):
     """Add a plane on the floor that shows only the shadows on it, or remove it"""
 
     bl_idname = "refit.shadow_catcher"
@@ -48,6 +52,8 @@ class REFIT_OT_shadow_catcher(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        if not super().poll(context):
+            return False
         if not shadow_catcher.planes(context.scene) and not _rigs(context.scene):
             cls.poll_message_set("The scene has no body")
             return False
@@ -55,13 +61,17 @@ class REFIT_OT_shadow_catcher(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if shadow_catcher.planes(context.scene):
-            shadow_catcher.remove(context.scene)
+            try:
+                shadow_catcher.remove(context.scene)
+            except SourceError as error:
+                self.report({"ERROR"}, str(error))
+                return {"CANCELLED"}
         else:
             shadow_catcher.add(context, _rigs(context.scene))
         return {"FINISHED"}
 
 
-class REFIT_OT_hide_before(bpy.types.Operator):
+class REFIT_OT_hide_before(OwnSceneOperator, bpy.types.Operator):
     """Hide what stands in front of the bodies, in the viewport and in renders"""
 
     bl_idname = "refit.hide_before"
@@ -70,10 +80,14 @@ class REFIT_OT_hide_before(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return bool(occluders.noted(context.scene))
+        return super().poll(context) and bool(occluders.noted(context.scene))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        occluders.hide(occluders.noted(context.scene))
+        try:
+            occluders.hide(occluders.noted(context.scene))
+        except SourceError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
         return {"FINISHED"}
 
 

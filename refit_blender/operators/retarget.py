@@ -17,6 +17,7 @@ from ..retargeting import Retargeted, Steps, preset_folder, retarget_steps, run
 from ..scene import body as bodies
 from ..session import forget_texts, state
 from .job import redraw_sidebars
+from .own_scene import OwnSceneOperator
 from .viewports import panel_is_seen
 
 SLICE_SECONDS = 0.2
@@ -128,14 +129,14 @@ class REFIT_OT_retarget(bpy.types.Operator):
             self.report({level}, text)
 
 
-class _BoneMapOperator:
+class _BoneMapOperator(OwnSceneOperator):
     """An operator that needs a target."""
 
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return context.scene is not None and context.scene.refit_retarget.target is not None
+        return super().poll(context) and context.scene.refit_retarget.target is not None
 
 
 class REFIT_OT_find_bones(_BoneMapOperator, bpy.types.Operator):

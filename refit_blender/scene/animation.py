@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import SourceError
 from ..motion_keys import MotionKeys, blend_weights, continuous, slerp
 from ..motion_results import ABSENT, FILLED
+from . import ownership
 from .confidence import STD_DEG, STD_MM
 from .keying import curves_of, pose_bones
 from .names import with_ending
@@ -85,9 +86,7 @@ def check_animatable(rig: bpy.types.Object) -> None:
     wrong = next((bone for bone in pose_bones(rig) if bone.rotation_mode != "QUATERNION"), None)
     if wrong is not None:
         raise SourceError(f"Bone “{wrong.name}” of “{rig.name}” has another rotation mode than Quaternion: set that.")
-    animation = rig.animation_data
-    if animation and animation.action and animation.action.library:
-        raise SourceError(f"The action of “{rig.name}” is linked from another file: make it local first.")
+    ownership.check_action(rig)
 
 
 def motion_name(owner: bpy.types.ID) -> str:

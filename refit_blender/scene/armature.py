@@ -12,6 +12,7 @@ from mathutils import Matrix, Vector
 
 from ..errors import SourceError
 from ..results import Body
+from . import ownership
 from .bone_layout import BonePlace, place_bones
 from .keying import bone_scales
 from .rigs import BONES, KIND, REST_SHIFT, ROOT, ROOT_MOTION, RigKind, RigStyle, axes_of, bone_names, kind_of
@@ -149,9 +150,8 @@ def check_own(rig: bpy.types.Object, mesh: bpy.types.Object | None = None) -> No
     """Raises SourceError where a rig, its mesh or its action is another file's or another object's, too; or where
     tracks of actions move the rig.
     """
+    ownership.check_own(rig, mesh)
     animation = rig.animation_data
-    if rig.library or rig.data.library or rig.override_library:
-        raise SourceError(f"“{rig.name}” is linked from another file: make it local first (Object › Relations).")
     if any(one.data and _users(one.data) > 1 for one in (rig, mesh) if one):
         raise SourceError(f"“{rig.name}” shares its data with another object: make it single user first.")
     if animation and animation.nla_tracks:

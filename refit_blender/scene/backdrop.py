@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import SourceError
 from . import cameras, images
 from .cameras import Frame, Lens, Placement
+from .ownership import check_own
 
 PREFIX = "ReFit Photo"
 KEPT, CAMERA = "refit_photo_kept", "refit_photo_camera"
@@ -45,8 +46,7 @@ def show(scene: bpy.types.Scene, camera: bpy.types.Object) -> list[str]:
     Raises SourceError where there is no picture, or the world cannot be changed.
     """
     background = images.camera_background(camera)
-    if scene.world and scene.world.library:
-        raise SourceError(f"The world “{scene.world.name}” belongs to another file: make it local first.")
+    check_own(scene.world)
     image = _image(background)
     lens, frame = cameras.lens_of(camera, scene), cameras.drawn_frame(scene)
     size = image.size[0], image.size[1]
@@ -68,10 +68,11 @@ def show(scene: bpy.types.Scene, camera: bpy.types.Object) -> list[str]:
 
 
 def hide(scene: bpy.types.Scene) -> None:
-    """Make renders as they were before `show`; what the user has changed since stays."""
+    """Make renders as they were before `show`; what the user has changed since stays. Raises SourceError."""
     world = scene.world
     if world is None or KEPT not in world:
         return
+    check_own(world)
     kept = json.loads(world[KEPT])
     _remove_nodes(world)
     if kept["colour_only"]:

@@ -19,6 +19,7 @@ from ..results import BETAS, Body
 from .armature import Rest, build_armature, move_rest, rest_of
 from .correctives import CORRECTIVE_KEY, corrective_keys, drive_correctives, note_mix
 from .keying import set_pose
+from .ownership import own_block
 from .rigs import BONES, DEFAULT_STYLE, REST_TO_WORLD, RigStyle, axes_of, kind_of
 
 BETA_RANGE = 5.0
@@ -247,7 +248,7 @@ def _flat(array: np.ndarray) -> np.ndarray:
 
 
 def _material() -> bpy.types.Material:
-    material = bpy.data.materials.get(MATERIAL_NAME)
+    material = own_block(bpy.data.materials, MATERIAL_NAME)
     if material is None:
         colour = (0.42, 0.53, 0.65, 1.0)
         material = bpy.data.materials.new(MATERIAL_NAME)

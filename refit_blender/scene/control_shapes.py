@@ -7,12 +7,14 @@ import itertools
 
 import bpy
 
+from .ownership import own_block
+
 TARGET, POLE = "ReFit IK target", "ReFit IK pole"
 
 
 def outline(name: str) -> bpy.types.Object:
     """A box around a bone, or a diamond about its head, in lengths of the bone; made if it is not there yet."""
-    found = bpy.data.objects.get(name)
+    found = own_block(bpy.data.objects, name)
     if found is not None:
         return found
     if name == TARGET:
@@ -36,6 +38,6 @@ def _differences(corners: list[tuple[float, float, float]], first: int, second: 
 def remove_unused() -> None:
     """Delete outlines that no bone has any more."""
     for name in (TARGET, POLE):
-        found = bpy.data.objects.get(name)
+        found = own_block(bpy.data.objects, name)
         if found is not None and not found.users and isinstance(found.data, bpy.types.Mesh):
             bpy.data.meshes.remove(found.data)

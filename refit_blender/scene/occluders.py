@@ -10,6 +10,7 @@ import bpy
 from mathutils import Vector
 
 from .body import rig_of
+from .ownership import check_own
 from .rigs import joint_places
 from .shadow_catcher import PROPERTY as SHADOW_CATCHER
 
@@ -58,7 +59,8 @@ def noted(scene: bpy.types.Scene) -> list[bpy.types.Object]:
 
 
 def hide(items: Sequence[bpy.types.Object]) -> None:
-    """Hide objects in the viewport and in renders."""
+    """Hide objects in the viewport and in renders. Raises SourceError where one is another file's."""
+    check_own(*items)
     for item in items:
         item.hide_set(True)
         item.hide_render = True

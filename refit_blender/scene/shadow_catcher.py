@@ -10,6 +10,7 @@ import numpy as np
 
 from . import cameras
 from .body import body_mesh
+from .ownership import check_own, is_foreign
 
 PROPERTY = "refit_shadow_catcher"
 SIDE = 20.0  # metres
@@ -36,13 +37,14 @@ def add(context: bpy.types.Context, rigs: Sequence[bpy.types.Object]) -> bpy.typ
     plane.is_shadow_catcher = True
     # In the viewport it would cover the photo.
     plane.display_type = "WIRE"
-    collection = rigs[0].users_collection[0] if rigs[0].users_collection else scene.collection
-    collection.objects.link(plane)
+    own = [one for one in rigs[0].users_collection if not is_foreign(one)]
+    (own[0] if own else scene.collection).objects.link(plane)
     return plane
 
 
 def remove(scene: bpy.types.Scene) -> None:
-    """Remove all shadow catchers from the scene."""
+    """Remove all shadow catchers from the scene. Raises SourceError where one is another file's."""
+    check_own(*planes(scene))
     for plane in planes(scene):
         mesh = plane.data
         assert isinstance(mesh, bpy.types.Mesh)  # of a plane

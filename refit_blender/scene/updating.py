@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import SourceError
 from ..results import Body, ImageResult
-from . import cameras, images, placement, upright
+from . import cameras, images, ownership, placement, upright
 from .armature import check_visible
 from .assemble import (
     Outcome,
@@ -110,10 +110,18 @@ def check_reposable(rig: bpy.types.Object | None, body_file: str, *, shape: bool
         raise SourceError(f"“{rig.name}” is not in this view layer: include its collection, or set Next Press to New.")
     if rig.get("refit_body_file") != body_file:
         raise SourceError(f"“{rig.name}” has another body file: choose that, or set Next Press to New in Preferences.")
+    check_movable(rig)
     pose_bones(rig)
-    check_no_ik(rig)
     if shape:
         check_visible(rig)
+
+
+def check_movable(*rigs: bpy.types.Object) -> None:
+    """Raises SourceError where a rig, its mesh or its action is another file's, or its limbs follow controls."""
+    for rig in rigs:
+        ownership.check_own(rig, body_mesh(rig))
+        ownership.check_action(rig)
+    check_no_ik(*rigs)
 
 
 def _add(known: Reconstruction, source: Source, body: Body, index: int, view: PhotoView, frame: int) -> BodyObjects:

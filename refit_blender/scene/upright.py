@@ -11,6 +11,7 @@ from ..errors import SourceError
 from . import cameras, keying, placement
 from .body import body_mesh, world_vertices
 from .ik import check_no_ik
+from .ownership import foreign_sentence
 from .reconstructions import Reconstruction, Up, numbers_of
 from .rigs import joint_places
 
@@ -92,8 +93,8 @@ def obstacle(reconstruction: Reconstruction) -> str:
         return "The photo's camera was deleted, so that bodies cannot be turned with it."
     if not reconstruction.own_camera:
         return "The scene's camera says which way is up."
-    if reconstruction.collection.library:
-        return "The photo's collection is linked from another file."
+    if sentence := foreign_sentence(reconstruction.collection, camera, *reconstruction.bodies.values()):
+        return sentence
     if camera.name not in bpy.context.view_layer.objects:
         return "The photo's camera is not in this view layer: include its collection."
     moved = {curve.data_path for curve in keying.curves_of(camera)}
