@@ -21,13 +21,12 @@ from .scene import timeline
 from .scene.assemble_motion import frames_worth_a_look
 from .scene.clips import known_shown, put_into_folder, set_hidden
 from .scene.footage import is_movie
+from .worth_a_look import worst_frames
 
 _SURE = 0.2
 """What part of the first clip has to be over before the time left is told: the start takes long, and says little."""
 StartClip = Callable[[Path, Path], MotionTracking]
 """From a movie and a folder for its job."""
-LOOKS = 3
-"""How many frames of a clip the table names."""
 _ENGINES_PART = 0.97
 """Of the progress bar: the rest is for building. A clip of 20 seconds takes minutes to follow, a second to build."""
 
@@ -256,8 +255,7 @@ class FolderTracking(Job):
             rig.animation_data.action.use_fake_user = True
             if self._assets:
                 motion_asset(rig, f"Motion of “{rig.name}”, from {clip.path.name}")
-        worst = sorted((one for rig in rigs for one in frames_worth_a_look(rig)), key=lambda one: -one[1])
-        clip.worth_a_look = tuple(dict.fromkeys(frame for frame, _, _ in worst))[:LOOKS]
+        clip.worth_a_look = tuple(worst_frames(one[:2] for rig in rigs for one in frames_worth_a_look(rig)))
         set_hidden(outcome.collection, True)
 
     def finish(self, context: bpy.types.Context) -> FinishedFolder:

@@ -6,10 +6,14 @@ Add-on and engine have the same module each, since neither can import the other.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 MOST, APART = 8, 0.5
 """How many frames are worth a look, at most, and by how many seconds they are apart: neighbours err alike."""
+IN_TABLES = 3
+"""How many frames of a clip the tables of folders name."""
 
 
 def uncertainty(deviations: np.ndarray) -> np.ndarray:
@@ -30,3 +34,8 @@ def worth_a_look(frames: np.ndarray, uncertain: np.ndarray, rate: float) -> list
         if all(abs(frames[place] - frames[other]) >= APART * rate for other in found):
             found.append(place)
     return found
+
+
+def worst_frames(found: Iterable[tuple[int, float]]) -> list[int]:
+    """The frames that a table names, of (frame, how uncertain) of everybody: the worst first, each once, a few."""
+    return list(dict.fromkeys(frame for frame, _ in sorted(found, key=lambda one: -one[1])))[:IN_TABLES]

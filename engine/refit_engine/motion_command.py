@@ -52,7 +52,8 @@ def track(options: argparse.Namespace) -> int:
             rows[clip] = clip.name, "failed", "", "", ""
             continue
         seconds = f"{time.perf_counter() - start:.1f}"
-        rows[clip] = clip.name, len(result.times), result.people, seconds, len(frames_to_look_at(result))
+        looks = ", ".join(map(str, frames_to_look_at(result)))
+        rows[clip] = clip.name, len(result.times), result.people, seconds, looks
     print(table(COLUMNS, [rows[clip] for clip in clips]))
     return _told_failures(failures, len(clips))
 
@@ -106,30 +107,30 @@ def fit_options(options: argparse.Namespace) -> FitOptions:
     )
 
 
-def frames_to_look_at(result: MotionResult) -> set[int]:
-    """The least certain frames of everybody, by their numbers in the first video: those that Blender's panel lists."""
+def frames_to_look_at(result: MotionResult) -> list[int]:
+    """The least certain frames of everybody, the worst first, by their numbers in the first video, which count from 0."""
     from .motion_results import ABSENT
-    from .worth_a_look import uncertainty, worth_a_look
+    from .worth_a_look import uncertainty, worst_frames, worth_a_look
 
-    found: set[int] = set()
+    found: list[tuple[int, float]] = []
     for state, deviations in zip(result.state, result.joint_std_mm, strict=True):
         there = state != ABSENT
         frames = result.frames[0, there]
-        places = worth_a_look(frames, uncertainty(deviations[there]), result.frame_rate)
-        found |= set(frames[places].tolist())
-    return found
+        uncertain = uncertainty(deviations[there])
+        found += [
+            (int(frames[place]), float(uncertain[place]))
+            for place in worth_a_look(frames, uncertain, result.frame_rate)
+        ]
+    return worst_frames(found)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Lines of text with columns of equal width, the first on the left."""
+    """Lines of text with columns of equal width, the first and the last one on the left."""
     cells = [list(columns), *([str(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in cells
-    )
+    numbers = range(1, len(columns) - 1)
+    lines = [[row[0].ljust(widths[0]), *(row[one].rjust(widths[one]) for one in numbers), row[-1]] for row in cells]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 def _looked_at(

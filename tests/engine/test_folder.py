@@ -14,6 +14,7 @@ from refit_engine.images import read_photo
 from refit_engine.motion_command import frames_to_look_at
 from refit_engine.motion_results import ABSENT, read_motion
 from refit_engine.moving_pictures import MovieWriter
+from refit_engine.worth_a_look import worst_frames
 
 CLIPS, FRAMES, BROKEN = 30, 2, (4, 11, 29)
 
@@ -48,7 +49,7 @@ def test_broken_clips_are_named_and_do_not_stop_the_others(folder, tmp_path, cap
     assert [row[0] for row in rows] == [path.name for path in sorted(folder.iterdir())]
     assert [row[0] for row in rows if row[1:] == ["failed"]] == broken
     assert {(row[1], row[2]) for row in rows if len(row) > 2} == {(str(FRAMES), "1")}
-    assert rows[0][4] == str(len(frames_to_look_at(read_motion(results[0]))))
+    assert " ".join(rows[0][4:]) == ", ".join(map(str, frames_to_look_at(read_motion(results[0]))))
 
 
 def test_results_do_not_go_where_the_movies_are(folder, tmp_path, capsys):
@@ -79,4 +80,9 @@ def test_frames_to_look_at_are_the_least_certain_of_somebody():
     Motion.joint_std_mm[1, 3] = np.nan
     Motion.joint_std_mm[1, 25, 0] = 40  # the root's, which counts with the place of the body
     Motion.state[1, 3] = ABSENT
-    assert frames_to_look_at(Motion) == {113, 120}
+    assert frames_to_look_at(Motion) == [113, 120]
+
+
+def test_tables_name_the_worst_three_frames_each_once():
+    assert worst_frames([(5, 1.0), (9, 3.0), (5, 4.0), (2, 2.0), (7, 1.5), (9, 0.5)]) == [5, 9, 2]
+    assert worst_frames([]) == []
