@@ -19,7 +19,7 @@ from .motion import WHOLE, FinishedMotion, MotionTracking, Wanted, printable, vi
 from .progress import FolderProgress, Progress
 from .scene import timeline
 from .scene.assemble_motion import frames_worth_a_look
-from .scene.clips import known_shown, put_into_folder, set_hidden
+from .scene.clips import body_counts, index_of, known_shown, put_into_folder, set_hidden
 from .scene.footage import is_movie
 from .worth_a_look import worst_frames
 
@@ -112,16 +112,24 @@ class FolderTracking(Job):
     """The job for all movies of a folder. What is finished when it is cancelled is kept.
 
     start: starts the job of a movie, in a folder of its own; it is called in the present scene. assets: mark the bodies'
-    actions. Raises SourceError where there is no movie.
+    actions; update: `start` moves the bodies that are there. Raises SourceError where there is no movie.
     """
 
     def __init__(
-        self, context: bpy.types.Context, folder: Path, start: StartClip, job_folder: Path, *, assets: bool = True
+        self,
+        context: bpy.types.Context,
+        folder: Path,
+        start: StartClip,
+        job_folder: Path,
+        *,
+        assets: bool = True,
+        update: bool = False,
     ) -> None:
         movies = movies_of(folder)
         if not movies:
             raise SourceError(f"There are no movies in the folder {folder}.")
-        self._source, self._start_clip, self._folder, self._assets = folder, start, job_folder, assets
+        self._source, self._start_clip, self._folder = folder, start, job_folder
+        self._assets, self._update = assets, update
         self._scene = context.scene.session_uid
         self._started = self._since = time.perf_counter()
         self._clips = [Clip(path, max(path.stat().st_size, 1)) for path in movies]
@@ -266,7 +274,7 @@ class FolderTracking(Job):
         good = [clip for clip in taken if clip.motion]
         if not good:
             raise self._ended_by or _nothing_found(taken)
-        _fill_table(context.scene, taken)
+        _fill_table(context.scene, taken, update=self._update)
         messages = [clip.sentence() for clip in taken if clip.problem]
         left_out = len(self._clips) - len(taken)
         if self._ended_by is not None and not isinstance(self._ended_by, Cancelled) and left_out:
@@ -292,24 +300,47 @@ def _nothing_found(failed: Sequence[Clip]) -> RefitError:
     return RefitError(first if len(failed) == 1 else f"All {len(failed)} clips failed. {first}")
 
 
-def _fill_table(scene: bpy.types.Scene, clips: Sequence[Clip]) -> None:
-    """Add clips to the scene's table, in the place of what failed before, was deleted, or is here again; show the first."""
-    table = scene.refit.clips
-    again = {clip.motion.outcome.collection for clip in clips if clip.motion}
-    for index in reversed(range(len(table))):
-        if table[index].collection is None or table[index].collection in again:
-            table.remove(index)
-    first = len(table) + next(index for index, clip in enumerate(clips) if clip.motion)
-    for clip in clips:
-        row = table.add()
-        row.name, row.seconds = clip.name, clip.seconds
-        row.frames, row.people = clip.frames, clip.people
-        row.failed, row.note = clip.motion is None, clip.problem
-        row.worth_a_look = ", ".join(map(str, clip.worth_a_look))
-        if clip.motion is not None:
-            row.collection = clip.motion.outcome.collection
-            row.note = " ".join(clip.motion.messages)
-    scene.refit.clip_index = first
+def _fill_table(scene: bpy.types.Scene, clips: Sequence[Clip], *, update: bool) -> None:
+    """Write clips into the scene's table: into the rows that they have, or new ones below; show the first that moves.
+
+    update: a clip that failed has the row of the bodies that it should have moved. Rows of clips that failed before, and
+    of those that were deleted, are removed.
+    """
+    table, rows = scene.refit.clips, dict[int, int]()
+    for number, clip in enumerate(clips):
+        index = _row_index(scene, clip, update=update)
+        if index is not None and index not in rows.values():
+            rows[number] = index
+    gone = [index for index, bodies in enumerate(body_counts(scene)) if not bodies and index not in rows.values()]
+    for number, clip in enumerate(clips):
+        _fill_row(table[rows[number]] if number in rows else table.add(), clip)
+    for index in reversed(gone):
+        table.remove(index)
+    moved = {clip.motion.outcome.collection for clip in clips if clip.motion}
+    scene.refit.clip_index = next(index for index, row in enumerate(table) if row.collection in moved)
+
+
+def _row_index(scene: bpy.types.Scene, clip: Clip, *, update: bool) -> int | None:
+    """Which row of the table a clip has; None where it has none yet."""
+    rows = list(enumerate(scene.refit.clips))
+    if clip.motion is not None:
+        moved = clip.motion.outcome.collection
+        same = next((index for index, row in rows if row.collection == moved), None)
+    else:
+        same = index_of(scene, str(clip.path.absolute())) if update else None
+    failed = next((index for index, row in rows if row.collection is None and row.name == clip.name), None)
+    return failed if same is None else same
+
+
+def _fill_row(row: bpy.types.PropertyGroup, clip: Clip) -> None:
+    """Write what has become of a clip; where an update failed, the rest still says what the bodies are."""
+    row.name, row.failed = clip.name, clip.motion is None
+    if clip.motion is None:
+        row.note = clip.problem if row.collection is None else f"Not updated: {clip.problem}"
+        return
+    row.collection, row.note = clip.motion.outcome.collection, " ".join(clip.motion.messages)
+    row.frames, row.seconds = clip.frames, clip.seconds
+    row.worth_a_look = ", ".join(map(str, clip.worth_a_look))
 
 
 def reconstruct_folder(
@@ -342,6 +373,6 @@ def reconstruct_folder(
         return video_motion(bpy.context, path, options, clip_folder, wanted=wanted, focal=focal, update=update)
 
     def job(job_folder: Path) -> FolderTracking:
-        return FolderTracking(bpy.context, Path(folder), start, job_folder, assets=assets)
+        return FolderTracking(bpy.context, Path(folder), start, job_folder, assets=assets, update=update)
 
     return run_job(job, keep, on_progress)

@@ -10,6 +10,7 @@ import bpy
 
 from .panels_base import RefitPanel
 from .preferences import draw_text
+from .scene.clips import body_counts, is_deleted
 
 if TYPE_CHECKING:
     from bpy._typing.rna_enums import IconItems  # in the stubs alone
@@ -24,17 +25,34 @@ class REFIT_UL_clips(bpy.types.UIList):
 
     bl_idname = "REFIT_UL_clips"
 
+    def filter_items(
+        self, context: bpy.types.Context, data: bpy.types.AnyType, property_name: str
+    ) -> tuple[list[int], list[int]]:
+        """Rows whose bodies were deleted are not shown; an undo brings them back."""
+        rows, helper = getattr(data, property_name), bpy.types.UI_UL_list
+        shown = [self.bitflag_filter_item] * len(rows)
+        if self.filter_name:
+            shown = helper.filter_items_by_name(self.filter_name, self.bitflag_filter_item, rows)
+        for index, (row, bodies) in enumerate(zip(rows, body_counts(context.scene), strict=True)):
+            if is_deleted(row, bodies):
+                shown[index] &= ~self.bitflag_filter_item
+        return shown, helper.sort_items_by_name(rows) if self.use_filter_sort_alpha else []
+
     def draw_item(
         self, _context, layout, _data, item, _icon, _active_data, _active_property, _index=0, _flags=0
     ) -> None:
-        if item.failed:
-            layout.label(text=item.name, icon="ERROR")
+        bodies = item.people
+        if not bodies:  # it failed; deleted ones are seen where the filter is inverted
+            layout.label(text=item.name, icon="GHOST_DISABLED" if is_deleted(item, bodies) else "ERROR")
             return
-        icon = (
-            "GHOST_DISABLED" if item.collection is None else "HIDE_ON" if item.collection.hide_viewport else "HIDE_OFF"
-        )
-        numbers = (str(item.frames), str(item.people), f"{item.seconds:.0f} s")
+        icon = "ERROR" if item.failed else "HIDE_ON" if item.collection.hide_viewport else "HIDE_OFF"
+        numbers = (str(item.frames), str(bodies), f"{item.seconds:.0f} s")
         _draw_cells(layout, [(item.name, icon), *((text, "NONE") for text in numbers)])
+
+
+def _shown(scene: bpy.types.Scene) -> list[bool]:
+    """Which rows of the table are shown."""
+    return [not is_deleted(row, bodies) for row, bodies in zip(scene.refit.clips, body_counts(scene), strict=True)]
 
 
 def _draw_cells(layout: bpy.types.UILayout, cells: Sequence[tuple[str, IconItems]]) -> None:
@@ -51,17 +69,17 @@ class REFIT_PT_clips(RefitPanel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return context.scene is not None and bool(context.scene.refit.clips)
+        return context.scene is not None and any(_shown(context.scene))
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.refit
-        clips = settings.clips
+        clips, shown = settings.clips, _shown(context.scene)
         _draw_cells(layout, [("Clip", "BLANK1"), ("Frames", "NONE"), ("", "COMMUNITY"), ("", "TIME")])
-        rows = min(len(clips), _MOST_ROWS)
+        rows = min(sum(shown), _MOST_ROWS)
         layout.template_list("REFIT_UL_clips", "", settings, "clips", settings, "clip_index", rows=rows)
-        chosen = clips[settings.clip_index] if settings.clip_index < len(clips) else None
-        if chosen is None:
+        if settings.clip_index >= len(clips) or not shown[settings.clip_index]:
             return
+        chosen = clips[settings.clip_index]
         if chosen.note:
             draw_text(layout, chosen.note, icon="ERROR")
         if chosen.worth_a_look:

@@ -60,7 +60,8 @@ class REFIT_OT_reconstruct_folder(JobOperator, bpy.types.Operator):
         def start(path: Path, clip_folder: Path) -> MotionTracking:
             return video_motion(bpy.context, path, options, clip_folder, focal_mm=focal_mm, update=update)
 
-        return FolderTracking(context, Path(bpy.path.abspath(self.directory)), start, folder, assets=self.as_assets)
+        directory = Path(bpy.path.abspath(self.directory))
+        return FolderTracking(context, directory, start, folder, assets=self.as_assets, update=update)
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """While bodies are made, a clip at each tick, nothing else may change the scene: it is one undo step."""

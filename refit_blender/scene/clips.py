@@ -31,6 +31,26 @@ def put_into_folder(scene: bpy.types.Scene, collection: bpy.types.Collection, fo
     scene.collection.children.unlink(collection)
 
 
+def body_counts(scene: bpy.types.Scene) -> list[int]:
+    """For each row of the scene's table of clips, how many of its bodies are in the scene: users may delete them."""
+    there = set(scene.objects)
+    clips = (row.collection for row in scene.refit.clips)
+    return [0 if clip is None else len(Reconstruction(clip).bodies_among(there)) for clip in clips]
+
+
+def is_deleted(row: bpy.types.PropertyGroup, bodies: int) -> bool:
+    """Whether the bodies of a row of the table are gone, by how many are there; a clip that failed never had any."""
+    return not bodies and not (row.failed and row.collection is None)
+
+
+def index_of(scene: bpy.types.Scene, footage: str) -> int | None:
+    """The row of the clip from this file that an update changes: of several, the latest with bodies in the scene."""
+    counted = enumerate(zip(scene.refit.clips, body_counts(scene), strict=True))
+    known = {index: Reconstruction(row.collection) for index, (row, bodies) in counted if bodies}
+    same = [index for index, one in known.items() if one.footage == footage]
+    return max(same, key=lambda index: known[index].number, default=None)
+
+
 def set_hidden(collection: bpy.types.Collection, hidden: bool) -> None:
     """Hide a clip's collection in viewports and renders, or show it."""
     collection.hide_viewport = collection.hide_render = hidden

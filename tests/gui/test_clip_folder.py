@@ -78,6 +78,10 @@ def seen(window):
     )
 
 
+def people(window):
+    return window.ask(SCENE + "answer = [clip.people for clip in scene.refit.clips]")
+
+
 def test_cancel_before_a_clip_is_finished_leaves_the_scene_as_it_was(window, job, clips, untouched):
     with job.held(lambda: choose(window, clips)):
         assert job.progress().startswith("Clip 1/3")
@@ -104,6 +108,13 @@ def test_the_clips_become_a_library_and_the_broken_one_is_named(window, job, cli
     over_the_viewport(window)
     window.let_it_work()
     window.picture("folder-first")
+
+    window.input("key", "Delete")  # the bodies of the first clip are selected
+    wait_until(lambda: people(window)[0] == 0, "the bodies were deleted", 60)
+    window.let_it_work()
+    window.picture("folder-deleted")
+    window.input("key", "ctrl+z")
+    wait_until(lambda: people(window)[0] == 2, "undo brought the bodies back", 60)
 
     window.ask(SCENE + "scene.refit.clip_index = 2\nview_3d()[1].tag_redraw()")
     window.let_it_work()
