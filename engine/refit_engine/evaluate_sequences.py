@@ -19,7 +19,8 @@ from .distortion import distort_points
 from .evaluate import INDICES, JOINTS, DatasetError, Picture, named, numbers, read_picture, sentence, short
 from .fitting.annotation_joints import annotation_convention_joints
 from .fitting.crops.refinement import CropSource
-from .fitting.motion.fitter import UP_OF_SCENES, MotionFitter
+from .fitting.motion.drafts import stand, up_of
+from .fitting.motion.fitter import MotionFitter
 from .fitting.motion.frame_fit import FrameFitter, Seen
 from .fitting.motion.observer import each_looked
 from .fitting.motion.people import Person
@@ -27,7 +28,7 @@ from .fitting.motion.posed import Posed, posed_track
 from .fitting.motion.request import CameraPath
 from .fitting.motion.windows import SolvedTrack
 from .fitting.multiview.views import is_rotation
-from .gravity import find_lines, find_up
+from .gravity import find_lines
 from .motion_results import ABSENT
 
 Record = dict[str, Any]
@@ -97,12 +98,11 @@ class _Sequence:
         )
         cameras = [self._path(view) for view in range(len(set(names)))]
         placed = any(record.get("R_world2cam") is not None for record in self._records)
-        track, subject = self._fitter.solve(person, cameras, self._times, up=UP_OF_SCENES if placed else None)
-        body = posed_track(track, subject)
-        if placed:
-            return track, body, UP_OF_SCENES
-        there = np.flatnonzero(track.state.numpy() != ABSENT)[::10]
-        return track, body, find_up(lines, body.rotmats[there], body.joints[there]).direction
+        draft = self._fitter.draft(person, cameras, self._times)
+        standing = stand([draft], self._times, up_of([draft], None if placed else lines))
+        (draft,), (footing,) = standing.drafts, standing.footings
+        track = self._fitter.solve(draft, footing, self._times)
+        return track, posed_track(track, draft.subject), standing.up.direction
 
     def _stamps(self) -> np.ndarray:
         """Seconds [R] of the records. Raises DatasetError."""

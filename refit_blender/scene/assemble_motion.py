@@ -31,8 +31,8 @@ WORTH_A_LOOK = "refit_worth_a_look"
 """On a rig: frame, root mean square of the joints' deviations in millimetres, most uncertain joint; again and again."""
 _FARTHEST = 1.5
 """Metres between old and new motion of one person, on average over the frames that both have."""
-_SOLE, _OTHER_FLOOR = 0.03, 0.3
-"""Metres: from a foot's joint down to the ground, and how far feet may stay from the floor that was found."""
+_SOLE, _OTHER_FLOOR = 0.03, 0.15
+"""Metres: from a foot's joint down to the ground, and how far feet of somebody may be from the floor who stands on it."""
 _FEET = (10, 11)
 _SAME_RATE = 1e-4
 """Of the rate: rates that differ by less drift by a frame in five minutes at 30 frames a second."""
@@ -202,10 +202,19 @@ def _place(context: bpy.types.Context, result: MotionResult, body: Body, known: 
 
 
 def _level(result: MotionResult) -> float:
-    """How high the floor lies above the camera, which is below it: that of the first person's feet."""
-    person = result.people[0]
-    feet = person.joints[person.state != ABSENT][:, _FEET] @ result.up
-    lowest = float(np.quantile(feet.min(axis=1), 0.1)) - _SOLE
+    """How high the floor lies above the camera, which is below it: under the first person's feet where none was found."""
+    return _lowest(result.people[0], result.up) if result.floor is None else result.floor
+
+
+def _lowest(person: MovingPerson, up: np.ndarray) -> float:
+    """How high up the ground lies under the lower foot."""
+    feet = person.joints[person.state != ABSENT][:, _FEET] @ up
+    return float(np.quantile(feet.min(axis=1), 0.1)) - _SOLE
+
+
+def _ground(result: MotionResult, person: MovingPerson, up: np.ndarray) -> float:
+    """How high along the scene's up [3] the ground lies on which a person stands: the floor, or a roof above it."""
+    lowest = _lowest(person, up)
     return lowest if result.floor is None or abs(lowest - result.floor) > _OTHER_FLOOR else result.floor
 
 
@@ -293,8 +302,7 @@ def _body(
         return BodyObjects(rig, body_mesh(rig))
     first = int(np.flatnonzero(person.state != ABSENT)[0])
     pelvis = place[:3, :3] @ (joints[0] + person.transl[first]) + place[:3, 3]
-    feet = person.joints[person.state != ABSENT][:, _FEET] @ place[2, :3] + place[2, 3]
-    ground = np.array([pelvis[0], pelvis[1], float(np.quantile(feet.min(axis=1), 0.1)) - _SOLE])
+    ground = np.array([pelvis[0], pelvis[1], _ground(result, person, place[2, :3]) + place[2, 3]])
     pose = Pose(person.betas, person.rotmats[first], person.transl[first], place, ground, unit)
     number = made_here.next_number
     name = stem_of(shot.name) if len(result.people) == 1 and number == 1 else person_name(shot.name, number)

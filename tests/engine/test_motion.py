@@ -85,6 +85,27 @@ def test_joints_lie_in_the_boxes_and_have_deviations(tracked):
     assert (motion.joint_std_mm[0, :, 0] < 1e-3).all()
 
 
+def test_a_larger_body_farther_away_looks_the_same(models, movie):
+    fitter = MotionFitter(models, LARGEST)
+    observed = fitter.observe_videos(MotionRequest((VideoRequest(movie, focal=FOCAL),)))
+    (person,) = fitter._people(observed)
+    draft = fitter.draft(person, observed.views, observed.times)
+    larger = draft.enlarged(1.1)
+    assert larger.height() == pytest.approx(1.1 * draft.height(), abs=1e-4)
+    before, after = (pixels_of(one, observed.views[0].intrinsics[0].K) for one in (draft, larger))
+    assert np.abs(after - before).mean() < 2
+    torch.testing.assert_close(larger.seen.depth, 1.1 * draft.seen.depth)
+    again = fitter.solve(larger, None, observed.times)
+    assert float(again.pelvis[:, 2].mean()) == pytest.approx(float(larger.track.pelvis[:, 2].mean()), rel=0.03)
+
+
+def pixels_of(draft, K):
+    """The landmarks [F,33,2] of a draft's body in the picture."""
+    posed = draft.body.pose(draft.betas.expand(len(draft.motion.pelvis), -1), draft.motion.rotmats)
+    points = posed.points - posed.joints[:, :1] + draft.motion.pelvis[:, None]
+    return project(points.numpy().reshape(-1, 3), K).reshape(len(points), -1, 2)
+
+
 def test_the_overlay_has_every_frame(tracked):
     _, out = tracked
     overlay = open_footage(out / "overlay.mp4")

@@ -12,13 +12,14 @@ from refit_engine.body.landmarks import landmark_spread
 from refit_engine.errors import Cancelled
 from refit_engine.fitting.motion.banded import Banded, covariances, factor, solve
 from refit_engine.fitting.motion.contacts import FOOT_POINTS, of_feet, standing
-from refit_engine.fitting.motion.footing import find_footing, near_floor
+from refit_engine.fitting.motion.footing import Feet, Footing, find_footings, near_floor
 from refit_engine.fitting.motion.numbers import NUMBERS
 from refit_engine.fitting.motion.observations import Motion, Observations, first_motion, when_seen
 from refit_engine.fitting.motion.sides import LIMBS, exchanged, with_consistent_sides
 from refit_engine.fitting.motion.solve import feet_of_motion, solve_motion
 from refit_engine.fitting.motion.view_fusion import refined_betas, trusted
 from refit_engine.fitting.motion.windows import segments, solve_track, windows
+from refit_engine.gravity import Up
 from refit_engine.motion_results import ABSENT, FILLED, SEEN
 
 RATE = 10.0
@@ -398,20 +399,20 @@ def test_feet_are_kept_on_a_level_floor_and_not_below_it(body):
     def heights(motion):
         return points_of(body, *motion)[0][:, FOOT_POINTS] @ up
 
-    footing = find_footing(points_of(body, *first.motion)[0][:, FOOT_POINTS], first.standing, up, NUMBERS)
+    feet = Feet(points_of(body, *first.motion)[0][:, FOOT_POINTS], first.standing)
+    (footing,), _ = find_footings([feet], times, Up(up.numpy(), "camera", 0.0, True))
     torch.testing.assert_close(footing.levels[3:], heights((rotmats, pelvis))[0, 3:], atol=0.03, rtol=0)
     higher = footing._replace(levels=footing.levels + 0.03)
     solution = solve_motion(seen, times, body, BETAS, NUMBERS, higher, first.motion)
     below = (higher.levels - heights(solution.motion)).clamp(min=0)
     assert below.mean() < 0.5 * (higher.levels - heights(first.motion)).clamp(min=0).mean()
-    assert find_footing(points_of(body, rotmats, pelvis)[0][:, FOOT_POINTS], 0 * first.standing, up, NUMBERS) is None
 
 
 def test_feet_high_above_the_floor_do_not_stand(body):
     rotmats, pelvis, _ = swinging(3)
     feet = feet_of_motion(Motion(rotmats, pelvis), body, BETAS)
     up = torch.tensor([0.0, -1, 0], dtype=torch.float64)
-    footing = find_footing(feet, torch.ones(2, 6, dtype=torch.float64), up, NUMBERS)._replace(levels=feet[0] @ up)
+    footing = Footing(up, feet[0] @ up)
     assert near_floor(feet[:1].repeat(3, 1, 1), footing, NUMBERS).min() == 1
     assert near_floor(feet[:1].repeat(3, 1, 1) + 0.2 * up, footing, NUMBERS).max() < 0.01
     assert near_floor(feet[:1].repeat(3, 1, 1) - 0.2 * up, footing, NUMBERS).min() == 1

@@ -90,9 +90,27 @@ def find_ground(
     below = below_camera(vertices_cam, feet, direction[None])[:, 0]
     if camera_height is None:
         camera_height, _ = _most_probable(below[heard], *witnesses[1:], prior)
-    stands, off = _costs(np.array([camera_height]), below, heights, fixed, prior)
-    on_floor = (stands <= off)[:, 0] & ~guessed
+    on_floor = _on_floor(camera_height, below, heights, fixed, prior) & ~guessed
     return Ground(direction, camera_height, on_floor, on_floor & ~fixed)
+
+
+def share_floor(
+    below: np.ndarray, heights: np.ndarray, fixed: np.ndarray, prior: FloorPrior = PRIOR
+) -> tuple[float, np.ndarray]:
+    """How high the camera is above the most probable floor, and who of N people stands on it [N].
+
+    below: [N] metres from the camera down to where each stands. heights, fixed: see `find_ground`.
+    """
+    camera_height, _ = _most_probable(below, heights, fixed, prior)
+    return camera_height, _on_floor(camera_height, below, heights, fixed, prior)
+
+
+def _on_floor(
+    camera_height: float, below: np.ndarray, heights: np.ndarray, fixed: np.ndarray, prior: FloorPrior
+) -> np.ndarray:
+    """[N] who stands on the floor rather than above it."""
+    stands, off = _costs(np.array([camera_height]), below, heights, fixed, prior)
+    return (stands <= off)[:, 0]
 
 
 def feet_of(body: BodyData) -> np.ndarray:

@@ -11,34 +11,30 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...body import SMPL_JOINT_NAMES, LandmarkBody
 from ...device import exact
 from ...errors import ImageError, NoPersonFound, WeightsFileError
-from ...gravity import LineEvidence, Up, find_up
-from ...motion_results import ABSENT, MotionResult
+from ...gravity import LineEvidence
+from ...motion_results import MotionResult
 from ...work_cache import WorkCache
 from ..boxes import overlap
-from ..height import standing_height
 from ..job import FitJob
 from ..models import FitOptions, Models
 from ..subject import Subject
 from .blocks import BlockStore
-from .contacts import standing
-from .footing import Footing, find_footing
+from .drafts import Draft, Standing, observations, stand, up_of
+from .footing import Footing
 from .frame_fit import Record
 from .ground import Floor, find_floor
 from .job_key import observation_key
-from .numbers import NUMBERS, MotionNumbers
-from .observations import Motion, Observations
+from .numbers import NUMBERS
 from .observer import box_around
 from .observing import Prepared, VideoWatch, Wanted, with_lines
 from .people import Key, Observed, Person, match_tracks
-from .posed import Posed, known_betas, posed_track, spread_out, standing_points
+from .posed import Posed, known_betas, posed_track, standing_points
 from .request import CameraPath, MotionRequest, VideoView, check_box, open_videos
 from .sides import with_consistent_sides
-from .solve import feet_of_motion
 from .tracks import TRACKS
 from .view_fusion import refined_betas, trusted
 from .windows import SolvedTrack, solve_track
@@ -47,9 +43,6 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 """Told a stage ("observe", "solve"), how much of it is done, and how much there is; raises Cancelled to stop the job."""
-UP_POSES = 60
-"""Instants at most from which up is found."""
-UP_OF_SCENES = np.array([0.0, 0.0, 1.0])
 
 
 class MotionFitter(FitJob):
@@ -110,13 +103,16 @@ class MotionFitter(FitJob):
     def result(self, observed: Observed) -> MotionResult:
         """The motions of all people who are wanted. Raises NoPersonFound, BodyFileError, DeviceError, Cancelled."""
         people = self._people(observed)
-        solved: list[Solved] = []
+        cameras, times = observed.views, observed.times
+        drafts: list[Draft] = []
         for number, person in enumerate(people):
-            told = self._told(number, len(people), observed.times)
-            up = UP_OF_SCENES if observed.lines is None else None
-            track, subject = self.solve(person, observed.views, observed.times, number == 0, told, up)
-            solved.append(Solved(person, track, subject, posed_track(track, subject)))
-        return self._result(observed, solved)
+            drafts.append(self.draft(person, cameras, times, number == 0, self._told(number, len(people), times)))
+        standing = stand(drafts, times, up_of(drafts, observed.lines))
+        solved: list[Solved] = []
+        for number, (draft, footing) in enumerate(zip(standing.drafts, standing.footings, strict=True)):
+            track = self.solve(draft, footing, times, self._told(len(people) + number, len(people), times))
+            solved.append(Solved(draft, track, posed_track(track, draft.subject)))
+        return self._result(observed, solved, _floor(solved, standing))
 
     def _store(self, request: MotionRequest, views: list[VideoView]) -> BlockStore:
         if self.cache is None:
@@ -156,23 +152,21 @@ class MotionFitter(FitJob):
             return subject.of_height(betas, self.options.height)
         return replace(subject, loop_betas=betas)
 
-    def _told(self, number: int, people: int, times: np.ndarray) -> Callable[[int], None]:
-        """What is told of the instants of one of the people that are solved."""
-        return lambda done: self.progress("solve", number * len(times) + done, people * len(times))
+    def _told(self, part: int, people: int, times: np.ndarray) -> Callable[[int], None]:
+        """What is told of the instants of one of the people's two solutions, the rough ones first."""
+        return lambda done: self.progress("solve", (part * len(times) + done) // 2, people * len(times))
 
-    def solve(
+    def draft(
         self,
         person: Person,
         cameras: Sequence[CameraPath],
         times: np.ndarray,
         largest: bool = True,
         told: Callable[[int], None] = lambda _: None,
-        up: np.ndarray | None = None,
-    ) -> tuple[SolvedTrack, Subject]:
-        """A person's motion over times [F], seconds, and the subject with the shape that it was found for.
+    ) -> Draft:
+        """A person's rough motion over times [F], with the shape that all frames agree on.
 
         largest: whether a known height is this person's. told: how many instants are solved; raises Cancelled to stop.
-        up: [3] the world's, None unless it is known for sure.
         """
         numbers = NUMBERS if len(cameras) == 1 else NUMBERS.of_several_views()
         subject = self._shape(person, largest)
@@ -182,24 +176,25 @@ class MotionFitter(FitJob):
             betas = exact(known_betas(subject)[0])
             seen = observations(person, cameras, betas, subject)
             seen = with_consistent_sides(seen, stamps, numbers)
-            several = len(seen.views()) > 1
-            track = solve_track(seen, stamps, body, betas, numbers.rough(), lambda done: told(done // 2))
-            if several:
+            track = solve_track(seen, stamps, body, betas, numbers.rough(), told)
+            if len(seen.views()) > 1:
                 seen = trusted(seen, track, stamps, body, betas, numbers)
                 if subject.given_betas is None:
                     betas = refined_betas(seen, track, stamps, body, betas, numbers)
                     subject = replace(subject, loop_betas=betas[None].to(known_betas(subject)))
-            footing = None if up is None else _footing(track, seen, stamps, body, betas, up, numbers)
-            half = len(times)
-            track = solve_track(
-                seen, stamps, body, betas, numbers, lambda done: told((half + done) // 2), footing, track
-            )
-        return track, subject
+        return Draft(person, subject, body, betas, seen, track, numbers)
 
-    def _result(self, observed: Observed, solved: list[Solved]) -> MotionResult:
+    def solve(
+        self, draft: Draft, footing: Footing | None, times: np.ndarray, told: Callable[[int], None] = lambda _: None
+    ) -> SolvedTrack:
+        """A person's motion over times [F], from a rough one. told: see `draft`."""
+        with self.timed("solve"):
+            stamps = torch.from_numpy(times)
+            return solve_track(draft.seen, stamps, draft.body, draft.betas, draft.numbers, told, footing, draft.track)
+
+    def _result(self, observed: Observed, solved: list[Solved], floor: Floor) -> MotionResult:
         views, times = observed.views, observed.times
-        seen, boxes = _seen_and_boxes([one.person for one in solved], len(views), len(times))
-        floor = _floor(solved, observed.lines)
+        seen, boxes = _seen_and_boxes([one.draft.person for one in solved], len(views), len(times))
         footage, subject = views[0].pictures.footage, self.subject()
         return MotionResult(
             view_names=tuple(view.name for view in views),
@@ -241,75 +236,21 @@ class MotionFitter(FitJob):
 
 
 class Solved(NamedTuple):
-    """Somebody's motion of the body that `subject` follows, and on the result's body."""
+    """Somebody's motion of the body that the draft follows, and on the result's body."""
 
-    person: Person
+    draft: Draft
     track: SolvedTrack
-    subject: Subject
     posed: Posed
 
 
-def _floor(solved: list[Solved], lines: LineEvidence | None) -> Floor:
-    """Up, which a scene has along Z, and where feet stood."""
-    if lines is None:
-        up = Up(UP_OF_SCENES, "camera", 0.0, True)
-    else:
-        there = [spread_out(one.track.state.numpy() != ABSENT, UP_POSES) for one in solved]
-        poses = np.concatenate([one.posed.rotmats[rows] for one, rows in zip(solved, there, strict=True)])
-        joints = np.concatenate([one.posed.joints[rows] for one, rows in zip(solved, there, strict=True)])
-        up = find_up(lines, poses, joints)
-    points = [standing_points(one.track, one.posed, one.subject, up.direction) for one in solved]
-    return find_floor(np.concatenate(points), up)
-
-
-def observations(person: Person, cameras: Sequence[CameraPath], betas: Tensor, subject: Subject) -> Observations:
-    """What cameras saw of a person, for a body of shape `betas` [10]: depths are those at which it has the size seen."""
-    data = subject.loop_body.data
-    height = standing_height(data, betas.numpy())
-    parts: list[Observations] = []
-    for number, record in person.tracks:
-        view, frames = cameras[number], torch.tensor(record.frames)
-        R, t = torch.from_numpy(view.R)[frames], torch.from_numpy(view.t)[frames]
-        marks = torch.from_numpy(np.array(record.landmarks, dtype=np.float64))
-        rotmats = torch.from_numpy(np.array(record.rotmats, dtype=np.float64))
-        rotmats[:, 0] = R.mT @ rotmats[:, 0]
-        heights = {
-            used.tobytes(): standing_height(data, used) for used in {b.tobytes(): b for b in record.betas}.values()
-        }
-        sizes = height / np.array([heights[used.tobytes()] for used in record.betas])
-        parts.append(
-            Observations(
-                frame=frames,
-                view=torch.full_like(frames, number),
-                rotation=R,
-                translation=t,
-                focal=torch.from_numpy(np.array([view.intrinsics[n].focal for n in record.frames])),
-                principal=torch.from_numpy(np.array([view.intrinsics[n].principal for n in record.frames])),
-                pixels=marks[..., :2],
-                confidence=marks[..., 2],
-                rotmats=rotmats,
-                depth=torch.from_numpy(np.array(record.depths) * sizes),
-                slant=torch.from_numpy(np.array(record.slants, dtype=np.float64)),
-                lag=torch.from_numpy(view.lag)[frames],
-                pose_trust=torch.ones(rotmats.shape[:2], dtype=torch.float64),
-            )
-        )
-    together = Observations(*(torch.cat(values) for values in zip(*parts, strict=True)))
-    return together.select(together.frame.argsort(stable=True))
-
-
-def _footing(
-    track: SolvedTrack,
-    seen: Observations,
-    times: Tensor,
-    body: LandmarkBody,
-    betas: Tensor,
-    up: np.ndarray,
-    numbers: MotionNumbers,
-) -> Footing | None:
-    """The floor under a solved track."""
-    feet = feet_of_motion(Motion(track.rotmats, track.pelvis), body, betas)
-    return find_footing(feet, standing(seen, times, numbers, feet), torch.from_numpy(up), numbers)
+def _floor(solved: list[Solved], standing: Standing) -> Floor:
+    """The floor under those who stand on the lowest one."""
+    points = [
+        standing_points(one.track, one.posed, one.draft.subject, standing.up.direction)
+        for one, there in zip(solved, standing.on_floor, strict=True)
+        if there
+    ]
+    return find_floor(np.concatenate(points), standing.up)
 
 
 def _seen_and_boxes(people: list[Person], views: int, instants: int) -> tuple[np.ndarray, np.ndarray]:

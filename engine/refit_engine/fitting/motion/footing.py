@@ -1,20 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A level floor in the equations of motion, where up is known for sure.
+"""A level floor in the equations of motion.
 
-The level at which feet stood most of the track is found first. Then points of feet that stand are drawn to it, and points that would
-be below it are lifted. Both are robust: feet on stairs or on a box are far from the level and hardly drawn.
+The level at which feet stood most of the track is found first, and how up is turned where it is not known for sure. Then points of
+feet that stand are drawn to the level, and points that would be below it are lifted. Both are robust: feet on stairs or on a box are
+far from the level and hardly drawn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .numbers import MotionNumbers
+from ...gravity import Up
+from .contacts import FOOT_POINTS
+from .levels import Levels, find_levels
+from .numbers import NUMBERS, MotionNumbers
 
-_ROUNDS = 10
+_PARTS = len(FOOT_POINTS) // 2
+
+
+class Feet(NamedTuple):
+    """Somebody's FOOT_POINTS [F,6,3] in the world, NaN where unknown; stands: [F-1,6], see `contacts`."""
+
+    points: Tensor
+    stands: Tensor
 
 
 class Footing(NamedTuple):
@@ -31,23 +45,63 @@ class FloorTerms(NamedTuple):
     weight: Tensor
 
 
-def find_footing(feet: Tensor, stands: Tensor, up: Tensor, numbers: MotionNumbers) -> Footing | None:
-    """The level under FOOT_POINTS [F,6,3], NaN where unknown, that stand by `stands` [F-1,6]; None where too few do."""
-    heights = feet @ up
-    known = heights.isfinite()
-    weight = torch.where(known, _at_instants(stands), 0.0)
-    heights = torch.where(known, heights, 0.0)
-    levels: list[Tensor] = []
-    for part in range(3):
-        mine, sure = heights[:, part::3].flatten(), weight[:, part::3].flatten()
-        if sure.sum() < numbers.least_standing:
-            return None
-        level = mine[sure > 0.5 * sure.max()].median()
-        for _ in range(_ROUNDS):
-            trust = sure / (1 + ((mine - level) / numbers.floor_std) ** 2)
-            level = (trust * mine).sum() / trust.sum()
-        levels.append(level)
-    return Footing(up, torch.stack(levels).repeat(2))
+def find_footings(
+    people: Sequence[Feet], times: Tensor, up: Up, numbers: MotionNumbers = NUMBERS
+) -> tuple[list[Footing | None], Up]:
+    """The level on which each person stands, None for those who hardly stand, and the up that all of them tell.
+
+    times: [F] seconds. Where up may be off, somebody many of whose standing points are far from the level has none: the camera
+    moves, or the ground is no floor.
+    """
+    footings: list[Footing | None] = [None] * len(people)
+    heard = [number for number, feet in enumerate(people) if _least_weight(feet) >= numbers.least_standing]
+    while heard:
+        points, groups, weight = _standing_points([people[number] for number in heard])
+        levels = _levels(points, groups, weight, times, up, numbers)
+        near = weight * (np.abs(points @ levels.normal - levels.heights[groups]) < numbers.uneven)
+        shares = [near[own].sum() / weight[own].sum() for own in _own(groups, len(heard))]
+        level = [share >= numbers.level_share or not up.std_deg for share in shares]
+        if all(level):
+            for place, number in enumerate(heard):
+                own = levels.heights[_PARTS * place : _PARTS * (place + 1)]
+                footings[number] = Footing(torch.from_numpy(levels.normal), torch.from_numpy(own).repeat(2))
+            return footings, replace(up, direction=levels.normal, std_deg=levels.std_deg)
+        heard = [number for number, fits in zip(heard, level, strict=True) if fits]
+    return footings, up
+
+
+def _levels(
+    points: np.ndarray, groups: np.ndarray, weight: np.ndarray, times: Tensor, up: Up, numbers: MotionNumbers
+) -> Levels:
+    interval = float((times[1:] - times[:-1]).median())
+    worth = interval / (numbers.step_seconds * _PARTS)
+    return find_levels(points, groups, weight, up.direction, up.std_deg, numbers.floor_std, worth)
+
+
+def _least_weight(feet: Feet) -> float:
+    """How often the part of the feet stands that does least."""
+    weight = _weight(feet)
+    return min(float(weight[:, part::_PARTS].sum()) for part in range(_PARTS))
+
+
+def _standing_points(people: Sequence[Feet]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points [M,3] that stand, the number [M] of person and part, and how much each of them does [M]."""
+    points, groups, weights = [], [], []
+    for number, feet in enumerate(people):
+        weight = _weight(feet)
+        parts = torch.arange(_PARTS).repeat(2).expand_as(weight) + _PARTS * number
+        for values, own in ((points, feet.points), (groups, parts), (weights, weight)):
+            values.append(own[weight > 0].numpy())
+    return np.concatenate(points), np.concatenate(groups), np.concatenate(weights)
+
+
+def _own(groups: np.ndarray, people: int) -> list[np.ndarray]:
+    return [groups // _PARTS == number for number in range(people)]
+
+
+def _weight(feet: Feet) -> Tensor:
+    """How much FOOT_POINTS stand at instants [F,6]; 0 where they are not known."""
+    return torch.where(feet.points.isfinite().all(dim=2), _at_instants(feet.stands), 0.0)
 
 
 def floor_terms(feet: Tensor, stands: Tensor, footing: Footing, numbers: MotionNumbers) -> FloorTerms:

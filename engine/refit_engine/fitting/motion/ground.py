@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Up and the floor's level from a motion: feet that stand are on the floor. Bodies are not moved onto it."""
+"""The floor of a motion, on which feet stand, and the people of one still camera on one floor.
+
+A body seen by one camera looks the same when it is scaled about the camera's centre. So people of unknown size are brought to the
+floor that makes their sizes most probable, as in a photo (`fitting.ground`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...gravity import Up
+from ..ground import share_floor
+from .footing import Footing
 
 
 @dataclass(frozen=True)
@@ -16,12 +22,6 @@ class FloorNumbers:
 
     stands: float = 0.7
     """Probability from which a foot counts as standing."""
-    wide: float = 0.5
-    """Metres, root mean square, that standing points must extend in their narrower direction before their plane is heard."""
-    tilt: float = 15.0
-    """Degrees that this plane may be off what bodies and lines say."""
-    plane_std_deg: float = 3.0
-    """What a plane through standing feet is taken to be off: an assumption."""
     spread: float = 0.04
     """Metres off the floor from which on a point counts less (Cauchy)."""
     rounds: int = 10
@@ -39,37 +39,32 @@ class Floor:
 
 
 def find_floor(points: np.ndarray, up: Up) -> Floor:
-    """The floor under standing feet, whose lowest points [M,3] are known in the world, metres.
-
-    Where people stood in places far enough apart, their plane's normal is the better up, unless up is known.
-    """
+    """The floor under standing feet, whose lowest points [M,3] are known in the world, metres."""
     if not len(points):
         return Floor(up, float("nan"))
-    direction = up.direction / np.linalg.norm(up.direction)
-    normal = _plane(points, direction)
-    if not up.sure and normal is not None and normal @ direction > np.cos(np.radians(FLOOR.tilt)):
-        direction, up = normal, Up(normal, up.source, min(up.std_deg, FLOOR.plane_std_deg), False)
-    return Floor(up, _robust_mean(points @ direction))
-
-
-def _plane(points: np.ndarray, up: np.ndarray) -> np.ndarray | None:
-    """The normal [3], upwards, of the plane nearest to the points [M,3], little moved by outliers; None if they are in a line."""
-    weight = np.ones(len(points))
-    normal = up
+    heights = points @ up.direction
+    level = float(np.median(heights))
     for _ in range(FLOOR.rounds):
-        middle = weight @ points / weight.sum()
-        offsets = points - middle
-        spread, axes = np.linalg.eigh((weight[:, None] * offsets).T @ offsets / weight.sum())
-        if np.sqrt(max(spread[1], 0)) < FLOOR.wide:
-            return None
-        normal = axes[:, 0] * np.sign(axes[:, 0] @ up)
-        weight = 1 / (1 + (offsets @ normal / FLOOR.spread) ** 2)
-    return normal
+        weight = 1 / (1 + ((heights - level) / FLOOR.spread) ** 2)
+        level = float(weight @ heights / weight.sum())
+    return Floor(up, level)
 
 
-def _robust_mean(values: np.ndarray) -> float:
-    mean = float(np.median(values))
-    for _ in range(FLOOR.rounds):
-        weight = 1 / (1 + ((values - mean) / FLOOR.spread) ** 2)
-        mean = float(weight @ values / weight.sum())
-    return mean
+def sizes_on_one_floor(
+    footings: list[Footing | None], heights: np.ndarray, fixed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """By how much people [N] are larger than estimated where they share a floor, and who stands on it [N].
+
+    footings: in the frame of the one camera that sees them. heights: [N] metres that they measure standing. fixed: [N] whose size is
+    known. People without a footing keep their size, and are said to stand on the floor only if nobody has one.
+    """
+    sizes, on_floor = np.ones(len(footings)), np.zeros(len(footings), dtype=bool)
+    heard = [number for number, footing in enumerate(footings) if footing is not None]
+    if not heard:
+        return sizes, ~on_floor
+    below = np.array([-float(footing.levels.min()) for footing in footings if footing is not None])
+    camera_height, stands = share_floor(below, heights[heard], fixed[heard])
+    on_floor[heard] = stands
+    moved = stands & ~fixed[heard]
+    sizes[heard] = np.where(moved, camera_height / np.where(moved, below, 1.0), 1.0)
+    return sizes, on_floor

@@ -71,6 +71,12 @@ class MotionNumbers:
     """Metres above the floor at which a point stands half as probably."""
     floor_std: float = 0.015
     """Metres that a standing point is off a level floor."""
+    step_seconds: float = 0.5
+    """A foot that stands for so long tells as much of the floor as one independent look at it."""
+    uneven: float = 0.09
+    """Metres off the floor that was found, from which on a point does not lie on it; and"""
+    level_share: float = 0.7
+    """the share of standing points that must, for the floor to be believed."""
     std_factor: float = 1.5
     """By how much true errors grow faster than the deviations of the equations, and"""
     slow_error: float = 0.022

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The floor under moving people: feet that stand tell it, also where up is nearly known only."""
+
+import numpy as np
+import pytest
+import torch
+from refit_engine.fitting.motion.footing import Feet, find_footings
+from refit_engine.fitting.motion.ground import sizes_on_one_floor
+from refit_engine.fitting.motion.levels import find_levels
+from refit_engine.gravity import Up
+
+UP = np.array([0.0, 0.0, 1.0])
+PARTS = np.array([0.08, 0.02, 0.03])  # metres of ankles, heels and toes above the floor
+
+
+def tilted(degrees):
+    """An up that is so far off about X."""
+    angle = np.radians(degrees)
+    return np.array([0.0, np.sin(angle), np.cos(angle)])
+
+
+def degrees_between(one, other):
+    return np.degrees(np.arccos(np.clip(one @ other, -1, 1)))
+
+
+def standing_feet(level=0.0, along=(0.0, 1.0, 0.0), steps=8, length=0.6, noise=0.005, seed=0, drift=0.0):
+    """Somebody who takes steps of ten instants on a floor at a level, which rises with each step by `drift`."""
+    rng = np.random.default_rng(seed)
+    points = np.full((10 * steps, 6, 3), np.nan)
+    stands = np.zeros((10 * steps - 1, 6))
+    for step in range(steps):
+        rows = slice(10 * step, 10 * step + 10)
+        foot = slice(3 * (step % 2), 3 * (step % 2) + 3)
+        points[rows] = 5.0 + step * length * np.array(along)
+        points[rows, :, 2] = level + 0.3  # the other foot is in the air
+        points[rows, foot, 2] = level + drift * step + PARTS + noise * rng.normal()
+        stands[10 * step : 10 * step + 9, foot] = 1.0
+    return Feet(torch.from_numpy(points), torch.from_numpy(stands))
+
+
+def times_of(feet):
+    return torch.arange(len(feet.points), dtype=torch.float64) / 20
+
+
+def test_standing_points_tell_up_better_where_it_is_nearly_known():
+    feet = standing_feet()
+    (footing,), up = find_footings([feet], times_of(feet), Up(tilted(4), "bodies", 5.0, False))
+    assert abs(up.direction[1]) < np.sin(np.radians(0.5))  # along the way
+    assert up.std_deg < 5.0
+    assert (up.source, up.sure) == ("bodies", False)
+    standing = feet.points[:10, :3] @ footing.up
+    torch.testing.assert_close(standing, footing.levels[:3].expand(10, 3), atol=0.02, rtol=0)
+
+
+def test_up_stays_where_points_do_not_tell_it():
+    feet = standing_feet(length=0.0)
+    given = tilted(3)
+    _, up = find_footings([feet], times_of(feet), Up(given, "lines", 1.0, True))
+    assert degrees_between(up.direction, given) < 0.1
+    sideways = standing_feet(along=(1.0, 0.0, 0.0))
+    _, up = find_footings([sideways], times_of(sideways), Up(given, "lines", 1.0, True))
+    assert abs(degrees_between(up.direction, UP) - 3) < 0.3
+
+
+def test_the_up_of_a_scene_is_not_changed():
+    feet = standing_feet()
+    (footing,), up = find_footings([feet], times_of(feet), Up(UP, "camera", 0.0, True))
+    np.testing.assert_array_equal(up.direction, UP)
+    np.testing.assert_allclose(footing.levels, np.tile(PARTS, 2), atol=0.005)
+
+
+def test_people_on_two_levels_tell_one_up():
+    street, roof = standing_feet(), standing_feet(level=2.0, seed=1, along=(1.0, 0.0, 0.0))
+    footings, up = find_footings([street, roof], times_of(street), Up(tilted(4), "bodies", 5.0, False))
+    assert degrees_between(up.direction, UP) < 0.5
+    apart = footings[1].levels - footings[0].levels
+    # Levels are those at the origin: the two are 5 metres away from it, where half a degree is 4 cm.
+    torch.testing.assert_close(apart, torch.full((6,), 2.0, dtype=torch.float64), atol=0.08, rtol=0)
+
+
+def test_feet_on_stairs_or_before_a_moving_camera_have_no_floor_and_do_not_take_it_from_others():
+    climber, walker = standing_feet(drift=0.17), standing_feet(seed=1, along=(1.0, 0.0, 0.0))
+    (none, footing), up = find_footings([climber, walker], times_of(walker), Up(UP, "lines", 1.0, True))
+    assert none is None
+    np.testing.assert_allclose(footing.levels, np.tile(PARTS, 2), atol=0.05)
+    assert degrees_between(up.direction, UP) < 0.5
+
+
+def test_nobody_stands_who_hardly_stands():
+    feet = standing_feet(steps=2)
+    given = Up(tilted(2), "bodies", 5.0, False)
+    footings, up = find_footings([feet._replace(stands=0.1 * feet.stands)], times_of(feet), given)
+    assert footings == [None]
+    assert up == given
+
+
+def test_a_few_points_elsewhere_do_not_move_the_level():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-2, 2, size=(100, 3)) * [1, 1, 0]
+    points[:20, 2] = 0.4
+    levels = find_levels(points, np.zeros(100, dtype=int), np.ones(100), tilted(2), 2.0, 0.015)
+    assert degrees_between(levels.normal, UP) < 0.3
+    assert levels.heights[0] == pytest.approx(0, abs=0.01)
+
+
+def footing_at(below):
+    """The footing of somebody so far below the camera."""
+    feet = standing_feet(level=-below)
+    (footing,), _ = find_footings([feet], times_of(feet), Up(UP, "camera", 0.0, True))
+    return footing
+
+
+def test_people_of_nearly_one_level_share_a_floor_and_those_on_a_roof_do_not():
+    footings = [footing_at(1.5), footing_at(1.6), footing_at(-0.4), None]
+    sizes, on_floor = sizes_on_one_floor(footings, np.full(4, 1.7), np.zeros(4, dtype=bool))
+    np.testing.assert_array_equal(on_floor, [True, True, False, False])
+    levels = [-size * float(footing.levels.min()) for size, footing in zip(sizes[:2], footings[:2], strict=True)]
+    assert levels[0] == pytest.approx(levels[1])
+    assert 1.5 < levels[0] < 1.6
+    np.testing.assert_array_equal(sizes[2:], 1.0)
+
+
+def test_a_known_size_stays_and_decides():
+    footings = [footing_at(1.5), footing_at(1.6)]
+    sizes, on_floor = sizes_on_one_floor(footings, np.full(2, 1.7), np.array([True, False]))
+    assert on_floor.all()
+    assert sizes[0] == 1
+    assert sizes[1] == pytest.approx(1.5 / 1.6, abs=0.01)
+
+
+def test_without_any_footing_all_are_heard():
+    sizes, on_floor = sizes_on_one_floor([None, None], np.full(2, 1.7), np.zeros(2, dtype=bool))
+    assert on_floor.all()
+    assert (sizes == 1).all()
