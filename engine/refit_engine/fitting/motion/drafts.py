@@ -110,7 +110,8 @@ def up_of(drafts: Sequence[Draft], lines: LineEvidence | None) -> Up:
     """Up by straight lines and by how people hold themselves; that of scenes where there are no lines, since cameras are placed."""
     if lines is None:
         return Up(UP_OF_SCENES, "camera", 0.0, True)
-    poses, joints = [], []
+    poses: list[np.ndarray] = []
+    joints: list[np.ndarray] = []
     for draft in drafts:
         rows = spread_out(draft.track.state.numpy() != ABSENT, UP_POSES)
         rotmats, pelvis = draft.motion.rotmats[rows], draft.motion.pelvis[rows]

@@ -86,13 +86,16 @@ def _least_weight(feet: Feet) -> float:
 
 def _standing_points(people: Sequence[Feet]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points [M,3] that stand, the number [M] of person and part, and how much each of them does [M]."""
-    points, groups, weights = [], [], []
-    for number, feet in enumerate(people):
-        weight = _weight(feet)
-        parts = torch.arange(_PARTS).repeat(2).expand_as(weight) + _PARTS * number
-        for values, own in ((points, feet.points), (groups, parts), (weights, weight)):
-            values.append(own[weight > 0].numpy())
-    return np.concatenate(points), np.concatenate(groups), np.concatenate(weights)
+    parts = [_standing(feet, number) for number, feet in enumerate(people)]
+    points, groups, weight = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return points, groups, weight
+
+
+def _standing(feet: Feet, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    weight = _weight(feet)
+    part = torch.arange(_PARTS).repeat(2).expand_as(weight) + _PARTS * number
+    points, groups, weights = (values[weight > 0].numpy() for values in (feet.points, part, weight))
+    return points, groups, weights
 
 
 def _own(groups: np.ndarray, people: int) -> list[np.ndarray]:

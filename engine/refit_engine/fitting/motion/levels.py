@@ -43,6 +43,7 @@ def find_levels(
     found = np.concatenate([np.zeros(len(across)), levels])
     # Where up may be off, far points are heard at first: the median's neighbours need not lie on the plane.
     reach = max(scale, slope * np.sqrt((places**2).sum(axis=1) @ weight / weight.sum()))
+    normal = prior
     for _ in range(_ROUNDS):
         trust = weight / (1 + ((heights + design @ found) / reach) ** 2)
         normal = worth / scale**2 * (design.T * trust) @ design + prior
