@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from refit_engine.fitting.motion.contacts import across_gaps
 from refit_engine.fitting.motion.footing import Feet, find_footings
 from refit_engine.fitting.motion.ground import sizes_on_one_floor
 from refit_engine.fitting.motion.levels import find_levels
@@ -132,3 +133,36 @@ def test_without_any_footing_all_are_heard():
     sizes, on_floor = sizes_on_one_floor([None, None], np.full(2, 1.7), np.zeros(2, dtype=bool))
     assert on_floor.all()
     assert (sizes == 1).all()
+
+
+def walk_behind_a_wall(count=40, first=14, last=26, rate=25.0):
+    """Feet [F,6,3] of somebody whose right foot stands until the left one lands at instant 22; contacts; observed instants."""
+    feet = torch.zeros(count, 6, 3, dtype=torch.float64)
+    stands = torch.zeros(count - 1, 6, dtype=torch.float64)
+    for part, column in enumerate((0, 1, 2)):
+        feet[:, column, 0] = torch.linspace(-0.5, 0.6, 22, dtype=torch.float64)[torch.arange(count).clamp(max=21)]
+        feet[:, column + 3, 0] = 0.1 * part + 2.0 / rate * (torch.arange(count) - 22).clamp(min=0)
+    stands[:first, 3:] = 0.9
+    stands[last:, :3] = 0.8
+    observed = torch.cat([torch.arange(first + 1), torch.arange(last, count)])
+    return feet, stands, torch.arange(count, dtype=torch.float64) / rate, observed
+
+
+def test_feet_stand_in_turn_where_nobody_looked():
+    feet, stands, times, observed = walk_behind_a_wall()
+    bridged = across_gaps(stands, feet, times, observed)
+    left, right = bridged[:, :3].amin(dim=1), bridged[:, 3:].amin(dim=1)
+    changed = int((right > 0.5).sum())  # where the right foot lifts and the left one lands
+    assert 20 <= changed <= 24
+    assert (right[:changed] == 0.9).all()
+    assert (left[changed:] == 0.8).all()
+    assert (left[:changed] == 0).all()
+    assert (bridged[changed:, 3:] == 0).all()
+
+
+def test_gaps_that_are_long_or_follow_a_flight_are_not_bridged():
+    feet, stands, times, observed = walk_behind_a_wall()
+    assert torch.equal(across_gaps(stands, feet, 3 * times, observed), stands)
+    flying = torch.cat([torch.zeros(14, 6, dtype=torch.float64), stands[14:]])
+    assert torch.equal(across_gaps(flying, feet, times, observed), flying)
+    assert torch.equal(across_gaps(stands, feet, times, torch.arange(len(times))), stands)

@@ -62,6 +62,46 @@ def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS
     return torch.where((seen_at_all > 0) & probability.isfinite(), probability, 0.0)
 
 
+def across_gaps(
+    stands: Tensor, feet: Tensor, times: Tensor, observed: Tensor, numbers: MotionNumbers = NUMBERS
+) -> Tensor:
+    """Probabilities [F-1,6] that FOOT_POINTS stand, where nobody looked for a moment as well.
+
+    A foot that stands before the gap stays as long as it can still reach its later place at the speed of a swing; the other one
+    stands from then on, if it does afterwards. feet: [F,6,3] of a motion that was solved before. observed: [N] instants, rising.
+    """
+    bridged = stands.clone()
+    steps = observed[1:] - observed[:-1]
+    for first, last in zip(observed[:-1][steps > 1].tolist(), observed[1:][steps > 1].tolist(), strict=True):
+        span = float(times[last] - times[first])
+        if span <= numbers.bridged_gap:
+            _bridge(bridged, stands, feet, times, first, last, numbers)
+    return bridged
+
+
+def _bridge(
+    bridged: Tensor, stands: Tensor, feet: Tensor, times: Tensor, first: int, last: int, numbers: MotionNumbers
+) -> None:
+    """Fill in the contacts between the instants `first` and `last`, which alone are observed."""
+    early = int(torch.searchsorted(times, times[first] - numbers.gap_edge))
+    late = int(torch.searchsorted(times, times[last] + numbers.gap_edge))
+    before = stands[early:first].reshape(-1, 2, 3).amax(dim=(0, 2)) if first > early else stands.new_zeros(2)
+    apart = (feet[last] - feet[first]).reshape(2, 3, 3).norm(dim=-1).mean(dim=1)
+    foot = int(torch.where(before > 0.5, apart, torch.inf).argmin())
+    lifted = float(times[last]) - float(apart[foot]) / numbers.swing_speed
+    if before[foot] <= 0.5 or lifted <= times[first]:
+        return
+    middle = 0.5 * (times[1:] + times[:-1])
+    own, other = slice(3 * foot, 3 * foot + 3), slice(3 - 3 * foot, 6 - 3 * foot)
+    held = (middle > times[first]) & (middle < lifted)
+    bridged[held, own] = stands[early:first, own].amax(dim=0)
+    landing = stands[last:late, other].amax(dim=1) > 0.5
+    if landing.any():
+        landed = last + int(landing.nonzero()[0, 0])
+        down = (middle > lifted) & (middle < times[landed])
+        bridged[down, other] = stands[landed, other]
+
+
 def _across(rows: Observations, points: Tensor) -> Tensor:
     """How moves of points [O,K,3] in the world show across the rows' rays, at their depth: [O,K,2,3]."""
     there = rows.in_camera(points)

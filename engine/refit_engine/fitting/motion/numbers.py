@@ -63,6 +63,12 @@ class MotionNumbers:
     of 0.90 each, the area under the curve is 0.985; in the picture alone it is 0.977, in space 0.96."""
     contact_smoothing: float = 0.1
     """Seconds over which landmarks are averaged for that speed."""
+    bridged_gap: float = 1.0
+    """Seconds without the person, over which feet are taken to stand in turn;"""
+    gap_edge: float = 0.2
+    """seconds beside it in which they are looked at, and"""
+    swing_speed: float = 2.5
+    """metres a second of a foot that swings."""
     contact_std: float = 0.003
     """Metres that a standing point moves in `interval`."""
     contact_scale: float = 4.0

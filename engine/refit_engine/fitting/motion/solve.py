@@ -25,7 +25,7 @@ from ...body import LandmarkBody
 from ...body.landmarks import landmark_spread
 from ...body.model import PosedPoints
 from .banded import Banded, covariances, factor, solve
-from .contacts import FOOT_POINTS, standing
+from .contacts import FOOT_POINTS, across_gaps, standing
 from .footing import Footing, floor_terms, near_floor
 from .numbers import NUMBERS, MotionNumbers
 from .observations import NEAREST, Motion, Observations, first_motion, when_seen
@@ -93,6 +93,8 @@ def _standing(
     if feet is None and len(seen.views()) == 1:
         return times.new_zeros(len(times) - 1, len(FOOT_POINTS))
     stands = standing(seen, times, numbers, feet)
+    if feet is not None:
+        stands = across_gaps(stands, feet, times, seen.instants(), numbers)
     return stands if feet is None or footing is None else stands * near_floor(feet, footing, numbers)
 
 
