@@ -28,6 +28,7 @@ from refit_engine.fitting.motion.people import Observed
 from refit_engine.fitting.multiview.fit import fit_person
 from refit_engine.fitting.multiview.views import View
 from refit_engine.fitting.single import Fitter
+from refit_engine.gravity import Up
 from refit_engine.motion_params import read_videos
 from refit_engine.motion_results import ABSENT, MotionResult
 from refit_engine.moving_pictures import open_footage
@@ -45,7 +46,9 @@ from .motion_measures import (
     within,
 )
 
-ALONE, SOLVED, KNOWN = "frame by frame", "solved", "solved, height known"
+ALONE, SOLVED, KNOWN, TILTED = "frame by frame", "solved", "solved, height known", "solved, up off"
+OFF_DEG = 3.0
+"""By how much up is off in one row, about both axes: more than straight lines are, less than bodies alone."""
 
 
 class Clip:
@@ -67,9 +70,10 @@ class Clip:
         records = {key: one for key, one in self.observed.records.items() if key[0] < cameras}
         return self.observed._replace(views=self.observed.views[:cameras], records=records)
 
-    def solved(self, cameras: int, height: float | None = None) -> MotionResult:
+    def solved(self, cameras: int, height: float | None = None, up: Up | None = None) -> MotionResult:
+        """up: what is known of the world's, instead of all."""
         options = FitOptions(people="all" if len(self.truth) > 1 else "largest", height=height)
-        return MotionFitter(self.models, options).result(self.seen_by(cameras))
+        return MotionFitter(self.models, options).result(self.seen_by(cameras), up)
 
     def first(self, motion: MotionResult) -> int:
         """The number of the solved person who is the true first one."""
@@ -132,6 +136,13 @@ def below_floor(motion: MotionResult, person: int, models: Models) -> float:
     return 100 * float(np.percentile(np.maximum(depths, 0), 95))
 
 
+def unsure_up() -> Up:
+    """Z, turned about X and about Y, as a video without a camera from a scene may tell it."""
+    slope = np.tan(np.radians(OFF_DEG))
+    direction = np.array([slope, slope, 1.0])
+    return Up(direction / np.linalg.norm(direction), "lines", OFF_DEG, False)
+
+
 def rows_of(clip: Clip, cameras: int) -> dict[str, Errors]:
     """Print the table of a clip seen by its first cameras; its rows by name."""
     motion = clip.solved(cameras)
@@ -142,10 +153,16 @@ def rows_of(clip: Clip, cameras: int) -> dict[str, Errors]:
     rows = {ALONE: clip.errors(alone, there)}
     filtered = {f"Gaussian of {width} frames": clip.errors(smoothed(alone, width), there) for width in WIDTHS}
     rows |= filtered | {SOLVED: clip.errors(joints, there)}
+    notes: list[str] = []
     if cameras == 1:
         tall = standing_height(MotionFitter(clip.models, FitOptions()).subject().loop_body.data, clip.betas[0])
         known = clip.solved(1, tall)
         rows[KNOWN] = clip.errors(known.joints_world[clip.first(known)].astype(np.float64), there)
+        if len(clip.truth) == 1:
+            unsure = clip.solved(1, up=unsure_up())
+            rows[TILTED] = clip.errors(unsure.joints_world[0].astype(np.float64), there)
+            off = float(np.degrees(np.arccos(unsure.up_world[2])))
+            notes.append(f"up {off:.1f} degrees off, {below_floor(unsure, 0, clip.models):.1f} cm below the floor")
     print(f"{clip.folder.name}, {cameras} of the cameras: {there.sum()} of {len(there)} frames")
     print(HEADER)
     print(clip.errors(clip.truth[0], there).row("truth"))
@@ -155,6 +172,8 @@ def rows_of(clip: Clip, cameras: int) -> dict[str, Errors]:
         f"  speed of the best filter with no more acc: {best_filter(list(filtered.values()), rows[SOLVED].acc):.3f}; "
         f"{below_floor(motion, person, clip.models):.1f} cm below the floor"
     )
+    for note in notes:
+        print(f"  {TILTED} by {OFF_DEG:.0f} degrees about both axes: {note}")
     std = motion.joint_std_mm[person] / 1000
     seen = there & ~clip.hidden
     print(f"  within two deviations: {100 * within(joints[seen], clip.truth[0, seen], std[seen]):.0f} %", end="")

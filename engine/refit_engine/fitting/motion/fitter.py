@@ -15,7 +15,7 @@ import torch
 from ...body import SMPL_JOINT_NAMES, LandmarkBody
 from ...device import exact
 from ...errors import ImageError, NoPersonFound, WeightsFileError
-from ...gravity import LineEvidence
+from ...gravity import LineEvidence, Up
 from ...motion_results import MotionResult
 from ...work_cache import WorkCache
 from ..boxes import overlap
@@ -100,14 +100,17 @@ class MotionFitter(FitJob):
         watches = [VideoWatch(self, number, view, times, wanted, store) for number, view in enumerate(views)]
         return Prepared(views, times, wanted, watches, lines)
 
-    def result(self, observed: Observed) -> MotionResult:
-        """The motions of all people who are wanted. Raises NoPersonFound, BodyFileError, DeviceError, Cancelled."""
+    def result(self, observed: Observed, up: Up | None = None) -> MotionResult:
+        """The motions of all people who are wanted. Raises NoPersonFound, BodyFileError, DeviceError, Cancelled.
+
+        up: the world's; it is found where it is None.
+        """
         people = self._people(observed)
         cameras, times = observed.views, observed.times
         drafts: list[Draft] = []
         for number, person in enumerate(people):
             drafts.append(self.draft(person, cameras, times, number == 0, self._told(number, len(people), times)))
-        standing = stand(drafts, times, up_of(drafts, observed.lines))
+        standing = stand(drafts, times, up or up_of(drafts, observed.lines))
         solved: list[Solved] = []
         for number, (draft, footing) in enumerate(zip(standing.drafts, standing.footings, strict=True)):
             track = self.solve(draft, footing, times, self._told(len(people) + number, len(people), times))
