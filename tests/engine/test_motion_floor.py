@@ -160,6 +160,12 @@ def test_feet_stand_in_turn_where_nobody_looked():
     assert (bridged[changed:, 3:] == 0).all()
 
 
+def test_both_feet_of_somebody_who_stands_do():
+    feet, stands, times, observed = walk_behind_a_wall()
+    stands[:14, :], stands[26:, :] = 0.9, 0.9
+    assert (across_gaps(stands, feet[:1].expand_as(feet), times, observed) == 0.9).all()
+
+
 def test_gaps_that_are_long_or_follow_a_flight_are_not_bridged():
     feet, stands, times, observed = walk_behind_a_wall()
     assert torch.equal(across_gaps(stands, feet, 3 * times, observed), stands)

@@ -24,6 +24,8 @@ _RIDGE = 1e-3
 """Of the velocity along the ray of a single camera, which nothing is known of: none."""
 _REACH = 3.0
 """Deviations of the smoothing kernel after which it is cut off."""
+_STANDS = 0.5
+"""Probability from which a foot beside a gap is taken to stand."""
 
 
 def standing(seen: Observations, times: Tensor, numbers: MotionNumbers = NUMBERS, feet: Tensor | None = None) -> Tensor:
@@ -85,20 +87,22 @@ def _bridge(
     """Fill in the contacts between the instants `first` and `last`, which alone are observed."""
     early = int(torch.searchsorted(times, times[first] - numbers.gap_edge))
     late = int(torch.searchsorted(times, times[last] + numbers.gap_edge))
-    before = stands[early:first].reshape(-1, 2, 3).amax(dim=(0, 2)) if first > early else stands.new_zeros(2)
+    if first == early:
+        return
+    before = stands[early:first].reshape(-1, 2, 3).amax(dim=(0, 2)) > _STANDS
     apart = (feet[last] - feet[first]).reshape(2, 3, 3).norm(dim=-1).mean(dim=1)
-    foot = int(torch.where(before > 0.5, apart, torch.inf).argmin())
+    foot = int(torch.where(before, apart, torch.inf).argmin())
     lifted = float(times[last]) - float(apart[foot]) / numbers.swing_speed
-    if before[foot] <= 0.5 or lifted <= times[first]:
+    if not before[foot] or lifted <= times[first]:
         return
     middle = 0.5 * (times[1:] + times[:-1])
     own, other = slice(3 * foot, 3 * foot + 3), slice(3 - 3 * foot, 6 - 3 * foot)
-    held = (middle > times[first]) & (middle < lifted)
-    bridged[held, own] = stands[early:first, own].amax(dim=0)
-    landing = stands[last:late, other].amax(dim=1) > 0.5
+    bridged[(middle > times[first]) & (middle < lifted), own] = stands[early:first, own].amax(dim=0)
+    landing = stands[last:late, other].amax(dim=1) > _STANDS
     if landing.any():
         landed = last + int(landing.nonzero()[0, 0])
-        down = (middle > lifted) & (middle < times[landed])
+        stays = before[1 - foot] and apart[1 - foot] < numbers.same_place
+        down = (middle > (times[first] if stays else lifted)) & (middle < times[landed])
         bridged[down, other] = stands[landed, other]
 
 

@@ -69,6 +69,8 @@ class MotionNumbers:
     """seconds beside it in which they are looked at, and"""
     swing_speed: float = 2.5
     """metres a second of a foot that swings."""
+    same_place: float = 0.05
+    """Metres by which a foot that stood all the time may be somewhere else afterwards."""
     contact_std: float = 0.003
     """Metres that a standing point moves in `interval`."""
     contact_scale: float = 4.0
