@@ -75,6 +75,19 @@ def test_somebody_else_who_comes_is_somebody_else():
     assert history[-1] == {1: "comes"}
 
 
+def test_somebody_else_who_comes_where_somebody_was_lost_is_somebody_else():
+    tracks, history = follow(
+        {"leaves": (lambda t: 300 if t < 1 else None, RED), "comes": (lambda t: 310 if t > 2 else None, BLUE)}, 60
+    )
+    assert len(tracks) == 2
+    assert history[-1] == {1: "comes"}
+    darker = RED + [15, 0, 0, 10, 0, 0]
+    tracks, _ = follow(
+        {"leaves": (lambda t: 300 if t < 1 else None, RED), "back": (lambda t: 310 if t > 2 else None, darker)}, 60
+    )
+    assert len(tracks) == 1
+
+
 def test_who_turns_round_fast_is_known_by_the_clothes_and_somebody_else_is_not():
     track, apart = Track(0, person(100), 1.0, RED), 0.5 * size_of(person(100))
     assert assign([track], [Found(person(100 + apart), RED)], 1.04) == {0: 0}

@@ -36,6 +36,9 @@ class TrackNumbers:
     as they walk differ by 10 to 20."""
     stranger: float = 30.0
     """Colour distance from which on nobody who was lost for long is recognised."""
+    other: float = 45.0
+    """Colour distance from which on it is somebody else who comes where somebody was lost: in recordings, people who were found
+    again differed by up to 29."""
     patience: float = 0.3
     """Seconds without the person after which a track is lost: only the detector finds it again."""
     memory: float = 60.0
@@ -140,8 +143,9 @@ def _cost(track: Track, found: Found, time: float) -> float:
     colour = 0.5 * TRACKS.colour if np.isnan(colour) else colour
     reach = TRACKS.near + TRACKS.drift * away
     farthest = reach + TRACKS.near * (colour < TRACKS.alike)
-    known = track.lost(time) and colour < TRACKS.stranger  # may have come back anywhere
-    if apart > farthest and not known:
+    lost = track.lost(time)
+    known = lost and colour < TRACKS.stranger  # may have come back anywhere
+    if (apart > farthest and not known) or (lost and colour > TRACKS.other):
         return _IMPOSSIBLE
     return min(apart, farthest) / reach + colour / TRACKS.colour
 
