@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
@@ -16,7 +16,7 @@ from ..results import Body
 from ..worth_a_look import uncertainty, worth_a_look
 from . import animation, cameras, footage, placement, reconstructions, timeline
 from .assemble import PHOTO_CAMERA, camera_matrix, leave_edit_mode, nothing_left_on_error, select_bodies
-from .body import BodyObjects, Pose, body_mesh, build_body, note, set_shape
+from .body import BodyObjects, Pose, body_mesh, build_body, current_betas, note, set_shape
 from .clipping import suit_to_unit, widen_viewports
 from .confidence import SPREAD, STD_DEG, STD_MM, note_confidence
 from .footage import Footage
@@ -115,6 +115,9 @@ def assemble_motion(
     rigs = _recognise(known, people, unit)
     redo = known is not None and len(rigs) == len(people) and _covered(rigs.values(), frames)
     _check(known, rigs, result, redo=redo)
+    if not (redo or result.in_scene):
+        for index, rig in rigs.items():
+            people[index] = _of_own_size(people[index], result.people[index].betas, rig, body, place)
     speed = result.frame_rate / rate
     in_step = None if shot.by_number or abs(speed - 1) < _SAME_RATE else (speed, frames)
     made_camera: tuple[bpy.types.Object, cameras.Frame] | None = None
@@ -223,6 +226,14 @@ def _keys(person: MovingPerson, body: Body, place: np.ndarray, positions: np.nda
     rotmats[:, 0] = place[:3, :3] @ rotmats[:, 0]
     pelvis = (body.joints(person.betas)[0] + person.transl) @ place[:3, :3].T + place[:3, 3]
     return keys_at(frames, positions, rotmats, pelvis, person.state, person.std_mm, person.std_deg, person.contacts)
+
+
+def _of_own_size(
+    keys: MotionKeys, betas: np.ndarray, rig: bpy.types.Object, body: Body, place: np.ndarray
+) -> MotionKeys:
+    """The keys for a rig that keeps its shape: as much nearer to the camera than the found body as it is smaller."""
+    own, found = (float(np.ptp(body.vertices(shape)[:, 1])) for shape in (current_betas(rig), betas))
+    return replace(keys, pelvis=place[:3, 3] + own / found * (keys.pelvis - place[:3, 3]))
 
 
 def _recognise(known: Reconstruction | None, people: Sequence[MotionKeys], unit: float) -> dict[int, bpy.types.Object]:

@@ -250,14 +250,17 @@ def write_motion(
     largest: float = 4.0,
     size: tuple[int, int] = (64, 48),
     turns: int = 0,
+    shapes: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """A motion.npz of people who turn and swing evenly and walk along X; in the camera's frame, or in a world with Z up.
 
-    first: number of the first frame; absent, filled: instants; place: metres by which everybody stands further along X.
+    first: number of the first frame; absent, filled: instants; place: metres by which everybody stands further along X;
+    shapes: betas [people,10].
     """
     rng, count = np.random.default_rng(seed), len(names)
     upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]) if world == "scene" else np.diag([1.0, -1, -1])
     betas = rng.normal(size=(people, 10))
+    betas = betas if shapes is None else np.asarray(shapes)
     rotmats = np.stack([swinging(rng, instants, largest) for _ in range(people)])
     rotmats[:, :, 0] = rotmats[:, :, 0] @ upright
     along = np.linspace(0, 1, instants)[:, None] * [1.0, 0, 0]

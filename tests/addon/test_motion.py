@@ -15,7 +15,7 @@ from refit_blender.engine_job import Options
 from refit_blender.errors import RefitError, ResultFileError, SourceError
 from refit_blender.motion import Wanted
 from refit_blender.motion_results import read_motion
-from refit_blender.results import JOINT_NAMES
+from refit_blender.results import JOINT_NAMES, read_body
 from refit_blender.scene import cameras
 from refit_blender.scene.assemble_motion import frames_worth_a_look
 from refit_blender.scene.frames import shown_number
@@ -129,7 +129,8 @@ def test_a_part_that_is_done_again_replaces_these_frames_and_goes_over_into_the_
     first = reconstruct(pictures, options=bones)
     (made,) = first.outcome.bodies
     before = {frame: joints_at(made.rig, frame) for frame in (1, 9, 10, 11, 25, 31)}
-    expected = engine.prepare_motion(pictures, instants=12, first=10, seed=8, place=0.2)
+    shapes = [made.rig["refit_betas"][:]]
+    expected = engine.prepare_motion(pictures, instants=12, first=10, seed=8, place=0.2, shapes=shapes)
     again = reconstruct(pictures, wanted=Wanted(10, 21), update=True, options=bones)
     assert engine.request()["frames"] == "10:22:1"
     assert engine.request()["videos"][0]["focal"] == 70.0
@@ -163,6 +164,21 @@ def test_the_other_of_two_people_keeps_the_motion_when_one_is_followed_again(ins
     assert [made.rig for made in again.outcome.bodies] == [rigs[1]]
     assert np.abs(joints_at(rigs[0], 15) - kept).max() < 1e-5
     assert engine.request()["bbox_xywh"] == [1, 2, 30, 40]
+
+
+def test_bodies_that_keep_their_shape_lie_over_the_picture_when_a_part_is_done_again(install_fake, pictures):
+    engine = install_fake()
+    engine.prepare_motion(pictures, people=2)
+    first = reconstruct(pictures)
+    rigs = [made.rig for made in first.outcome.bodies]
+    body = read_body(Path(rigs[0]["refit_body_file"]))
+    expected = engine.prepare_motion(pictures, people=2, instants=12, first=10, seed=8)
+    reconstruct(pictures, wanted=Wanted(10, 21), update=True)
+    for rig, betas, joints in zip(rigs, expected["betas"], expected["joints_world"], strict=True):
+        sizes = [np.ptp(body.vertices(shape)[:, 1]) for shape in (np.array(rig["refit_betas"][:]), betas)]
+        assert abs(sizes[0] / sizes[1] - 1) > 0.001
+        pelvis = seen_by(first.outcome.camera, joints_at(rig, 17))[0]
+        assert np.abs(pelvis - sizes[0] / sizes[1] * joints[6, 0]).max() < 1e-4
 
 
 def test_somebody_who_is_away_is_hidden_and_filled_frames_are_marked(install_fake, pictures):
