@@ -65,14 +65,15 @@ def draw_overlay(
     return result
 
 
-def guessed_vertices(weights: np.ndarray, parents: np.ndarray, guessed: np.ndarray) -> np.ndarray:
-    """Which vertices [N,V] belong to parts whose ends are guessed.
+def guessed_vertices(weights: np.ndarray, parents: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Which vertices [N,V] belong to parts all of whose bones are hidden.
 
-    weights: [V,24] skin weights; parents: [24]; guessed: [N,24] joints. A joint's part ends at the joints that hang on it.
+    weights: [V,24] skin weights; parents: [24]; hidden: [N,24] bones by the joints that they end at (`shown.hidden_bones`).
+    A joint's part is the bones from there to the joints that hang on it.
     """
-    part = guessed.copy()
+    part = hidden.copy()
     for joint in set(parents[1:].tolist()):
-        part[:, joint] = guessed[:, parents == joint].all(axis=1)
+        part[:, joint] = hidden[:, parents == joint].all(axis=1)
     return part @ weights.T.astype(np.float64) > 0.5
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from refit_engine.fitting import CameraPeople, Models, ViewRequest, single
+from refit_engine.fitting.shown import Shown
 from refit_engine.images import write_image
 from refit_engine.network import COMPACT, ReFit
 from refit_engine.network.backbones.blazepose import load_blazepose
@@ -139,4 +140,4 @@ def as_people(betas, *others):
 @pytest.fixture
 def nothing_hidden(monkeypatch) -> None:
     """Pictures show everything of everybody: no limb of the untrained network's bodies is guessed, so feet find the floor."""
-    monkeypatch.setattr(single, "shown_from", lambda seen: np.ones_like(seen.inside))
+    monkeypatch.setattr(single, "shown_from", lambda seen: Shown(*(np.ones_like(seen.inside),) * 2))

@@ -21,6 +21,7 @@ from refit_engine.gravity import find_lines, find_up, given_up, with_found_focal
 from refit_engine.gravity.bodies import BalanceFileError, body_ups, load_network, save_network
 from refit_engine.gravity.directions import angle_deg, level_pair, pitch_roll, up_of
 from refit_engine.gravity.segments import find_segments
+from refit_engine.fitting.shown import Shown
 from refit_engine.images import write_image
 
 NOBODY = np.zeros((0, 4))
@@ -197,7 +198,7 @@ def test_a_result_says_where_its_up_comes_from(fitter, tmp_path, monkeypatch, no
     assert np.linalg.norm(found.up_cam) == pytest.approx(1)
 
     true = up_of(0.4, 0.1)
-    monkeypatch.setattr(single, "shown_from", lambda seen: np.ones_like(seen.inside))  # feet too: the floor is theirs
+    monkeypatch.setattr(single, "shown_from", lambda seen: Shown(*(np.ones_like(seen.inside),) * 2))  # feet too: the floor is theirs
     given, _ = fitter.reconstruct(ImageRequest(photo_file, up=2 * true))
     np.testing.assert_allclose(given.up_cam, true)
     assert (given.up_source, given.up_sure) == ("camera", True)

@@ -47,27 +47,66 @@ def both(*parts: str) -> tuple[str, ...]:
     return tuple(f"{side}_{part}" for side in ("left", "right") for part in parts)
 
 
-def seen(*hidden: str, told: np.ndarray | None = None) -> Evidence:
+def names(marked: np.ndarray) -> set[str]:
+    return {name for name, one in zip(SMPL_JOINT_NAMES, marked[0], strict=True) if one}
+
+
+def seen(*hidden: str, told: np.ndarray | None = None, over: float = 0.0) -> Evidence:
     """Everything in the picture but for these joints."""
     inside = 1 - opened(*hidden)
-    return Evidence(inside, inside, told)
+    return Evidence(inside, inside, np.full(inside.shape, over), told)
 
 
 def test_rotation_is_open_where_nothing_that_hangs_on_it_is_in_the_picture():
     likely = shown.shown_from(seen(*both("knee", "ankle", "foot")))
-    assert shown.guessed_joints(likely)[0].tolist() == opened(*both("knee", "ankle", "foot"))[0].astype(bool).tolist()
-    assert shown.open_rotations(likely)[0].tolist() == opened(*both(*LEG))[0].tolist()
-    assert shown.guessed_feet(shown.guessed_joints(likely)).tolist() == [True]
+    guessed = shown.guessed_joints(likely.joints)
+    assert names(guessed) == set(both("knee", "ankle", "foot"))
+    assert names(shown.open_rotations(likely.bones)) == set(both(*LEG))
+    assert shown.guessed_feet(guessed).tolist() == [True]
 
 
 def test_foot_in_the_picture_holds_the_whole_leg():
     likely = shown.shown_from(seen("left_knee", "left_ankle"))
-    assert not shown.guessed_joints(likely).any() and not shown.open_rotations(likely).any()
+    assert not shown.guessed_joints(likely.joints).any() and not shown.open_rotations(likely.bones).any()
+
+
+def test_joint_just_outside_is_guessed_and_the_bone_to_it_holds_its_direction():
+    out = 1 - opened("left_ankle", "left_foot"), 1 - opened("left_foot")  # the most of the shin is in the picture
+    likely = shown.shown_from(Evidence(*out, over=np.zeros((1, 24))))
+    assert names(shown.guessed_joints(likely.joints)) == {"left_ankle", "left_foot"}
+    assert names(shown.open_rotations(likely.bones)) == {"left_ankle", "left_foot"}
+
+
+@pytest.mark.parametrize(("limb", "over", "guessed"), [("left_wrist", 0.0, False), ("left_wrist", 1.0, True)])
+def test_limb_near_the_border_needs_clearer_evidence(limb, over, guessed):
+    told = np.tile([-2.0, 2.0, 2.0, 0.2], (1, 24, 1))  # of landmarks that are half visible
+    assert (limb in names(shown.guessed_joints(shown.shown_from(seen(told=told, over=over)).joints))) == guessed
+
+
+def test_clearly_seen_limb_near_the_border_is_seen():
+    told = np.tile([3.0, 6.0, 0.5, 0.6], (1, 24, 1))
+    assert not shown.guessed_joints(shown.shown_from(seen(told=told, over=1.0)).joints).any()
+
+
+def test_limbs_reach_over_the_border_that_cuts_them(body):
+    joints = placed(body, pose())[None]
+    below = joints[:, :, 1] - joints[:, [J["left_knee"]], 1]  # metres above a border at the knees, the only one near
+    over = shown._over(100 * below, joints, np.array([100.0]))[0]
+    assert over[J["left_foot"]] == pytest.approx(0.5, abs=0.1) and over[J["left_knee"]] == pytest.approx(0, abs=0.05)
+    assert over[J["left_ankle"]] == pytest.approx(over[J["right_ankle"]], abs=0.05) and over[J["left_hand"]] == 0
+
+
+def test_bone_most_of_which_is_in_the_picture_is_not_hidden():
+    guessed = opened("left_ankle", "left_foot", "right_knee", "right_ankle", "right_foot").astype(bool)
+    places = np.full((1, 24, 2), 50.0)
+    heights = {"left_knee": 85, "left_ankle": 105, "left_foot": 112, "right_knee": 150, "right_ankle": 190, "right_foot": 195}
+    places[0, [J[name] for name in heights], 1] = list(heights.values())
+    assert names(shown.hidden_bones(guessed, places, (100, 100))) == {"left_foot", "right_knee", "right_ankle", "right_foot"}
 
 
 def test_trunk_is_held_even_where_nothing_is_shown():
     likely = shown.shown_from(seen(*SMPL_JOINT_NAMES))
-    free = shown.open_rotations(likely)[0]
+    free = shown.open_rotations(likely.bones)[0]
     assert not free[[J["pelvis"], J["spine1"], J["spine2"], J["spine3"]]].any() and free[J["left_hip"]] == 1
 
 
@@ -77,7 +116,7 @@ def test_landmarks_tell_what_is_covered(visibility, covered):
     leg = [J["left_knee"], J["left_ankle"], J["left_foot"]]
     told[:, leg] = [visibility, 5.0, 1.0, 0.6] if not covered else [visibility, 0.0, 3.0, -0.2]
     told[:, [joint for joint in range(24) if joint not in leg]] = [3.0, 6.0, 0.5, 0.6]
-    guessed = shown.guessed_joints(shown.shown_from(seen(told=told)))[0]
+    guessed = shown.guessed_joints(shown.shown_from(seen(told=told)).joints)[0]
     assert guessed.any() == covered and set(np.flatnonzero(guessed)) <= set(leg)
 
 

@@ -67,7 +67,7 @@ class Completed:
 def complete(subject: Subject, betas: Tensor, rotmats: Tensor, shown: np.ndarray, confidence: Confidence) -> Completed:
     """The followed bodies with likely rotations [B,24,3,3] wherever the picture leaves them open.
 
-    betas: [B,10]; shown: [B,24], see `shown.shown_from`. What is shown stays where it is. The deviations grow by what the
+    betas: [B,10]; shown: [B,24], see `shown.Shown.bones`. What is shown stays where it is. The deviations grow by what the
     likely poses differ among themselves; those that are not known stay so.
     """
     opened = open_rotations(shown)

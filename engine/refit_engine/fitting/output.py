@@ -16,6 +16,7 @@ from ..overlay import draw_overlay, guessed_vertices
 from ..results import ImageResult, write_result
 from .feature_maps import FeatureMaps
 from .multiview.views import View
+from .shown import hidden_bones
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def write_output(folder: Path, result: ImageResult, photo: Photo, body: BodyData
     drawing = None
     if overlay:
         drawing = folder / "overlay.png"
-        hatched = guessed_vertices(body.weights, body.parents, result.guessed)
+        hidden = hidden_bones(result.guessed, result.joints2d, photo.size)
+        hatched = guessed_vertices(body.weights, body.parents, hidden)
         write_image(drawing, draw_overlay(photo.pixels, result.vertices_cam, body.faces, result.K, hatched))
     npz = folder / "result.npz"
     write_result(npz, result)
@@ -67,9 +69,10 @@ def write_views_output(
     """
     folder.mkdir(parents=True, exist_ok=True)
     overlays: list[Path] = []
-    hatched = guessed_vertices(body.weights, body.parents, result.guessed)
     for number, view in enumerate(views if overlay else ()):
         vertices = result.vertices_world @ view.R.T + view.t
+        hidden = hidden_bones(result.guessed, result.joints2d[:, number], (view.pixels.shape[1], view.pixels.shape[0]))
+        hatched = guessed_vertices(body.weights, body.parents, hidden)
         path = folder / f"overlay_{number:02d}_{_file_name(view.name)}.png"
         write_image(path, draw_overlay(view.pixels, vertices, body.faces, view.intrinsics.K, hatched))
         overlays.append(path)

@@ -270,9 +270,9 @@ class Fitter(FitJob):
             with self.timed("body"):
                 last = estimates[-1]
                 shown = shown_from(evidence(subject, encoding, last, camera, crops, sources))
-                whole = complete(subject, last.betas, last.rotmats(), shown, confidence)
+                whole = complete(subject, last.betas, last.rotmats(), shown.bones, confidence)
                 posed = subject.place(last.betas, whole.rotmats, last.translation(camera))
-                people = _to_people(*posed, *whole.confidence, guessed_joints(shown))
+                people = _to_people(*posed, *whole.confidence, guessed_joints(shown.joints))
                 people = in_true_camera(people, (true_camera.focal / camera.focal).cpu().numpy())
         return unroll(people, np.array([crop.roll for crop in crops]))
 

@@ -26,7 +26,7 @@ from ..crops.refinement import CropSource, present
 from ..job import MAX_BATCH, FitJob
 from ..likely_pose import complete
 from ..models import Body
-from ..shown import evidence, guessed_joints, shown_from
+from ..shown import Shown, evidence, guessed_joints, shown_from
 from ..subject import Subject
 from .covariance import joint_deviations, unknowns_covariance
 from .extrinsics import correct_extrinsics
@@ -191,7 +191,7 @@ def _fit_groups(
         with job.timed("body"):
             betas, rotmats, transl = (value.to(encoding.vector) for value in fitted.bodies)
             shown = _shown(subject, encoding, fitted, rows, crops, sources)
-            whole = complete(subject, betas, rotmats, shown, fitted.deviations)
+            whole = complete(subject, betas, rotmats, shown.bones, fitted.deviations)
             posed = [value.float().cpu().numpy() for value in subject.place(betas, whole.rotmats, transl)]
     at = person.numpy(), np.array([one.view for one in boxes])
     return _world_people(posed, origin, whole.confidence, shown, fitted, _visibility(encoding), at, len(views))
@@ -201,7 +201,7 @@ def _world_people(
     posed: Sequence[np.ndarray],
     origin: np.ndarray,
     deviations: Confidence,
-    shown: np.ndarray,
+    shown: Shown,
     fitted: _Fitted,
     visibility: Tensor,
     at: tuple[np.ndarray, np.ndarray],
@@ -231,7 +231,7 @@ def _world_people(
         turned_degrees=table(torch.rad2deg(fitted.turned), 0.0),
         joint_std_mm=deviations.std_mm.numpy(),
         joint_std_deg=deviations.std_deg.numpy(),
-        guessed=guessed_joints(shown),
+        guessed=guessed_joints(shown.joints),
     )
 
 
@@ -242,17 +242,20 @@ def _shown(
     rows: Rows,
     crops: Sequence[Crop],
     sources: Sequence[CropSource],
-) -> np.ndarray:
-    """How likely at least one of the views that count shows each joint of the P bodies: [P,24]; see `shown_from`."""
+) -> Shown:
+    """How likely at least one of the views that count shows the joints of the P bodies: [P,24]."""
     like = Estimate(*(encoding.vector.new_zeros(0),) * 3)
     bodies = in_views(fitted.bodies, rows, rest_pelvis(subject.loop_body), like)
-    shown = torch.from_numpy(shown_from(evidence(subject, encoding, bodies, rows.camera, crops, sources)))
-    counts = exact(fitted.weight >= NUMBERS.least_weight)[:, None]
-    nowhere = torch.ones(rows.people, shown.shape[1], dtype=torch.float64)
-    persons = cast("list[int]", rows.person.tolist())
-    for person, hidden in zip(persons, 1 - counts * shown, strict=True):
-        nowhere[person] *= hidden
-    return 1 - nowhere.numpy()
+    shown = shown_from(evidence(subject, encoding, bodies, rows.camera, crops, sources))
+    counts = exact(fitted.weight >= NUMBERS.least_weight).numpy()[:, None]
+    return Shown(*(_in_any(counts * one, rows.person.numpy(), rows.people) for one in shown))
+
+
+def _in_any(likely: np.ndarray, person: np.ndarray, people: int) -> np.ndarray:
+    """[P,24] of what is likely [B,24] in each of the rows, whose person [B] is given, how likely it is in at least one."""
+    nowhere = np.ones((people, likely.shape[1]))
+    np.multiply.at(nowhere, person, 1 - likely)
+    return 1 - nowhere
 
 
 def _crop_source(view: View, box_xywh: np.ndarray) -> CropSource:
