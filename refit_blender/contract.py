@@ -121,11 +121,11 @@ VIEWS_RESULT = ResultFormat(
 )
 MOTION_RESULT = ResultFormat(
     "refit-motion",
-    1,
+    2,
     frozenset(
         "view_names videos image_sizes quarter_turns frame_rate times frames readable K R_world2cam t_world2cam "
         "focal_source world betas rotmats transl joints_world state seen boxes_xywh joint_std_mm joint_std_deg "
-        "confidence contacts up_world up_source up_std_deg up_sure floor joint_names body_name body_kind body_file "
+        "guessed confidence contacts up_world up_source up_std_deg up_sure floor joint_names body_name body_kind body_file "
         "weights_name iterations engine_version".split()
     ),
 )

@@ -23,7 +23,7 @@ class MotionKeys:
 
     frames [K], rising; rotations [K,24,4]: unit quaternions (w, x, y, z) whose signs do not jump, relative to the parent,
     the first in the world; pelvis [K,3]: in the world, metres; state [K]; std_mm, std_deg [K,24]; contacts [K,2]: whether
-    the left and the right foot stands, None where that is not known.
+    the left and the right foot stands, and guessed [K,24]: joints that no camera shows, None where that is not known.
     """
 
     frames: np.ndarray
@@ -33,6 +33,7 @@ class MotionKeys:
     std_mm: np.ndarray
     std_deg: np.ndarray
     contacts: np.ndarray | None = None
+    guessed: np.ndarray | None = None
 
 
 def frames_between(positions: np.ndarray) -> np.ndarray:
@@ -50,11 +51,12 @@ def keys_at(
     std_mm: np.ndarray,
     std_deg: np.ndarray,
     contacts: np.ndarray | None = None,
+    guessed: np.ndarray | None = None,
 ) -> MotionKeys:
     """A motion at whole frames of the scene: rotations by slerp, everything else linearly.
 
     frames: the wanted ones; positions [F]: where the instants lie on the scene's time line, rising; rotmats [F,24,3,3];
-    pelvis [F,3]; state [F], std_mm, std_deg [F,24], contacts [F,2]: as in `MovingPerson`. Between an instant at which the body is there
+    pelvis [F,3]; state [F], std_mm, std_deg [F,24], contacts [F,2], guessed [F,24]: as in `MovingPerson`. Between an instant at which the body is there
     and one at which it is not, there is none.
     """
     last = len(positions) - 1
@@ -81,6 +83,7 @@ def keys_at(
         std_mm=between(std_mm),
         std_deg=between(std_deg),
         contacts=None if contacts is None else between(contacts) > STANDS,
+        guessed=None if guessed is None else guessed[before] & guessed[after],
     )
 
 

@@ -25,7 +25,8 @@ class MovingPerson:
 
     betas [10]; rotmats [F,24,3,3], relative to the parent, the first in the world; transl [F,3]; joints [F,24,3] in the
     world; state [F]; std_mm and std_deg [F,24], see `confidence.JointConfidence`; contacts [F,2]: probability that the
-    left and the right foot stands still. Where the state is ABSENT, numbers mean nothing.
+    left and the right foot stands still; guessed [F,24]: joints that no camera shows. Where the state is ABSENT, numbers
+    mean nothing.
     """
 
     betas: np.ndarray
@@ -36,6 +37,7 @@ class MovingPerson:
     std_mm: np.ndarray
     std_deg: np.ndarray
     contacts: np.ndarray
+    guessed: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ def _people(data: CheckedArrays, instants: int) -> tuple[MovingPerson, ...]:
         there("joint_std_mm", _JOINTS, low=0.0),
         there("joint_std_deg", _JOINTS, low=0.0),
         there("contacts", 2, limit=1.0, low=0.0),
+        data.flags("guessed", count, instants, _JOINTS),
         strict=True,
     )
     return tuple(MovingPerson(*part) for part in parts)

@@ -38,6 +38,7 @@ class MotionResult:
     betas: [N,10]; rotmats: [N,F,24,3,3] relative to the parent, the first in the world; transl: [N,F,3];
     joints_world: [N,F,24,3]; state: [N,F] uint8; seen: [N,C,F]; boxes_xywh: [N,C,F,4] where the person was seen, else NaN.
     joint_std_mm, joint_std_deg: [N,F,24] see `docs/confidence.md`; confidence: what they are worth.
+    guessed: [N,F,24] bool, joints that no camera shows at that instant.
     contacts: [N,F,2] probability that the left and the right foot stands still.
     up_world: [3] unit vector, the world's up; up_source, up_std_deg, up_sure: as in `results.ImageResult`;
     floor: metres along up_world of the floor from the world's origin, NaN where unknown.
@@ -65,6 +66,7 @@ class MotionResult:
     boxes_xywh: np.ndarray
     joint_std_mm: np.ndarray
     joint_std_deg: np.ndarray
+    guessed: np.ndarray
     confidence: ConfidenceKind
     contacts: np.ndarray
     up_world: np.ndarray

@@ -13,6 +13,7 @@ from ..motion_keys import MotionKeys, blend_weights, continuous, slerp
 from ..motion_results import ABSENT, FILLED
 from . import ownership
 from .confidence import STD_DEG, STD_MM
+from .guesses import GUESSED, note_guesses
 from .keying import curves_of, pose_bones
 from .names import with_ending
 from .rig_space import Channels, RigSpace
@@ -26,13 +27,13 @@ _HIDDEN = ("hide_viewport", "hide_render")
 _INTERPOLATION = bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items
 _KEY_TYPE = bpy.types.Keyframe.bl_rna.properties["type"].enum_items
 _PLAIN = _KEY_TYPE["KEYFRAME"].value
-_NUMBERS, _CONTACTS = "Uncertainty", "Contacts"
+_NUMBERS, _CONTACTS, _GUESSES = "Uncertainty", "Contacts", "Guessed"
 
 
 def write_motion(
     rig: bpy.types.Object, mesh: bpy.types.Object | None, keys: MotionKeys, frames: np.ndarray, unit: float
 ) -> None:
-    """Key a body's pose, how sure it is, and whether it is there.
+    """Key a body's pose, how sure it is, what of it is guessed, and whether it is there.
 
     frames: all that the motion is about, one after the other; the keys' own are those at which the body is there. Keys
     beyond them stay; at an end beyond which the rig has some, its old motion goes over into the new one within a few
@@ -46,6 +47,11 @@ def write_motion(
     states[np.searchsorted(frames, keys.frames)] = keys.state
     rig[STATE] = int(states[0])
     curves.write(f'["{STATE}"]', states[:, None], frames, _PLAIN, span, group=_NUMBERS, steps=True)
+    if keys.guessed is not None and len(keys.frames):
+        note_guesses(rig, keys.guessed[0])
+        changes = np.flatnonzero(np.r_[True, (keys.guessed[1:] != keys.guessed[:-1]).any(axis=1)])
+        marks, places = keys.guessed[changes].astype(int), keys.frames[changes]
+        curves.write(f'["{GUESSED}"]', marks, places, _PLAIN, span, group=_GUESSES, steps=True)
     if keys.contacts is not None:
         standing = np.zeros((len(frames), len(CONTACTS)), dtype=int)
         standing[np.searchsorted(frames, keys.frames)] = keys.contacts

@@ -225,7 +225,8 @@ def _keys(person: MovingPerson, body: Body, place: np.ndarray, positions: np.nda
     rotmats = person.rotmats.copy()
     rotmats[:, 0] = place[:3, :3] @ rotmats[:, 0]
     pelvis = (body.joints(person.betas)[0] + person.transl) @ place[:3, :3].T + place[:3, 3]
-    return keys_at(frames, positions, rotmats, pelvis, person.state, person.std_mm, person.std_deg, person.contacts)
+    numbers = person.std_mm, person.std_deg, person.contacts, person.guessed
+    return keys_at(frames, positions, rotmats, pelvis, person.state, *numbers)
 
 
 def _of_own_size(

@@ -281,7 +281,7 @@ def write_motion(
         array[state == 0] = np.nan
     arrays = {
         "format": np.array("refit-motion"),
-        "version": np.array(1),
+        "version": np.array(2),
         "view_names": np.array(names),
         "videos": np.array([str(video)] * count),
         "image_sizes": np.tile(size, (count, 1)),
@@ -304,6 +304,7 @@ def write_motion(
         "boxes_xywh": np.full((people, count, instants, 4), np.nan),
         "joint_std_mm": std_mm,
         "joint_std_deg": rng.uniform(3, 9, (people, instants, 24)),
+        "guessed": np.zeros((people, instants, 24), dtype=bool),
         "confidence": np.array("uncalibrated"),
         "contacts": np.tile(np.stack([np.arange(instants) % 8 < 4, np.arange(instants) % 8 >= 3], 1), (people, 1, 1))
         * 0.9,

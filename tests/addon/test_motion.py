@@ -13,12 +13,14 @@ from blender_helpers import scene_state
 from refit_blender import api, panels_cameras, session
 from refit_blender.engine_job import Options
 from refit_blender.errors import RefitError, ResultFileError, SourceError
+from refit_blender.guesses import guessed_parts
 from refit_blender.motion import Wanted
 from refit_blender.motion_results import read_motion
 from refit_blender.results import JOINT_NAMES, read_body
 from refit_blender.scene import cameras
 from refit_blender.scene.assemble_motion import frames_worth_a_look
 from refit_blender.scene.frames import shown_number
+from refit_blender.scene.guesses import guesses_of
 from refit_blender.scene.images import camera_background
 from refit_blender.scene.keying import curves_of
 from refit_blender.scene.rigs import bone_names, joint_places
@@ -206,6 +208,21 @@ def test_feet_that_stand_are_keyed_with_steps(install_fake, pictures):
         for instant in range(31):
             bpy.context.scene.frame_set(instant + 1)
             assert made.rig[name] == (expected[instant, side] and not 20 <= instant < 24)
+
+
+def test_guessed_limbs_are_named_at_every_frame(install_fake, pictures):
+    fake = install_fake()
+    arrays = fake.prepare_motion(pictures, filled=range(20, 22))
+    arrays["guessed"][0, 10:15, [4, 7, 10]] = True  # from the left knee on
+    arrays["guessed"][0, 20:22] = True
+    np.savez(fake.folder / "motion.npz", **arrays)
+    (made,) = reconstruct(pictures).outcome.bodies
+    named = []
+    for frame in (1, 10, 11, 15, 16, 21, 23):
+        bpy.context.scene.frame_set(frame)
+        named.append(guessed_parts(guesses_of(made.rig)))
+    assert named == ["", "", "left leg", "left leg", "", "head, both arms, both legs, hips", ""]
+    assert all(len(curve.keyframe_points) == 5 for curve in curves_of(made.rig) if "refit_guessed" in curve.data_path)
 
 
 def test_uncertainty_is_keyed_and_names_the_frames_that_deserve_a_look(install_fake, pictures):

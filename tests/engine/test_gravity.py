@@ -17,11 +17,11 @@ from refit_engine.body import SMPL_JOINT_NAMES, BodyModel, load_body
 from refit_engine.camera import Intrinsics, camera_matrix, choose_intrinsics
 from refit_engine.evaluate import predictions
 from refit_engine.fitting import FitOptions, Fitter, ImageRequest, single
+from refit_engine.fitting.shown import Shown
 from refit_engine.gravity import find_lines, find_up, given_up, with_found_focal
 from refit_engine.gravity.bodies import BalanceFileError, body_ups, load_network, save_network
 from refit_engine.gravity.directions import angle_deg, level_pair, pitch_roll, up_of
 from refit_engine.gravity.segments import find_segments
-from refit_engine.fitting.shown import Shown
 from refit_engine.images import write_image
 
 NOBODY = np.zeros((0, 4))
@@ -198,7 +198,9 @@ def test_a_result_says_where_its_up_comes_from(fitter, tmp_path, monkeypatch, no
     assert np.linalg.norm(found.up_cam) == pytest.approx(1)
 
     true = up_of(0.4, 0.1)
-    monkeypatch.setattr(single, "shown_from", lambda seen: Shown(*(np.ones_like(seen.inside),) * 2))  # feet too: the floor is theirs
+    monkeypatch.setattr(
+        single, "shown_from", lambda seen: Shown(*(np.ones_like(seen.inside),) * 2)
+    )  # feet too: the floor is theirs
     given, _ = fitter.reconstruct(ImageRequest(photo_file, up=2 * true))
     np.testing.assert_allclose(given.up_cam, true)
     assert (given.up_source, given.up_sure) == ("camera", True)

@@ -91,7 +91,7 @@ def test_clearly_seen_limb_near_the_border_is_seen():
 def test_limbs_reach_over_the_border_that_cuts_them(body):
     joints = placed(body, pose())[None]
     below = joints[:, :, 1] - joints[:, [J["left_knee"]], 1]  # metres above a border at the knees, the only one near
-    over = shown._over(100 * below, joints, np.array([100.0]))[0]
+    over = shown.over_border(100 * below, joints, np.array([100.0]))[0]
     assert over[J["left_foot"]] == pytest.approx(0.5, abs=0.1) and over[J["left_knee"]] == pytest.approx(0, abs=0.05)
     assert over[J["left_ankle"]] == pytest.approx(over[J["right_ankle"]], abs=0.05) and over[J["left_hand"]] == 0
 
@@ -99,9 +99,21 @@ def test_limbs_reach_over_the_border_that_cuts_them(body):
 def test_bone_most_of_which_is_in_the_picture_is_not_hidden():
     guessed = opened("left_ankle", "left_foot", "right_knee", "right_ankle", "right_foot").astype(bool)
     places = np.full((1, 24, 2), 50.0)
-    heights = {"left_knee": 85, "left_ankle": 105, "left_foot": 112, "right_knee": 150, "right_ankle": 190, "right_foot": 195}
+    heights = {
+        "left_knee": 85,
+        "left_ankle": 105,
+        "left_foot": 112,
+        "right_knee": 150,
+        "right_ankle": 190,
+        "right_foot": 195,
+    }
     places[0, [J[name] for name in heights], 1] = list(heights.values())
-    assert names(shown.hidden_bones(guessed, places, (100, 100))) == {"left_foot", "right_knee", "right_ankle", "right_foot"}
+    assert names(shown.hidden_bones(guessed, places, (100, 100))) == {
+        "left_foot",
+        "right_knee",
+        "right_ankle",
+        "right_foot",
+    }
 
 
 def test_trunk_is_held_even_where_nothing_is_shown():

@@ -32,8 +32,9 @@ from ..network.vector_head import flat_landmarks
 from .crops.refinement import CropSource, present
 from .subject import Subject
 
-__all__ = ["LIMB_ENDS", "SHOWN", "Evidence", "Shown", "ShownModel", "evidence", "guessed_feet", "guessed_joints", "hidden_bones",
-           "limb_evidence", "open_rotations", "shown_from"]  # fmt: skip
+__all__ = ["LIMBS", "LIMB_ENDS", "SHOWN", "TELLING", "Evidence", "Shown", "ShownModel", "evidence", "guessed_feet",
+           "guessed_joints", "hidden_bones", "in_any_part_from", "limb_evidence", "open_rotations", "over_border",
+           "shown_from"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,13 @@ _LEG = {"knee": ("knee",), "ankle": ("ankle", "heel"), "foot": ("foot_index",)}
 LIMBS = tuple(tuple(_JOINT(f"{side}_{part}") for part in parts) for parts in (_ARM, _LEG) for side in _SIDES)
 """The joints that the bones of an arm or leg end at, from the trunk outwards: left and right arm, left and right leg."""
 LIMB_ENDS = tuple(joint for limb in LIMBS for joint in limb)
-_TELLING = {
+TELLING = {
     _JOINT(f"{side}_{joint}"): [_LANDMARK(f"{side}_{name}") for name in names]
     for parts in (_ARM, _LEG)
     for joint, names in parts.items()
     for side in _SIDES
 }
+"""The landmarks that tell whether a limb's joint is seen."""
 _FEET = tuple(_JOINT(f"{side}_{part}") for side in _SIDES for part in ("ankle", "foot"))
 
 
@@ -130,7 +132,7 @@ def evidence(
         np.stack([_margins(*one) for one in zip(points, crops, sources, strict=True)]) for points in (places, towards)
     )
     inside, along = expit(margins / model.border), expit(inner / model.border)
-    over = _over(margins, exact(joints).numpy(), _pixels_a_metre(joints, places, estimate, camera))
+    over = over_border(margins, exact(joints).numpy(), _pixels_a_metre(joints, places, estimate, camera))
     told = None
     if encoding.landmarks is not None and subject.landmark_points is not None:
         answers = exact(subject.confidence.map_answers(encoding, camera, estimate)).numpy()
@@ -155,7 +157,7 @@ def _pixels_a_metre(
     return cast("np.ndarray", np.linalg.norm(moved, axis=1) / step)
 
 
-def _over(margins: np.ndarray, joints: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def over_border(margins: np.ndarray, joints: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """`Evidence.over` [B,24] of limbs; margins: [B,24] crop pixels, of joints [B,24,3] metres, at `scale` [B] pixels a metre."""
     bones = np.linalg.norm(joints - joints[:, _PARENTS], axis=2) * scale[:, None]
     result = np.zeros(bones.shape)
@@ -172,7 +174,7 @@ def _told(encoding: Encoding, estimate: Estimate, camera: CropCamera, landmark_p
     odds = flat_landmarks(encoding.vector)[..., 3:].logit(eps=1e-6).clamp(-_LARGEST_ODDS, _LARGEST_ODDS)
     values = exact(torch.cat([odds, away.log1p()[..., None]], dim=2)).numpy()
     result = np.zeros((len(values), len(SMPL_JOINT_NAMES), values.shape[2]))
-    for joint, landmarks in _TELLING.items():
+    for joint, landmarks in TELLING.items():
         result[:, joint] = values[:, landmarks].mean(axis=1)
     return result
 
@@ -198,12 +200,13 @@ def shown_from(seen: Evidence, model: ShownModel = SHOWN) -> Shown:
             inside = seen.inside[:, joint]
             joints[:, joint] = seen.along[:, joint] * inside * uncovered[:, place]
             bones[:, joint] = joints[:, joint] + seen.along[:, joint] * (1 - inside) * before
-    return Shown(_or_what_hangs_on_it(bones), _or_what_hangs_on_it(joints))
+    # Of bodies that the network lost nothing is known, and nothing is guessed.
+    return Shown(*(in_any_part_from(np.nan_to_num(one, nan=1.0)) for one in (bones, joints)))
 
 
-def _or_what_hangs_on_it(shown: np.ndarray) -> np.ndarray:
-    """[B,24] of each joint or of what hangs on it, whichever is likelier; 1 for bodies that the network lost."""
-    result = np.nan_to_num(shown, nan=1.0)
+def in_any_part_from(shown: np.ndarray) -> np.ndarray:
+    """How likely something of a body is shown from each joint on: [B,24], the most of what is likely of the joints [B,24]."""
+    result = shown.copy()
     for joint in range(len(SMPL_PARENTS) - 1, 0, -1):
         parent = SMPL_PARENTS[joint]
         result[:, parent] = np.maximum(result[:, parent], result[:, joint])
@@ -254,7 +257,9 @@ def guessed_joints(shown: np.ndarray) -> np.ndarray:
     return 1 - shown > GUESSED
 
 
-def hidden_bones(guessed: np.ndarray, places: np.ndarray, size: tuple[int, int], model: ShownModel = SHOWN) -> np.ndarray:
+def hidden_bones(
+    guessed: np.ndarray, places: np.ndarray, size: tuple[int, int], model: ShownModel = SHOWN
+) -> np.ndarray:
     """Which bones end at guessed joints and do not lie in the picture for the most part: [B,24] bool, by their ends.
 
     guessed: [B,24]; places: [B,24,2] pixels of the joints in a picture of that size (width, height).

@@ -27,6 +27,7 @@ from .drafts import Draft, Standing, observations, stand, up_of
 from .footing import Footing
 from .frame_fit import Record
 from .ground import Floor, find_floor
+from .hidden import guessed_in_motion
 from .job_key import observation_key
 from .numbers import NUMBERS
 from .observer import box_around
@@ -222,6 +223,7 @@ class MotionFitter(FitJob):
             boxes_xywh=boxes,
             joint_std_mm=np.stack([1000 * one.track.joint_std_m.numpy() for one in solved]),
             joint_std_deg=np.stack([np.degrees(one.track.joint_std_rad.numpy()) for one in solved]),
+            guessed=np.stack([one.guessed(views) for one in solved]),
             confidence="uncalibrated",
             contacts=np.stack([one.track.contacts.numpy() for one in solved]),
             up_world=floor.up.direction,
@@ -244,6 +246,10 @@ class Solved(NamedTuple):
     draft: Draft
     track: SolvedTrack
     posed: Posed
+
+    def guessed(self, views: Sequence[VideoView]) -> np.ndarray:
+        """[F,24] joints that no camera shows."""
+        return guessed_in_motion(self.draft.person, self.posed.joints, self.track.state.numpy(), views)
 
 
 def _floor(solved: list[Solved], standing: Standing) -> Floor:

@@ -6,16 +6,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
+from ...body import BodyData
+from ...camera import project
 from ...device import exact
 from ...motion_results import ABSENT, MotionResult, write_motion
 from ...moving_pictures import MovieWriter
-from ...overlay import draw_overlay
+from ...overlay import draw_overlay, guessed_vertices
 from ..models import Body
+from ..shown import hidden_bones
 from .request import VideoView
 
 MOTION_FILE, OVERLAY_FILE = "motion.npz", "overlay.mp4"
@@ -29,6 +33,14 @@ class MotionOutput:
 
     npz: Path
     overlays: tuple[Path, ...]
+
+
+class _Bodies(NamedTuple):
+    """Those who are there at an instant, world frame: vertices [N,V,3]; joints [N,24,3] and which are guessed [N,24]."""
+
+    vertices: np.ndarray
+    joints: np.ndarray
+    guessed: np.ndarray
 
 
 def write_motion_output(
@@ -62,12 +74,12 @@ def _draw(
     with MovieWriter(path, sheet.size, result.frame_rate) as writer:
         for instant, time in enumerate(result.times - result.times[0]):
             progress(instant)
-            vertices = vertices_at(result, instant, body)
+            bodies = _bodies_at(result, instant, body)
             for number, (view, frames) in enumerate(zip(views, pictures, strict=True)):
                 pixels = next(frames)
                 if view.frames[instant] >= 0:  # a slower camera keeps its picture until its next one
                     sheet.part(picture, number)[:] = _drawn(
-                        view, instant, pixels, vertices, body.data.faces, sheet.sizes[number]
+                        view, instant, pixels, bodies, body.data, sheet.sizes[number]
                     )
             writer.write(picture, float(time))
 
@@ -76,17 +88,19 @@ def _drawn(
     view: VideoView,
     instant: int,
     pixels: np.ndarray | None,
-    vertices: np.ndarray,
-    faces: np.ndarray,
+    bodies: _Bodies,
+    body: BodyData,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """A view's frame, black where it cannot be read, as a picture of a size (width, height), with bodies [N,V,3] over it."""
+    """A view's frame, black where it cannot be read, as a picture of a size (width, height), with bodies over it."""
     width, height = view.pictures.footage.size
     picture = np.zeros((size[1], size[0], 3), np.uint8)
     if pixels is not None:
         picture = cv2.resize(view.undistorted(pixels, instant), size, interpolation=cv2.INTER_AREA)
     K = np.diag([size[0] / width, size[1] / height, 1.0]) @ view.intrinsics[instant].K
-    return draw_overlay(picture, vertices @ view.R[instant].T + view.t[instant], faces, K)
+    vertices, joints = (points @ view.R[instant].T + view.t[instant] for points in (bodies.vertices, bodies.joints))
+    hidden = hidden_bones(bodies.guessed, project(joints, K), size)
+    return draw_overlay(picture, vertices, body.faces, K, guessed_vertices(body.weights, body.parents, hidden))
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,12 @@ class Sheet:
 def _even(length: float) -> int:
     """What H.264 can store."""
     return 2 * round(length / 2)
+
+
+def _bodies_at(result: MotionResult, instant: int, body: Body) -> _Bodies:
+    there = np.flatnonzero(result.state[:, instant] != ABSENT)
+    vertices = vertices_at(result, instant, body)
+    return _Bodies(vertices, result.joints_world[there, instant], result.guessed[there, instant])
 
 
 def vertices_at(result: MotionResult, instant: int, body: Body) -> np.ndarray:
