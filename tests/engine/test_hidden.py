@@ -108,12 +108,9 @@ def test_bone_most_of_which_is_in_the_picture_is_not_hidden():
         "right_foot": 195,
     }
     places[0, [J[name] for name in heights], 1] = list(heights.values())
-    assert names(shown.hidden_bones(guessed, places, (100, 100))) == {
-        "left_foot",
-        "right_knee",
-        "right_ankle",
-        "right_foot",
-    }
+    hidden = names(shown.hidden_bones(guessed, [(places, (100, 100))]))
+    assert hidden == {"left_foot", "right_knee", "right_ankle", "right_foot"}
+    assert names(shown.hidden_bones(guessed, [(places, (100, 100)), (places, (100, 140))])) == hidden - {"right_knee"}
 
 
 def test_trunk_is_held_even_where_nothing_is_shown():

@@ -44,7 +44,7 @@ def write_output(folder: Path, result: ImageResult, photo: Photo, body: BodyData
     drawing = None
     if overlay:
         drawing = folder / "overlay.png"
-        hidden = hidden_bones(result.guessed, result.joints2d, photo.size)
+        hidden = hidden_bones(result.guessed, [(result.joints2d, photo.size)])
         hatched = guessed_vertices(body.weights, body.parents, hidden)
         write_image(drawing, draw_overlay(photo.pixels, result.vertices_cam, body.faces, result.K, hatched))
     npz = folder / "result.npz"
@@ -69,10 +69,11 @@ def write_views_output(
     """
     folder.mkdir(parents=True, exist_ok=True)
     overlays: list[Path] = []
+    sizes = [(view.pixels.shape[1], view.pixels.shape[0]) for view in views]
+    hidden = hidden_bones(result.guessed, zip(result.joints2d.swapaxes(0, 1), sizes, strict=True))
+    hatched = guessed_vertices(body.weights, body.parents, hidden)
     for number, view in enumerate(views if overlay else ()):
         vertices = result.vertices_world @ view.R.T + view.t
-        hidden = hidden_bones(result.guessed, result.joints2d[:, number], (view.pixels.shape[1], view.pixels.shape[0]))
-        hatched = guessed_vertices(body.weights, body.parents, hidden)
         path = folder / f"overlay_{number:02d}_{_file_name(view.name)}.png"
         write_image(path, draw_overlay(view.pixels, vertices, body.faces, view.intrinsics.K, hatched))
         overlays.append(path)

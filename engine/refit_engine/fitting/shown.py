@@ -13,7 +13,7 @@ B people, 24 joints.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -258,15 +258,18 @@ def guessed_joints(shown: np.ndarray) -> np.ndarray:
 
 
 def hidden_bones(
-    guessed: np.ndarray, places: np.ndarray, size: tuple[int, int], model: ShownModel = SHOWN
+    guessed: np.ndarray, views: Iterable[tuple[np.ndarray, tuple[int, int]]], model: ShownModel = SHOWN
 ) -> np.ndarray:
-    """Which bones end at guessed joints and do not lie in the picture for the most part: [B,24] bool, by their ends.
+    """Which bones end at guessed joints and lie in no picture for the most part: [B,24] bool, by their ends.
 
-    guessed: [B,24]; places: [B,24,2] pixels of the joints in a picture of that size (width, height).
+    guessed: [B,24]; views: pixels [B,24,2] of the joints in each picture, and its size (width, height).
     """
-    towards = places[:, _PARENTS] + model.along * (places - places[:, _PARENTS])
-    out, cut = (((points < 0) | (points > size)).any(axis=2) for points in (places, towards))
-    return np.asarray(guessed & ~(out & ~cut & ~guessed[:, _PARENTS]))
+    hidden = guessed.copy()
+    for places, size in views:
+        towards = places[:, _PARENTS] + model.along * (places - places[:, _PARENTS])
+        out, cut = (((points < 0) | (points > size)).any(axis=2) for points in (places, towards))
+        hidden &= ~out | cut | guessed[:, _PARENTS]
+    return hidden
 
 
 def guessed_feet(guessed: np.ndarray) -> np.ndarray:

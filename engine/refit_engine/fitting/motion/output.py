@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -33,14 +32,6 @@ class MotionOutput:
 
     npz: Path
     overlays: tuple[Path, ...]
-
-
-class _Bodies(NamedTuple):
-    """Those who are there at an instant, world frame: vertices [N,V,3]; joints [N,24,3] and which are guessed [N,24]."""
-
-    vertices: np.ndarray
-    joints: np.ndarray
-    guessed: np.ndarray
 
 
 def write_motion_output(
@@ -74,13 +65,12 @@ def _draw(
     with MovieWriter(path, sheet.size, result.frame_rate) as writer:
         for instant, time in enumerate(result.times - result.times[0]):
             progress(instant)
-            bodies = _bodies_at(result, instant, body)
+            vertices, hatched = vertices_at(result, instant, body), _hatched_at(result, instant, body.data)
             for number, (view, frames) in enumerate(zip(views, pictures, strict=True)):
                 pixels = next(frames)
                 if view.frames[instant] >= 0:  # a slower camera keeps its picture until its next one
-                    sheet.part(picture, number)[:] = _drawn(
-                        view, instant, pixels, bodies, body.data, sheet.sizes[number]
-                    )
+                    bodies = vertices @ view.R[instant].T + view.t[instant], body.data.faces, hatched
+                    sheet.part(picture, number)[:] = _drawn(view, instant, pixels, bodies, sheet.sizes[number])
             writer.write(picture, float(time))
 
 
@@ -88,19 +78,20 @@ def _drawn(
     view: VideoView,
     instant: int,
     pixels: np.ndarray | None,
-    bodies: _Bodies,
-    body: BodyData,
+    bodies: tuple[np.ndarray, np.ndarray, np.ndarray],
     size: tuple[int, int],
 ) -> np.ndarray:
-    """A view's frame, black where it cannot be read, as a picture of a size (width, height), with bodies over it."""
+    """A view's frame, black where it cannot be read, as a picture of a size (width, height), with bodies over it.
+
+    bodies: vertices [N,V,3] in the view's frame, faces [F,3], and which vertices [N,V] are hatched.
+    """
     width, height = view.pictures.footage.size
     picture = np.zeros((size[1], size[0], 3), np.uint8)
     if pixels is not None:
         picture = cv2.resize(view.undistorted(pixels, instant), size, interpolation=cv2.INTER_AREA)
     K = np.diag([size[0] / width, size[1] / height, 1.0]) @ view.intrinsics[instant].K
-    vertices, joints = (points @ view.R[instant].T + view.t[instant] for points in (bodies.vertices, bodies.joints))
-    hidden = hidden_bones(bodies.guessed, project(joints, K), size)
-    return draw_overlay(picture, vertices, body.faces, K, guessed_vertices(body.weights, body.parents, hidden))
+    vertices, faces, hatched = bodies
+    return draw_overlay(picture, vertices, faces, K, hatched)
 
 
 @dataclass(frozen=True)
@@ -146,10 +137,15 @@ def _even(length: float) -> int:
     return 2 * round(length / 2)
 
 
-def _bodies_at(result: MotionResult, instant: int, body: Body) -> _Bodies:
+def _hatched_at(result: MotionResult, instant: int, body: BodyData) -> np.ndarray:
+    """Which vertices [N,V] of those who are there at an instant belong to parts that no view shows."""
     there = np.flatnonzero(result.state[:, instant] != ABSENT)
-    vertices = vertices_at(result, instant, body)
-    return _Bodies(vertices, result.joints_world[there, instant], result.guessed[there, instant])
+    joints = result.joints_world[there, instant]
+    cameras = zip(*(values[:, instant] for values in (result.K, result.R_world2cam, result.t_world2cam)), strict=True)
+    places = [project(joints @ R.T + t, K) for K, R, t in cameras]
+    sizes = [(int(width), int(height)) for width, height in result.image_sizes]
+    hidden = hidden_bones(result.guessed[there, instant], zip(places, sizes, strict=True))
+    return guessed_vertices(body.weights, body.parents, hidden)
 
 
 def vertices_at(result: MotionResult, instant: int, body: Body) -> np.ndarray:
