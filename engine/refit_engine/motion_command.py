@@ -140,18 +140,20 @@ def _looked_at(
     if options.ray is None:
         yield from ((clip, None) for clip in clips)
         return
-    from .farm.ray_pipeline import Clip, Pool, looked_at, opened_clip
+    from .farm.ray_pipeline import Clip, Pool, connected, looked_at, opened_clip
     from .motion_params import motion_request_of
 
-    opened: dict[Path, Clip] = {}
-    for clip in clips:
-        try:
-            opened[clip] = opened_clip(_fitter(options, models), motion_request_of(options, clip))
-        except (ImageError, OSError) as error:
-            yield clip, error
-    named, pool = list(opened), Pool(options.ray, options.gpus_per_worker or 0.0)
-    for number, failure in looked_at(list(opened.values()), fit_options(options), options.device, pool):
-        yield named[number], FarmError(failure) if failure else None
+    pool = Pool(options.ray, options.gpus_per_worker or 0.0)
+    with connected(pool.address) as ray:  # before clips are opened, which takes minutes in a large folder
+        opened: dict[Path, Clip] = {}
+        for clip in clips:
+            try:
+                opened[clip] = opened_clip(_fitter(options, models), motion_request_of(options, clip))
+            except (ImageError, OSError) as error:
+                yield clip, error
+        named = list(opened)
+        for number, failure in looked_at(ray, list(opened.values()), fit_options(options), options.device, pool):
+            yield named[number], FarmError(failure) if failure else None
 
 
 def _fitter(

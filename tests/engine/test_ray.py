@@ -125,9 +125,10 @@ def test_without_ray_a_sentence_says_what_to_install(tmp_path, monkeypatch, caps
     assert told.startswith("refit-engine: --ray needs the package Ray: run") and "pip install" in told
 
 
-def test_an_address_where_no_cluster_is(tmp_path, capsys):
+def test_an_address_where_no_cluster_is_is_told_before_clips_are_opened(tmp_path, capsys):
     pytest.importorskip("ray")
-    movie = write_movie(tmp_path / "walk.mp4", 2)
+    movie = tmp_path / "walk.mp4"
+    movie.write_bytes(b"no movie")
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = "{}:{}".format(*server.getsockname())
     words = ["track", str(movie), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--ray", address]

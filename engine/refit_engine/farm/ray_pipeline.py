@@ -95,10 +95,12 @@ def opened_clip(fitter: MotionFitter, request: MotionRequest) -> Clip:
     return Clip(ClipJob(request, key), [block for block in ready.blocks() if not block.kept()])
 
 
-def looked_at(clips: Sequence[Clip], options: FitOptions, device: str, pool: Pool) -> Iterator[tuple[int, str]]:
+def looked_at(
+    ray: Any, clips: Sequence[Clip], options: FitOptions, device: str, pool: Pool
+) -> Iterator[tuple[int, str]]:
     """Have the clips' blocks looked at: the number of each clip when it is complete, and why it failed ("" if it did not).
 
-    Raises FarmError, PackageMissing.
+    ray: see `connected`. Raises FarmError.
     """
     missing = [{(block.watch.number, block.start): block for block in clip.blocks} for clip in clips]
     rows = [{"clip": n, "view": view, "start": start} for n, blocks in enumerate(missing) for view, start in blocks]
@@ -108,17 +110,16 @@ def looked_at(clips: Sequence[Clip], options: FitOptions, device: str, pool: Poo
         yield number, ""
     if not rows:
         return
-    with _connected(pool.address) as ray:
-        filled = _results(ray, rows, [clip.job for clip in clips], options, device, pool)
-        for row in tqdm(filled, total=len(rows), unit="block", disable=None):
-            number, view, start = _place(row)
-            if number not in waiting:
-                continue
-            if (view, start) in missing[number] and not row["error"]:
-                missing[number].pop((view, start)).keep(row["content"])
-            if row["error"] or not missing[number]:
-                waiting.remove(number)
-                yield number, row["error"]
+    filled = _results(ray, rows, [clip.job for clip in clips], options, device, pool)
+    for row in tqdm(filled, total=len(rows), unit="block", disable=None):
+        number, view, start = _place(row)
+        if number not in waiting:
+            continue
+        if (view, start) in missing[number] and not row["error"]:
+            missing[number].pop((view, start)).keep(row["content"])
+        if row["error"] or not missing[number]:
+            waiting.remove(number)
+            yield number, row["error"]
     for number in sorted(waiting):
         yield number, f"Ray's workers failed at {len(missing[number])} of its blocks of frames; Ray's logs say why."
 
@@ -166,7 +167,7 @@ def _room(ray: Any, pool: Pool) -> int:
 
 
 @contextmanager
-def _connected(address: str) -> Generator[Any, None, None]:
+def connected(address: str) -> Generator[Any, None, None]:
     """The package Ray, connected to a cluster; "local" starts one on this machine. Raises FarmError, PackageMissing."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address == "local":
