@@ -10,8 +10,8 @@ from ..results import JOINT_NAMES
 
 GUESSED = "refit_guessed"
 _DESCRIPTION = (
-    "1 for each joint that no picture shows: outside of it, or behind something. Its limb takes a likely pose; joints in"
-    " SMPL's order"
+    "1 for each joint that no picture shows: outside of it, or behind something. In photos its limb takes a likely pose;"
+    " joints in SMPL's order"
 )
 
 
