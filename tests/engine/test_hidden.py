@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import roma
 import torch
+from engine_doubles import SAMPLES
 from refit_engine.body import SMPL_JOINT_NAMES, BodyModel, load_body
 from refit_engine.errors import RefitError
-from refit_engine.fitting import likely_pose, shown
+from refit_engine.fitting import FitOptions, Fitter, ImageRequest, Models, likely_pose, shown
 from refit_engine.fitting.likely_pose import LikelyPosesError, load_likely_poses, save_likely_poses
 from refit_engine.fitting.shown import Evidence
+from refit_engine.images import write_image
 
 J = {name: number for number, name in enumerate(SMPL_JOINT_NAMES)}
 LEG = ("hip", "knee", "ankle", "foot")
@@ -22,6 +24,17 @@ LEG = ("hip", "knee", "ankle", "foot")
 @pytest.fixture(scope="module")
 def body():
     return BodyModel(load_body()).eval()
+
+
+@pytest.fixture(scope="module")
+def fitter():
+    return Fitter(Models(), FitOptions(people="largest", confidence=False), "cpu")
+
+
+@pytest.fixture(scope="module")
+def whole(fitter):
+    """The sample photo's result, and the photo."""
+    return fitter.reconstruct(ImageRequest(SAMPLES / "balance.jpg"))
 
 
 def pose(**turns: tuple[float, float, float]) -> np.ndarray:
@@ -127,6 +140,22 @@ def test_landmarks_tell_what_is_covered(visibility, covered):
     told[:, [joint for joint in range(24) if joint not in leg]] = [3.0, 6.0, 0.5, 0.6]
     guessed = shown.guessed_joints(shown.shown_from(seen(told=told)).joints)[0]
     assert guessed.any() == covered and set(np.flatnonzero(guessed)) <= set(leg)
+
+
+@pytest.mark.parametrize(
+    ("size", "cut_off"),
+    [((1080, 864), {*both(*LEG[1:]), "left_wrist", "left_hand"}), ((718, 1920), {"left_hand"})],
+    ids=["below the thighs", "beside the left hand"],
+)
+def test_what_the_border_of_a_photo_cuts_off_is_guessed(fitter, whole, tmp_path, size, cut_off):
+    photo = whole[1]
+    write_image(tmp_path / "cut.png", photo.pixels[: size[1], : size[0]])
+    found, _ = fitter.reconstruct(ImageRequest(tmp_path / "cut.png"))
+    assert names(found.guessed[:1]) == cut_off
+
+
+def test_nothing_is_guessed_in_the_whole_photo(whole):
+    assert not whole[0].guessed[0].any()
 
 
 def test_raised_knees_and_arms_come_down_where_nobody_sees_them(body):
