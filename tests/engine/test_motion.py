@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from engine_doubles import SAMPLES, sample_views, view_call
+from refit_engine.body import SMPL_JOINT_NAMES
 from refit_engine.camera import project
 from refit_engine.cli import main
 from refit_engine.errors import BodyFileError, Cancelled, ImageError, NoPersonFound, ViewsError, WeightsFileError
@@ -97,6 +98,19 @@ def test_a_larger_body_farther_away_looks_the_same(models, movie):
     torch.testing.assert_close(larger.seen.depth, 1.1 * draft.seen.depth)
     again = fitter.solve(larger, None, observed.times)
     assert float(again.pelvis[:, 2].mean()) == pytest.approx(float(larger.track.pelvis[:, 2].mean()), rel=0.03)
+
+
+def test_feet_that_no_picture_shows_do_not_stand(models, movie):
+    fitter = MotionFitter(models, LARGEST)
+    observed = fitter.observe_videos(MotionRequest((VideoRequest(movie, focal=FOCAL),)))
+    (person,) = fitter._people(observed)
+    draft, times = fitter.draft(person, observed.views, observed.times), torch.from_numpy(observed.times)
+    guessed = np.zeros((FRAMES, 24), dtype=bool)
+    guessed[:, SMPL_JOINT_NAMES.index("left_foot")] = True
+    seen, hidden = draft.feet(times).stands, draft.feet(times, guessed).stands
+    assert seen[:, :3].sum() > 0
+    assert hidden[:, :3].sum() == 0
+    torch.testing.assert_close(hidden[:, 3:], seen[:, 3:])
 
 
 def pixels_of(draft, K):

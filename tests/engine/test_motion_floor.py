@@ -6,8 +6,9 @@ import pytest
 import torch
 from refit_engine.fitting.motion.contacts import across_gaps
 from refit_engine.fitting.motion.footing import Feet, find_footings
-from refit_engine.fitting.motion.ground import sizes_on_one_floor
+from refit_engine.fitting.motion.ground import find_floor, sizes_on_one_floor
 from refit_engine.fitting.motion.levels import find_levels
+from refit_engine.fitting.motion.posed import Posed, low_sole
 from refit_engine.gravity import Up
 
 UP = np.array([0.0, 0.0, 1.0])
@@ -172,3 +173,21 @@ def test_gaps_that_are_long_or_follow_a_flight_are_not_bridged():
     flying = torch.cat([torch.zeros(14, 6, dtype=torch.float64), stands[14:]])
     assert torch.equal(across_gaps(flying, feet, times, observed), flying)
     assert torch.equal(across_gaps(stands, feet, times, torch.arange(len(times))), stands)
+
+
+def test_the_floor_is_under_most_standing_feet_and_nobody_is_far_below_it():
+    points = np.zeros((50, 3))
+    points[:, 2] = np.where(np.arange(50) < 40, 0.5, 0.9)
+    up = Up(UP, "lines", 1.0, True)
+    assert find_floor(points, np.array([0.48, 0.9]), up).level == pytest.approx(0.5, abs=0.01)
+    assert find_floor(points, np.array([0.5, -1.2]), up).level == -1.2
+    assert np.isnan(find_floor(points[:0], np.array([0.5]), up).level)
+
+
+def test_the_sole_is_that_of_the_lower_foot_while_it_is_low():
+    joints = np.full((40, 24, 3), np.nan)
+    joints[:30] = 1.0
+    joints[:30, 10, 2] = 0.13
+    joints[0, 10, 2] = -5.0  # a single frame that is wrong
+    body = Posed(np.zeros(10), np.zeros((40, 24, 3, 3)), np.zeros((40, 3)), joints)
+    assert low_sole(body, Up(UP, "lines", 1.0, True)) == pytest.approx(0.1)

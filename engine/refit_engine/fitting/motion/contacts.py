@@ -7,6 +7,7 @@ foot that swings towards the camera hardly moves in the picture, so both are ask
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -73,10 +74,9 @@ def across_gaps(
     stands from then on, if it does afterwards. feet: [F,6,3] of a motion that was solved before. observed: [N] instants, rising.
     """
     bridged = stands.clone()
-    steps = observed[1:] - observed[:-1]
-    for first, last in zip(observed[:-1][steps > 1].tolist(), observed[1:][steps > 1].tolist(), strict=True):
-        span = float(times[last] - times[first])
-        if span <= numbers.bridged_gap:
+    instants = cast("list[int]", observed.tolist())  # PyTorch says no type
+    for first, last in pairwise(instants):
+        if last - first > 1 and float(times[last] - times[first]) <= numbers.bridged_gap:
             _bridge(bridged, stands, feet, times, first, last, numbers)
     return bridged
 
@@ -90,7 +90,7 @@ def _bridge(
     if first == early:
         return
     before = stands[early:first].reshape(-1, 2, 3).amax(dim=(0, 2)) > _STANDS
-    apart = (feet[last] - feet[first]).reshape(2, 3, 3).norm(dim=-1).mean(dim=1)
+    apart = cast("Tensor", (feet[last] - feet[first]).reshape(2, 3, 3).norm(dim=-1)).mean(dim=1)  # PyTorch says no type
     foot = int(torch.where(before, apart, torch.inf).argmin())
     lifted = float(times[last]) - float(apart[foot]) / numbers.swing_speed
     if not before[foot] or lifted <= times[first]:

@@ -16,13 +16,13 @@ from ...gravity import LineEvidence, Up, find_up
 from ...motion_results import ABSENT
 from ..height import betas_of_height, standing_height
 from ..subject import Subject
-from .contacts import standing
+from .contacts import FOOT_POINTS, standing
 from .footing import Feet, Footing, find_footings
 from .ground import sizes_on_one_floor
 from .numbers import MotionNumbers
 from .observations import Motion, Observations
 from .people import Person
-from .posed import known_betas, spread_out
+from .posed import FEET, known_betas, spread_out
 from .request import CameraPath
 from .solve import feet_of_motion
 from .windows import SolvedTrack
@@ -58,10 +58,19 @@ class Draft:
         """Whether the size is known."""
         return self.subject.given_betas is not None
 
-    def feet(self, times: Tensor) -> Feet:
-        """The points of the feet over times [F], and when they stand."""
+    def joints(self) -> Tensor:
+        """[F,24,3] world frame, metres; NaN where the person is not there."""
+        joints = self.body.pose(self.betas.expand(len(self.motion.pelvis), -1), self.motion.rotmats).joints
+        return joints - joints[:, :1] + self.motion.pelvis[:, None]
+
+    def feet(self, times: Tensor, guessed: np.ndarray | None = None) -> Feet:
+        """The points of the feet over times [F], and when they stand: not where no picture shows them, by guessed joints [F,24]."""
         points = feet_of_motion(self.motion, self.body, self.betas)
-        return Feet(points, standing(self.seen, times, self.numbers, points))
+        stands = standing(self.seen, times, self.numbers, points)
+        if guessed is not None:
+            shown = ~torch.from_numpy(guessed[:, FEET].any(axis=2)).repeat_interleave(len(FOOT_POINTS) // 2, dim=1)
+            stands = stands * (shown[1:] & shown[:-1])
+        return Feet(points, stands)
 
     def enlarged(self, size: float) -> Draft:
         """The same for a body that is `size` times as tall, and farther from the one camera, at the origin, by as much."""
@@ -86,14 +95,18 @@ class Standing(NamedTuple):
     up: Up
 
 
-def stand(drafts: list[Draft], times: np.ndarray, up: Up) -> Standing:
+def stand(
+    drafts: list[Draft], times: np.ndarray, up: Up, guessed: Sequence[np.ndarray | None] | None = None
+) -> Standing:
     """Floors from rough motions over times [F], and the people on one floor where they may share it.
 
-    up: the world's. Where it is not that of a camera from a scene, the motions are in the frame of one still camera, and people of
+    guessed: which joints [F,24] of each person no picture shows, where that is known. up: the world's. Where it is not that of a camera from a scene, the motions are in the frame of one still camera, and people of
     unknown size are moved along its rays.
     """
     stamps = torch.from_numpy(times)
-    footings, up = find_footings([draft.feet(stamps) for draft in drafts], stamps, up)
+    hidden = guessed or [None] * len(drafts)
+    feet = [draft.feet(stamps, joints) for draft, joints in zip(drafts, hidden, strict=True)]
+    footings, up = find_footings(feet, stamps, up)
     if up.source == "camera":
         return Standing(drafts, footings, np.ones(len(drafts), dtype=bool), up)
     heights, fixed = np.array([draft.height() for draft in drafts]), np.array([draft.fixed for draft in drafts])
@@ -114,10 +127,8 @@ def up_of(drafts: Sequence[Draft], lines: LineEvidence | None) -> Up:
     joints: list[np.ndarray] = []
     for draft in drafts:
         rows = spread_out(draft.track.state.numpy() != ABSENT, UP_POSES)
-        rotmats, pelvis = draft.motion.rotmats[rows], draft.motion.pelvis[rows]
-        posed = draft.body.pose(draft.betas.expand(len(rows), -1), rotmats).joints
-        poses.append(rotmats.numpy())
-        joints.append((posed - posed[:, :1] + pelvis[:, None]).numpy())
+        poses.append(draft.motion.rotmats[rows].numpy())
+        joints.append(draft.joints()[rows].numpy())
     return find_up(lines, np.concatenate(poses), np.concatenate(joints))
 
 

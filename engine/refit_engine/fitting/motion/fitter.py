@@ -33,7 +33,7 @@ from .numbers import NUMBERS
 from .observer import box_around
 from .observing import Prepared, VideoWatch, Wanted, with_lines
 from .people import Key, Observed, Person, match_tracks
-from .posed import Posed, known_betas, posed_track, standing_points
+from .posed import Posed, known_betas, low_sole, posed_track, standing_points
 from .request import CameraPath, MotionRequest, VideoView, check_box, open_videos
 from .sides import with_consistent_sides
 from .tracks import TRACKS
@@ -111,7 +111,10 @@ class MotionFitter(FitJob):
         drafts: list[Draft] = []
         for number, person in enumerate(people):
             drafts.append(self.draft(person, cameras, times, number == 0, self._told(number, len(people), times)))
-        standing = stand(drafts, times, up or up_of(drafts, observed.lines))
+        guessed = [
+            guessed_in_motion(one.person, one.joints().numpy(), one.track.state.numpy(), cameras) for one in drafts
+        ]
+        standing = stand(drafts, times, up or up_of(drafts, observed.lines), guessed)
         solved: list[Solved] = []
         for number, (draft, footing) in enumerate(zip(standing.drafts, standing.footings, strict=True)):
             track = self.solve(draft, footing, times, self._told(len(people) + number, len(people), times))
@@ -259,7 +262,9 @@ def _floor(solved: list[Solved], standing: Standing) -> Floor:
         for one, there in zip(solved, standing.on_floor, strict=True)
         if there
     ]
-    return find_floor(np.concatenate(points), standing.up)
+    return find_floor(
+        np.concatenate(points), np.array([low_sole(one.posed, standing.up) for one in solved]), standing.up
+    )
 
 
 def _seen_and_boxes(people: list[Person], views: int, instants: int) -> tuple[np.ndarray, np.ndarray]:

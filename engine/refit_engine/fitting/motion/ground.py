@@ -25,6 +25,12 @@ class FloorNumbers:
     spread: float = 0.04
     """Metres off the floor from which on a point counts less (Cauchy)."""
     rounds: int = 10
+    below: float = 0.3
+    """Metres below the floor from which on somebody stands on a lower one."""
+    low: float = 0.1
+    """Part of the frames in which somebody is low, and"""
+    sole: float = 0.03
+    """metres from the foot's joint down to the sole."""
 
 
 FLOOR = FloorNumbers()
@@ -38,8 +44,12 @@ class Floor:
     level: float
 
 
-def find_floor(points: np.ndarray, up: Up) -> Floor:
-    """The floor under standing feet, whose lowest points [M,3] are known in the world, metres."""
+def find_floor(points: np.ndarray, soles: np.ndarray, up: Up) -> Floor:
+    """The floor under standing feet, whose lowest points [M,3] are known in the world, metres.
+
+    soles: [N] heights of people's soles along up while they are low. Nobody is far below the floor: where somebody is, whose feet are
+    not seen to stand, the floor is there.
+    """
     if not len(points):
         return Floor(up, float("nan"))
     heights = points @ up.direction
@@ -47,7 +57,8 @@ def find_floor(points: np.ndarray, up: Up) -> Floor:
     for _ in range(FLOOR.rounds):
         weight = 1 / (1 + ((heights - level) / FLOOR.spread) ** 2)
         level = float(weight @ heights / weight.sum())
-    return Floor(up, level)
+    lowest = float(soles.min())
+    return Floor(up, lowest if lowest < level - FLOOR.below else level)
 
 
 def sizes_on_one_floor(

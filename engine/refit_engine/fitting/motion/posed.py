@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...body import SMPL_JOINT_NAMES
 from ...device import exact
+from ...gravity import Up
 from ...motion_results import ABSENT
 from ..ground import feet_of
 from ..multiview.fit import rest_pelvis
@@ -17,6 +19,10 @@ from ..subject import Subject
 from .ground import FLOOR
 from .windows import SolvedTrack
 
+FEET = np.array(
+    [[SMPL_JOINT_NAMES.index(f"{side}_{part}") for part in ("ankle", "foot")] for side in ("left", "right")]
+)
+"""Joints [2,2] of the left and the right foot."""
 FLOOR_POSES = 80
 """Instants at most from which the floor's level is found."""
 _CHUNK = 128
@@ -63,6 +69,12 @@ def spread_out(chosen: np.ndarray, count: int) -> np.ndarray:
     """At most `count` numbers of those chosen [F], evenly spread."""
     rows = np.flatnonzero(chosen)
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)] if len(rows) else rows
+
+
+def low_sole(body: Posed, up: Up) -> float:
+    """The height along up of somebody's lower sole, metres, in those frames in which it is low."""
+    feet = body.joints[np.isfinite(body.joints[:, 0, 0])][:, FEET] @ up.direction
+    return float(np.quantile(feet.min(axis=(1, 2)), FLOOR.low)) - FLOOR.sole
 
 
 def standing_points(track: SolvedTrack, body: Posed, subject: Subject, up: np.ndarray) -> np.ndarray:
