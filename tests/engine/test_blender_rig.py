@@ -23,6 +23,7 @@ from refit_engine.fitting.crops.refinement import CropSource
 from refit_engine.fitting.job import EncodedCrops, FitJob, crop_camera
 from refit_engine.fitting.multiview import fit
 from refit_engine.fitting.multiview.fit import View, fit_person
+from refit_engine.fitting.shown import Shown
 from refit_engine.fitting.subject import Subject
 from refit_engine.network import CropCamera, Encoding, Estimate
 from refit_engine.network.geometry import cam_from_translation, rotmats_to_6d
@@ -110,7 +111,8 @@ def test_body_stands_where_blender_put_it(reference, job, monkeypatch, count, de
     monkeypatch.setattr(FitJob, "observe", lambda job, sources, *_: oracle.observe(sources))
     monkeypatch.setattr(Subject, "follow", lambda subject, *rest: oracle.follow(*rest))
     # The oracle has no maps that could tell what is hidden.
-    monkeypatch.setattr(fit, "_shown", lambda subject, encoding, fitted, rows, *_: np.ones((rows.people, 24)))
+    whole = Shown(*(np.ones((1, 24)),) * 2)
+    monkeypatch.setattr(fit, "_shown", lambda *_: whole)
     people = fit_person(job, oracle.views, oracle.boxes)
     landmarks = people.vertices[0][load_body().landmark_ids].mean(axis=1)
     assert np.linalg.norm(landmarks - reference["landmarks"], axis=-1).max() < 1e-3
