@@ -152,7 +152,8 @@ def _pixels_a_metre(
     joints: torch.Tensor, places: np.ndarray, estimate: Estimate, camera: CropCamera, step: float = 0.01
 ) -> np.ndarray:
     """Crop pixels [B] that a metre measures across the picture at the pelvis of the joints [B,24,3] at `places` [B,24,2]."""
-    aside = joints[:, :1] + joints.new_tensor([step, 0.0, 0.0])
+    aside = joints[:, :1].clone()
+    aside[..., 0] += step
     moved = exact(project_to_crop(aside, estimate.cam, camera)).numpy()[:, 0] - places[:, 0]
     return cast("np.ndarray", np.linalg.norm(moved, axis=1) / step)
 
