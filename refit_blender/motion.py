@@ -25,6 +25,8 @@ from .scene.moving_views import MovingView, read_moving_views
 from .scene.reconstructions import numbered
 from .scene.updating import check_movable
 
+_TELLING = 8
+"""Frames of a stage after which its speed is told: the first ones are slow."""
 _SENT = frozenset("people body gender weights betas height device overlay".split())
 
 
@@ -69,7 +71,7 @@ class FinishedMotion(Summary):
         outcome = self.outcome
         bodies = counted(len(outcome.bodies), "body", "bodies")
         first, last = outcome.frames
-        filled = f", {outcome.filled} of them filled" if outcome.filled else ""
+        filled = f", {counted(outcome.filled, 'frame', 'frames')} filled in" if outcome.filled else ""
         verb = "moved" if outcome.updated else "moving"
         return f"{bodies} {verb} from frame {first} to {last}{filled}, from {self.source} in {self.took()}"
 
@@ -154,7 +156,7 @@ class MotionTracking(EngineJob):
         if known and (known.stage, known.done, known.total) == (progress.stage, progress.done, progress.total):
             return known
         done, seconds = progress.done - self._first_done, now - self._since
-        rate = done / seconds if done > 0 and seconds > 1.0 else 0.0
+        rate = done / seconds if done >= _TELLING and seconds > 1.0 else 0.0
         self._shown = MotionProgress(progress.stage, progress.done, progress.total, progress.message, rate=rate)
         return self._shown
 

@@ -10,6 +10,7 @@ import bpy
 from . import engine
 from .errors import SourceError
 from .guesses import guessed_parts
+from .motion_results import ABSENT
 from .panels_base import RefitPanel
 from .panels_boxes import draw_add_person, draw_boxes
 from .panels_cameras import draw_cameras
@@ -18,6 +19,7 @@ from .panels_render import draw_before
 from .preferences import draw_engine_status, draw_install, draw_network_hint, draw_text
 from .scene import body as bodies
 from .scene import correctives, images
+from .scene.animation import STATE
 from .scene.footage import is_movie
 from .scene.guesses import guesses_of
 from .scene.ownership import scene_sentence
@@ -27,8 +29,8 @@ FOCAL_SOURCES = {
     "scene": "the scene's camera",
     "exif": "the photo's EXIF data",
     "user": "given",
-    "lines": "found from straight lines in the photo",
-    "default": "assumed, the photo says nothing",
+    "lines": "found from straight lines in the picture",
+    "default": "assumed, the picture says nothing",
 }
 
 
@@ -184,8 +186,8 @@ class REFIT_PT_result(RefitPanel, bpy.types.Panel):
         layout.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
         if lens := lens_note(rig):
             draw_text(layout, lens, icon="CAMERA_DATA")
-        if parts := guessed_parts(guesses_of(rig)):
-            draw_text(layout, f"Guessed, not seen: {parts}", icon="GHOST_ENABLED")
+        if guesses := guesses_note(rig):
+            draw_text(layout, guesses, icon="GHOST_ENABLED")
         if "refit_camera" in rig:
             layout.operator("refit.look_through", icon="VIEW_CAMERA")
         mesh = bodies.body_mesh(rig)
@@ -213,6 +215,12 @@ class REFIT_PT_shape(RefitPanel, bpy.types.Panel):
         for index, key in bodies.shape_sliders(mesh).items():
             column.prop(key, "value", text=f"Shape {index + 1}", slider=True)
         layout.operator("refit.joints_to_shape", icon="BONE_DATA")
+
+
+def guesses_note(rig: bpy.types.Object) -> str:
+    """What of a body no picture shows; nothing at frames at which nobody is there."""
+    parts = "" if rig.get(STATE) == ABSENT else guessed_parts(guesses_of(rig))
+    return parts and f"Guessed, not seen: {parts}"
 
 
 def lens_note(rig: bpy.types.Object) -> str:

@@ -12,7 +12,7 @@ from .scene import animation, timeline
 from .scene import body as bodies
 from .scene.assemble_motion import frames_worth_a_look
 
-STATES = ("not in the video at this frame", "seen at this frame", "not seen at this frame: filled in")
+STATES = ("not found at this frame", "seen at this frame", "not seen at this frame: filled in")
 
 
 def draw_motion(layout: bpy.types.UILayout, scene: bpy.types.Scene, *, enabled: bool) -> None:

@@ -45,8 +45,8 @@ class Progress:
 MOTION_STAGES = {
     "start": (0.0, 0.01, "Starting the engine"),
     "load": (0.01, 0.02, "Loading the network"),
-    "observe": (0.02, 0.88, "Following people"),
-    "solve": (0.88, 0.95, "Solving the motion"),
+    "observe": (0.02, 0.88, "Following"),
+    "solve": (0.88, 0.95, "Solving"),
     "draw": (0.95, 0.99, "Drawing the overlay"),
     "done": (0.99, 1.0, "Building the bodies"),
 }
@@ -70,7 +70,7 @@ class MotionProgress(Progress):
         if not self.rate or self.done >= self.total:
             return text
         left = round((self.total - self.done) / self.rate)
-        return f"{text}, {self.rate:.1f} frames/s, {clock(left)} left"
+        return f"{text}, {self.rate:.1f} fps, {clock(left)} left"
 
 
 @dataclass(frozen=True)

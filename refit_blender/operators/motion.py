@@ -11,7 +11,7 @@ from bpy.props import IntProperty, StringProperty
 from ..errors import SourceError
 from ..motion import FinishedMotion, MotionTracking, cameras_motion, video_motion
 from ..preferences import preferences_of
-from ..scene import camera_choice, footage
+from ..scene import camera_choice, footage, occluders
 from ..session import state
 from .job import JobOperator
 
@@ -54,6 +54,7 @@ class REFIT_OT_reconstruct_motion(JobOperator, bpy.types.Operator):
 
     def built(self, context: bpy.types.Context, finished: FinishedMotion) -> None:
         outcome = finished.outcome
+        _look_for_occluders(context, finished)
         if not outcome.updated:
             self.show(context, outcome.camera if outcome.camera_made else None)
         if self.filepath:
@@ -84,8 +85,17 @@ class REFIT_OT_fit_motion_cameras(JobOperator, bpy.types.Operator):
         )
 
     def built(self, context: bpy.types.Context, finished: FinishedMotion) -> None:
+        _look_for_occluders(context, finished)
         if not finished.outcome.updated:
             self.show(context)
+
+
+def _look_for_occluders(context: bpy.types.Context, finished: FinishedMotion) -> None:
+    """Keep with the scene what stands before the bodies at the present frame."""
+    outcome = finished.outcome
+    named = [context.scene.objects.get(view.name) for view in finished.result.views]
+    cameras = [outcome.camera] if outcome.camera else named
+    occluders.look(context, [camera for camera in cameras if camera], [made.rig for made in outcome.bodies])
 
 
 class REFIT_OT_jump_to_frame(bpy.types.Operator):

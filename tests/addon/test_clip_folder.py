@@ -344,7 +344,7 @@ def test_the_button_says_what_is_missing(movies):
 def test_progress_counts_clips_and_frames_and_says_the_time_left():
     one = FolderProgress("observe", 119, 300, number=3, count=30, part=0.25, left=4210)
     assert (str(one), one.fraction) == ("Clip 3/30, frame 120/300, 1:10:10 left", 0.25)
-    assert str(FolderProgress("solve", number=3, count=30)) == "Clip 3/30, solving the motion"
+    assert str(FolderProgress("solve", number=3, count=30)) == "Clip 3/30, solving"
     assert str(FolderProgress("done", number=3, count=30, left=5, building=True)) == "Building clip 3/30"
 
 

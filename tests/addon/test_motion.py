@@ -16,6 +16,7 @@ from refit_blender.errors import RefitError, ResultFileError, SourceError
 from refit_blender.guesses import guessed_parts
 from refit_blender.motion import Wanted
 from refit_blender.motion_results import read_motion
+from refit_blender.panels import guesses_note
 from refit_blender.results import JOINT_NAMES, read_body
 from refit_blender.scene import cameras
 from refit_blender.scene.assemble_motion import frames_worth_a_look
@@ -197,6 +198,20 @@ def test_somebody_who_is_away_is_hidden_and_filled_frames_are_marked(install_fak
     marked = [key.co.x for key in location.keyframe_points if key.type == "BREAKDOWN"]
     assert marked == [21, 22]
     assert location.range()[0] == 11
+
+
+def test_nothing_is_said_of_guesses_where_nobody_is_there(install_fake, pictures):
+    install_fake().prepare_motion(pictures, absent=range(25, 31))
+    (made,) = reconstruct(pictures).outcome.bodies
+    made.rig["refit_guessed"] = [1] * 24
+    curves = [curve for curve in curves_of(made.rig) if "refit_guessed" in curve.data_path]
+    for curve in curves:
+        for key in curve.keyframe_points:
+            key.co.y = 1
+    bpy.context.scene.frame_set(20)
+    assert "both arms, both legs" in guesses_note(made.rig)
+    bpy.context.scene.frame_set(30)
+    assert guesses_note(made.rig) == ""
 
 
 def test_feet_that_stand_are_keyed_with_steps(install_fake, pictures):

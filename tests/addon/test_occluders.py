@@ -86,3 +86,16 @@ def test_what_stands_before_one_of_several_cameras_is_named(four_cameras, instal
 def test_sentences():
     assert before_note(["Cube"]) == "“Cube” stands in front of the bodies."
     assert before_note(["Cube", "Wall", "Tree"]) == "“Cube”, “Wall” and “Tree” stand in front of the bodies."
+
+
+def test_what_stands_before_moving_bodies_is_named(install_fake, pictures):
+    install_fake().prepare_motion(pictures)
+    settings = bpy.context.scene.refit
+    settings.image_path = str(pictures)
+    assert bpy.ops.refit.reconstruct_motion() == {"FINISHED"}
+    assert names() == []
+    rig = bpy.context.object
+    head = rig.matrix_world @ rig.pose.bones["head"].head
+    cube("Cube", (bpy.context.scene.camera.matrix_world.translation + head) / 2)
+    assert bpy.ops.refit.reconstruct_motion() == {"FINISHED"}
+    assert names() == ["Cube"]
