@@ -48,10 +48,7 @@ def write_motion(
     rig[STATE] = int(states[0])
     curves.write(f'["{STATE}"]', states[:, None], frames, _PLAIN, span, group=_NUMBERS, steps=True)
     if keys.guessed is not None and len(keys.frames):
-        note_guesses(rig, keys.guessed[0])
-        changes = np.flatnonzero(np.r_[True, (keys.guessed[1:] != keys.guessed[:-1]).any(axis=1)])
-        marks, places = keys.guessed[changes].astype(int), keys.frames[changes]
-        curves.write(f'["{GUESSED}"]', marks, places, _PLAIN, span, group=_GUESSES, steps=True)
+        _write_guesses(rig, curves, keys.guessed, keys.frames, span)
     if keys.contacts is not None:
         standing = np.zeros((len(frames), len(CONTACTS)), dtype=int)
         standing[np.searchsorted(frames, keys.frames)] = keys.contacts
@@ -60,6 +57,28 @@ def write_motion(
             curves.write(f'["{name}"]', values[:, None], frames, _PLAIN, span, group=_CONTACTS, steps=True)
     if mesh is not None:
         _write_presence(mesh, *animated_numbers(rig, STATE))
+
+
+def _write_guesses(
+    rig: bpy.types.Object, curves: Curves, guessed: np.ndarray, frames: np.ndarray, span: tuple[int, int]
+) -> None:
+    """Key guessed joints [K,24] where they change; beyond the span, what was guessed there before stays."""
+    location = pose_bones(rig)[0].path_from_id("location")
+    low, high = next(curve.range() for curve in curves_of(rig) if curve.data_path == location)
+    known = {one.array_index: one for one in curves_of(rig) if one.data_path == f'["{GUESSED}"]'}
+
+    def before(frame: int) -> list[int]:
+        return [round(known[joint].evaluate(frame)) if joint in known else 0 for joint in range(guessed.shape[1])]
+
+    changes = np.flatnonzero(np.r_[True, (guessed[1:] != guessed[:-1]).any(axis=1)])
+    marks, places, last = guessed[changes].astype(int), frames[changes], span[1]
+    if high > span[1]:
+        last = span[1] + 1
+        marks, places = np.vstack([marks, before(last)]), np.append(places, last)
+    if low < span[0] and not known:
+        marks, places = np.vstack([before(int(low)), marks]), np.append(int(low), places)
+    note_guesses(rig, guessed[0])
+    curves.write(f'["{GUESSED}"]', marks, places, _PLAIN, (span[0], last), group=_GUESSES, steps=True)
 
 
 def write_poses(rig: bpy.types.Object, keys: MotionKeys, span: tuple[int, int], unit: float) -> Curves:

@@ -240,6 +240,23 @@ def test_guessed_limbs_are_named_at_every_frame(install_fake, pictures):
     assert all(len(curve.keyframe_points) == 5 for curve in curves_of(made.rig) if "refit_guessed" in curve.data_path)
 
 
+def test_limbs_that_are_guessed_in_a_part_that_is_done_again_stay_known_beside_it(install_fake, pictures):
+    fake = install_fake()
+    arrays = fake.prepare_motion(pictures)
+    arrays["guessed"][0, 15:25, [4, 7, 10]] = True  # from the left knee on
+    np.savez(fake.folder / "motion.npz", **arrays)
+    (made,) = reconstruct(pictures).outcome.bodies
+    arrays = fake.prepare_motion(pictures, instants=12, first=10)
+    arrays["guessed"][0, :, [19, 21, 23]] = True  # from the right elbow on
+    np.savez(fake.folder / "motion.npz", **arrays)
+    reconstruct(pictures, wanted=Wanted(10, 21), update=True)
+    named = []
+    for frame in (1, 10, 11, 22, 23, 25, 26, 31):
+        bpy.context.scene.frame_set(frame)
+        named.append(guessed_parts(guesses_of(made.rig)))
+    assert named == ["", "", "right arm", "right arm", "left leg", "left leg", "", ""]
+
+
 def test_uncertainty_is_keyed_and_names_the_frames_that_deserve_a_look(install_fake, pictures):
     expected = install_fake().prepare_motion(pictures)
     (made,) = reconstruct(pictures).outcome.bodies
