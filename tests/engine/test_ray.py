@@ -137,6 +137,16 @@ def test_an_address_where_no_cluster_is_is_told_before_clips_are_opened(tmp_path
     assert told.startswith(f"refit-engine: No Ray cluster answers at {address}: ")
 
 
+@pytest.mark.parametrize("host", ["farm..local", "x" * 64])
+def test_an_address_that_is_no_name(host, tmp_path, capsys):
+    pytest.importorskip("ray")
+    movie, address = write_movie(tmp_path / "walk.mp4", 2), f"{host}:6379"
+    words = ["track", str(movie), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--ray", address]
+    assert main(words) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"refit-engine: No Ray cluster answers at {address}: ")
+
+
 def test_an_address_where_something_else_answers(tmp_path, capsys):
     pytest.importorskip("ray")
     movie = write_movie(tmp_path / "walk.mp4", 2)

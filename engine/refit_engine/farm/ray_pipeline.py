@@ -204,7 +204,7 @@ def _check_answers(address: str) -> None:
         with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as connection:
             connection.sendall(b"" if encrypted else _HELLO)
             answer = bytes(3) + _SETTINGS if encrypted else connection.recv(4)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # names with empty or very long parts cannot be encoded
         raise FarmError(f"No Ray cluster answers at {address}: {_first_line(error)}.") from error
     if answer[3:] != _SETTINGS:
         raise FarmError(
