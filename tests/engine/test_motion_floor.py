@@ -184,6 +184,14 @@ def test_the_floor_is_under_most_standing_feet_and_nobody_is_far_below_it():
     assert np.isnan(find_floor(points[:0], np.array([0.5]), up).level)
 
 
+@pytest.mark.parametrize("lift", [0.1, 0.15, 0.28])
+def test_the_floor_is_under_the_foot_that_stands_where_the_other_is_held_up(lift):
+    points = np.random.default_rng(1).normal(0, 0.005, (80, 3))
+    points[:40, 2] += lift
+    soles = np.array([points[40:, 2].min()])
+    assert find_floor(points, soles, Up(UP, "lines", 1.0, True)).level == pytest.approx(0.0, abs=0.03)
+
+
 def test_the_sole_is_that_of_the_lower_foot_while_it_is_low():
     joints = np.full((40, 24, 3), np.nan)
     joints[:30] = 1.0
