@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The floor under moving people: feet that stand tell it, also where up is nearly known only."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from refit_engine.body import BodyModel, load_body
+from refit_engine.fitting.models import Body
+from refit_engine.fitting.motion import fitter
 from refit_engine.fitting.motion.contacts import across_gaps
 from refit_engine.fitting.motion.footing import Feet, find_footings
 from refit_engine.fitting.motion.ground import find_floor, sizes_on_one_floor
@@ -190,6 +195,33 @@ def test_the_floor_is_under_the_foot_that_stands_where_the_other_is_held_up(lift
     points[:40, 2] += lift
     soles = np.array([points[40:, 2].min()])
     assert find_floor(points, soles, Up(UP, "lines", 1.0, True)).level == pytest.approx(0.0, abs=0.03)
+
+
+def standing_body(body, height, *, shown):
+    """Somebody at rest for ten instants, with the origin so high, whose feet all stand; their joints are shown or guessed."""
+    subject = SimpleNamespace(result_body=body, loop_betas=torch.zeros(1, 10))
+    transl = np.tile([0.0, height, 0.0], (10, 1))
+    joints = body.model.joints(torch.zeros(1, 10), torch.eye(3).expand(1, 24, 3, 3)).numpy() + transl[:, None]
+    return SimpleNamespace(
+        track=SimpleNamespace(contacts=torch.ones(10, 2)),
+        posed=Posed(np.zeros(10), np.tile(np.eye(3, dtype=np.float32), (10, 24, 1, 1)), transl, joints),
+        draft=SimpleNamespace(subject=subject),
+        guessed=lambda _views: np.full((10, 24), not shown),
+    )
+
+
+def test_the_floor_is_under_feet_that_are_shown_unless_nobodys_are():
+    data = load_body()
+    body = Body(data, BodyModel(data).eval(), "bundled")
+    up = Up(np.array([0.0, 1.0, 0.0]), "camera", 0.0, True)
+
+    def floor(*people):
+        return fitter._floor(list(people), SimpleNamespace(up=up, on_floor=[True] * len(people)), []).level
+
+    seen, bust = standing_body(body, 0.0, shown=True), standing_body(body, -0.2, shown=False)
+    ground = floor(seen)
+    assert floor(seen, bust) == pytest.approx(ground, abs=1e-6)
+    assert floor(bust) == pytest.approx(ground - 0.2, abs=1e-3)
 
 
 def test_the_sole_is_that_of_the_lower_foot_while_it_is_low():

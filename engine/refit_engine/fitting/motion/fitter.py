@@ -119,7 +119,7 @@ class MotionFitter(FitJob):
         for number, (draft, footing) in enumerate(zip(standing.drafts, standing.footings, strict=True)):
             track = self.solve(draft, footing, times, self._told(len(people) + number, len(people), times))
             solved.append(Solved(draft, track, posed_track(track, draft.subject)))
-        return self._result(observed, solved, _floor(solved, standing))
+        return self._result(observed, solved, _floor(solved, standing, cameras))
 
     def _store(self, request: MotionRequest, views: list[VideoView]) -> BlockStore:
         if self.cache is None:
@@ -255,16 +255,22 @@ class Solved(NamedTuple):
         return guessed_in_motion(self.draft.person, self.posed.joints, self.track.state.numpy(), views)
 
 
-def _floor(solved: list[Solved], standing: Standing) -> Floor:
-    """The floor under those who stand on the lowest one."""
-    points = [
-        standing_points(one.track, one.posed, one.draft.subject, standing.up.direction)
-        for one, there in zip(solved, standing.on_floor, strict=True)
-        if there
-    ]
-    return find_floor(
-        np.concatenate(points), np.array([low_sole(one.posed, standing.up) for one in solved]), standing.up
-    )
+def _floor(solved: list[Solved], standing: Standing, views: Sequence[VideoView]) -> Floor:
+    """The floor under those who stand on the lowest one: under feet that are shown, unless nobody's are."""
+    up = standing.up
+    there = [one for one, on_floor in zip(solved, standing.on_floor, strict=True) if on_floor]
+
+    def stood(guessed: list[np.ndarray]) -> np.ndarray:
+        parts = zip(there, guessed, strict=True)
+        return np.concatenate(
+            [standing_points(one.track, one.posed, one.draft.subject, up.direction, own) for one, own in parts]
+        )
+
+    guessed = [one.guessed(views) for one in there]
+    points = stood(guessed)
+    if not len(points):
+        points = stood([np.zeros_like(own) for own in guessed])
+    return find_floor(points, np.array([low_sole(one.posed, up) for one in solved]), up)
 
 
 def _seen_and_boxes(people: list[Person], views: int, instants: int) -> tuple[np.ndarray, np.ndarray]:

@@ -77,12 +77,15 @@ def low_sole(body: Posed, up: Up) -> float:
     return float(np.quantile(feet.min(axis=(1, 2)), FLOOR.low)) - FLOOR.sole
 
 
-def standing_points(track: SolvedTrack, body: Posed, subject: Subject, up: np.ndarray) -> np.ndarray:
-    """The lowest points [M,3] of feet that stand."""
+def standing_points(
+    track: SolvedTrack, body: Posed, subject: Subject, up: np.ndarray, guessed: np.ndarray
+) -> np.ndarray:
+    """The lowest points [M,3] of feet that stand, but for those of guessed joints [F,24]."""
     model, like = subject.result_body.model, torch.zeros((), dtype=torch.float32, device=known_betas(subject).device)
     points = [np.zeros((0, 3))]
     for side, foot in enumerate(feet_of(subject.result_body.data)):
-        rows = spread_out(track.contacts[:, side].numpy() > FLOOR.stands, FLOOR_POSES)
+        stands = track.contacts[:, side].numpy() > FLOOR.stands
+        rows = spread_out(stands & ~guessed[:, FEET[side]].any(axis=1), FLOOR_POSES)
         if not len(rows):
             continue
         shapes, rotmats = (torch.from_numpy(array).to(like) for array in (body.betas[None], body.rotmats[rows]))
