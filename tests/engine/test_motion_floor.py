@@ -69,6 +69,30 @@ def test_up_stays_where_points_do_not_tell_it():
     assert abs(degrees_between(up.direction, UP) - 3) < 0.3
 
 
+@pytest.mark.parametrize(("lift", "level"), [(0.05, True), (0.1, True), (0.2, False)])
+def test_somebody_who_stands_in_mid_step_says_nothing_of_up(lift, level):
+    """The rear foot is held up, as still as the other stands."""
+    points = np.zeros((60, 6, 3))
+    points[:, :3, 1], points[:, 3:, 1] = 0.35, -0.35
+    points[..., 2] = np.tile(PARTS, 2)
+    points[:, 3:, 2] += lift
+    feet = Feet(torch.from_numpy(points), torch.ones(59, 6, dtype=torch.float64))
+    given = tilted(3)
+    (footing,), up = find_footings([feet], times_of(feet), Up(given, "bodies", 5.0, False))
+    assert degrees_between(up.direction, given) < 0.1
+    assert (footing is not None) == level
+    if footing is not None:
+        np.testing.assert_allclose(footing.levels[:3], points[0, :3] @ given, atol=0.05)
+
+
+def test_people_who_stand_still_far_from_each_other_say_nothing_of_up():
+    here, there = standing_feet(length=0.0), standing_feet(length=0.0, seed=1)
+    there = there._replace(points=there.points + torch.tensor([0.0, 4.0, 0.3], dtype=torch.float64))
+    given = tilted(3)
+    _, up = find_footings([here, there], times_of(here), Up(given, "bodies", 5.0, False))
+    assert degrees_between(up.direction, given) < 0.1
+
+
 def test_the_up_of_a_scene_is_not_changed():
     feet = standing_feet()
     (footing,), up = find_footings([feet], times_of(feet), Up(UP, "camera", 0.0, True))
