@@ -141,7 +141,7 @@ def test_deviations_of_another_skeleton_are_damage(photo, install_fake):
 
 
 def test_panel_knows_the_lens_and_who_said_so(rig):
-    assert lens_note(rig) == "Lens 39 mm: assumed, the photo says nothing"  # 700 pixels of 640 are 39 mm of 36
+    assert lens_note(rig) == "Lens 39 mm: assumed, the picture says nothing"  # 700 pixels of 640 are 39 mm of 36
     rig["refit_focal_source"] = "exif"
     assert lens_note(rig).endswith("the photo's EXIF data")
     del rig["refit_K"]
