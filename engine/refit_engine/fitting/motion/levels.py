@@ -58,8 +58,9 @@ def find_levels(
     turned = up + found[: len(across)] @ across
     length = float(np.linalg.norm(turned))
     levels = (found[len(across) :] + found[: len(across)] @ across @ middle) / length
-    variance = np.linalg.inv(normal).diagonal()[: len(across)].tolist() + [slope**2] * (2 - len(across))
-    return Levels(turned / length, float(np.degrees(np.sqrt(np.mean(variance)))), levels)
+    variance = np.full(2, slope**2)  # of the tilts; of those that points tell nothing of, as before
+    variance[: len(across)] = np.linalg.inv(normal).diagonal()[: len(across)]
+    return Levels(turned / length, float(np.degrees(np.sqrt(variance.mean()))), levels)
 
 
 def _wide_directions(points: np.ndarray, groups: np.ndarray, weight: np.ndarray, up: np.ndarray) -> np.ndarray:
