@@ -56,8 +56,8 @@ def keys_at(
     """A motion at whole frames of the scene: rotations by slerp, everything else linearly.
 
     frames: the wanted ones; positions [F]: where the instants lie on the scene's time line, rising; rotmats [F,24,3,3];
-    pelvis [F,3]; state [F], std_mm, std_deg [F,24], contacts [F,2], guessed [F,24]: as in `MovingPerson`. Between an instant at which the body is there
-    and one at which it is not, there is none.
+    pelvis [F,3]; state [F], std_mm, std_deg [F,24], contacts [F,2], guessed [F,24]: as in `MovingPerson`. Between an
+    instant at which the body is there and one at which it is not, there is none.
     """
     last = len(positions) - 1
     before = np.clip(np.searchsorted(positions, frames, side="right") - 1, 0, max(last - 1, 0))

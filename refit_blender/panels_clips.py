@@ -33,8 +33,8 @@ class REFIT_UL_clips(bpy.types.UIList):
         shown = [self.bitflag_filter_item] * len(rows)
         if self.filter_name:
             shown = helper.filter_items_by_name(self.filter_name, self.bitflag_filter_item, rows)
-        for index, (row, bodies) in enumerate(zip(rows, body_counts(context.scene), strict=True)):
-            if is_deleted(row, bodies):
+        for index, there in enumerate(_shown(context.scene)):
+            if not there:
                 shown[index] &= ~self.bitflag_filter_item
         return shown, helper.sort_items_by_name(rows) if self.use_filter_sort_alpha else []
 

@@ -230,7 +230,7 @@ def standing_body(body, height, *, shown):
         track=SimpleNamespace(contacts=torch.ones(10, 2)),
         posed=Posed(np.zeros(10), np.tile(np.eye(3, dtype=np.float32), (10, 24, 1, 1)), transl, joints),
         draft=SimpleNamespace(subject=subject),
-        guessed=lambda _views: np.full((10, 24), not shown),
+        guessed=np.full((10, 24), not shown),
     )
 
 
@@ -240,7 +240,7 @@ def test_the_floor_is_under_feet_that_are_shown_unless_nobodys_are():
     up = Up(np.array([0.0, 1.0, 0.0]), "camera", 0.0, True)
 
     def floor(*people):
-        return fitter._floor(list(people), SimpleNamespace(up=up, on_floor=[True] * len(people)), []).level
+        return fitter._floor(list(people), SimpleNamespace(up=up, on_floor=[True] * len(people))).level
 
     seen, bust = standing_body(body, 0.0, shown=True), standing_body(body, -0.2, shown=False)
     ground = floor(seen)

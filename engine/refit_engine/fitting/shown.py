@@ -32,7 +32,7 @@ from ..network.vector_head import flat_landmarks
 from .crops.refinement import CropSource, present
 from .subject import Subject
 
-__all__ = ["LIMBS", "LIMB_ENDS", "SHOWN", "TELLING", "Evidence", "Shown", "ShownModel", "evidence", "guessed_feet",
+__all__ = ["FEET", "LIMBS", "LIMB_ENDS", "SHOWN", "TELLING", "Evidence", "Shown", "ShownModel", "evidence", "guessed_feet",
            "guessed_joints", "hidden_bones", "in_any_part_from", "limb_evidence", "open_rotations", "over_border",
            "shown_from"]  # fmt: skip
 
@@ -96,7 +96,8 @@ TELLING = {
     for side in _SIDES
 }
 """The landmarks that tell whether a limb's joint is seen."""
-_FEET = tuple(_JOINT(f"{side}_{part}") for side in _SIDES for part in ("ankle", "foot"))
+FEET = np.array([[_JOINT(f"{side}_{part}") for part in ("ankle", "foot")] for side in _SIDES])
+"""Joints [2,2] of the left and the right foot."""
 
 
 @dataclass(frozen=True)
@@ -275,4 +276,4 @@ def hidden_bones(
 
 def guessed_feet(guessed: np.ndarray) -> np.ndarray:
     """Of whom [N] both feet are guessed: nobody knows where they stand. guessed: [N,24]."""
-    return np.asarray(guessed[:, list(_FEET)].all(axis=1))
+    return np.asarray(guessed[:, FEET.ravel()].all(axis=1))

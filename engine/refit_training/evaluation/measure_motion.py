@@ -153,7 +153,7 @@ def rows_of(clip: Clip, cameras: int) -> dict[str, Errors]:
     rows = {ALONE: clip.errors(alone, there)}
     filtered = {f"Gaussian of {width} frames": clip.errors(smoothed(alone, width), there) for width in WIDTHS}
     rows |= filtered | {SOLVED: clip.errors(joints, there)}
-    notes: list[str] = []
+    unsure: MotionResult | None = None
     if cameras == 1:
         tall = standing_height(MotionFitter(clip.models, FitOptions()).subject().loop_body.data, clip.betas[0])
         known = clip.solved(1, tall)
@@ -161,8 +161,6 @@ def rows_of(clip: Clip, cameras: int) -> dict[str, Errors]:
         if len(clip.truth) == 1:
             unsure = clip.solved(1, up=unsure_up())
             rows[TILTED] = clip.errors(unsure.joints_world[0].astype(np.float64), there)
-            off = float(np.degrees(np.arccos(unsure.up_world[2])))
-            notes.append(f"up {off:.1f} degrees off, {below_floor(unsure, 0, clip.models):.1f} cm below the floor")
     print(f"{clip.folder.name}, {cameras} of the cameras: {there.sum()} of {len(there)} frames")
     print(HEADER)
     print(clip.errors(clip.truth[0], there).row("truth"))
@@ -172,8 +170,12 @@ def rows_of(clip: Clip, cameras: int) -> dict[str, Errors]:
         f"  speed of the best filter with no more acc: {best_filter(list(filtered.values()), rows[SOLVED].acc):.3f}; "
         f"{below_floor(motion, person, clip.models):.1f} cm below the floor"
     )
-    for note in notes:
-        print(f"  {TILTED} by {OFF_DEG:.0f} degrees about both axes: {note}")
+    if unsure is not None:
+        off = float(np.degrees(np.arccos(unsure.up_world[2])))
+        print(
+            f"  {TILTED} by {OFF_DEG:.0f} degrees about both axes: up {off:.1f} degrees off, "
+            f"{below_floor(unsure, 0, clip.models):.1f} cm below the floor"
+        )
     std = motion.joint_std_mm[person] / 1000
     seen = there & ~clip.hidden
     print(f"  within two deviations: {100 * within(joints[seen], clip.truth[0, seen], std[seen]):.0f} %", end="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ...body import LandmarkBody
 from ...gravity import LineEvidence, Up, find_up
 from ...motion_results import ABSENT
 from ..height import betas_of_height, standing_height
+from ..shown import FEET
 from ..subject import Subject
 from .contacts import FOOT_POINTS, standing
 from .footing import Feet, Footing, find_footings
@@ -22,7 +24,7 @@ from .ground import sizes_on_one_floor
 from .numbers import MotionNumbers
 from .observations import Motion, Observations
 from .people import Person
-from .posed import FEET, known_betas, spread_out
+from .posed import known_betas, spread_out
 from .request import CameraPath
 from .solve import feet_of_motion
 from .windows import SolvedTrack
@@ -58,6 +60,7 @@ class Draft:
         """Whether the size is known."""
         return self.subject.given_betas is not None
 
+    @cached_property
     def joints(self) -> Tensor:
         """[F,24,3] world frame, metres; NaN where the person is not there."""
         joints = self.body.pose(self.betas.expand(len(self.motion.pelvis), -1), self.motion.rotmats).joints
@@ -100,8 +103,8 @@ def stand(
 ) -> Standing:
     """Floors from rough motions over times [F], and the people on one floor where they may share it.
 
-    guessed: which joints [F,24] of each person no picture shows, where that is known. up: the world's. Where it is not that of a camera from a scene, the motions are in the frame of one still camera, and people of
-    unknown size are moved along its rays.
+    up: the world's. Where it is not that of a camera from a scene, the motions are in the frame of one still camera, and people of
+    unknown size are moved along its rays. guessed: which joints [F,24] of each person no picture shows, where that is known.
     """
     stamps = torch.from_numpy(times)
     hidden = guessed or [None] * len(drafts)
@@ -128,7 +131,7 @@ def up_of(drafts: Sequence[Draft], lines: LineEvidence | None) -> Up:
     for draft in drafts:
         rows = spread_out(draft.track.state.numpy() != ABSENT, UP_POSES)
         poses.append(draft.motion.rotmats[rows].numpy())
-        joints.append(draft.joints()[rows].numpy())
+        joints.append(draft.joints[rows].numpy())
     return find_up(lines, np.concatenate(poses), np.concatenate(joints))
 
 

@@ -112,14 +112,17 @@ class MotionFitter(FitJob):
         for number, person in enumerate(people):
             drafts.append(self.draft(person, cameras, times, number == 0, self._told(number, len(people), times)))
         guessed = [
-            guessed_in_motion(one.person, one.joints().numpy(), one.track.state.numpy(), cameras) for one in drafts
+            guessed_in_motion(one.person, one.joints.numpy(), one.track.state.numpy(), cameras) for one in drafts
         ]
-        standing = stand(drafts, times, up or up_of(drafts, observed.lines), guessed)
+        with self.timed("solve"):
+            standing = stand(drafts, times, up or up_of(drafts, observed.lines), guessed)
         solved: list[Solved] = []
         for number, (draft, footing) in enumerate(zip(standing.drafts, standing.footings, strict=True)):
             track = self.solve(draft, footing, times, self._told(len(people) + number, len(people), times))
-            solved.append(Solved(draft, track, posed_track(track, draft.subject)))
-        return self._result(observed, solved, _floor(solved, standing, cameras))
+            posed = posed_track(track, draft.subject)
+            hidden = guessed_in_motion(draft.person, posed.joints, track.state.numpy(), cameras)
+            solved.append(Solved(draft, track, posed, hidden))
+        return self._result(observed, solved, _floor(solved, standing))
 
     def _store(self, request: MotionRequest, views: list[VideoView]) -> BlockStore:
         if self.cache is None:
@@ -226,7 +229,7 @@ class MotionFitter(FitJob):
             boxes_xywh=boxes,
             joint_std_mm=np.stack([1000 * one.track.joint_std_m.numpy() for one in solved]),
             joint_std_deg=np.stack([np.degrees(one.track.joint_std_rad.numpy()) for one in solved]),
-            guessed=np.stack([one.guessed(views) for one in solved]),
+            guessed=np.stack([one.guessed for one in solved]),
             confidence="uncalibrated",
             contacts=np.stack([one.track.contacts.numpy() for one in solved]),
             up_world=floor.up.direction,
@@ -244,32 +247,30 @@ class MotionFitter(FitJob):
 
 
 class Solved(NamedTuple):
-    """Somebody's motion of the body that the draft follows, and on the result's body."""
+    """Somebody's motion of the body that the draft follows, and on the result's body; guessed: [F,24] joints that no camera shows."""
 
     draft: Draft
     track: SolvedTrack
     posed: Posed
-
-    def guessed(self, views: Sequence[VideoView]) -> np.ndarray:
-        """[F,24] joints that no camera shows."""
-        return guessed_in_motion(self.draft.person, self.posed.joints, self.track.state.numpy(), views)
+    guessed: np.ndarray
 
 
-def _floor(solved: list[Solved], standing: Standing, views: Sequence[VideoView]) -> Floor:
+def _floor(solved: list[Solved], standing: Standing) -> Floor:
     """The floor under those who stand on the lowest one: under feet that are shown, unless nobody's are."""
     up = standing.up
     there = [one for one, on_floor in zip(solved, standing.on_floor, strict=True) if on_floor]
 
-    def stood(guessed: list[np.ndarray]) -> np.ndarray:
-        parts = zip(there, guessed, strict=True)
+    def stood(*, shown: bool) -> np.ndarray:
         return np.concatenate(
-            [standing_points(one.track, one.posed, one.draft.subject, up.direction, own) for one, own in parts]
+            [
+                standing_points(one.track, one.posed, one.draft.subject, up.direction, one.guessed & shown)
+                for one in there
+            ]
         )
 
-    guessed = [one.guessed(views) for one in there]
-    points = stood(guessed)
+    points = stood(shown=True)
     if not len(points):
-        points = stood([np.zeros_like(own) for own in guessed])
+        points = stood(shown=False)
     return find_floor(points, np.array([low_sole(one.posed, up) for one in solved]), up)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ...gravity import Up
 from ..ground import share_floor
 from .footing import Footing
+from .levels import LOWER_PART
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,6 @@ class FloorNumbers:
     """Probability from which a foot counts as standing."""
     spread: float = 0.04
     """Metres off the floor from which on a point counts less (Cauchy)."""
-    lower: float = 0.25
-    """Part of the points below which the search begins: somebody may hold one foot up, as still as the other stands."""
     rounds: int = 10
     below: float = 0.3
     """Metres below the floor from which on somebody stands on a lower one."""
@@ -55,7 +54,7 @@ def find_floor(points: np.ndarray, soles: np.ndarray, up: Up) -> Floor:
     if not len(points):
         return Floor(up, float("nan"))
     heights = points @ up.direction
-    level = float(np.quantile(heights, FLOOR.lower))
+    level = float(np.quantile(heights, LOWER_PART))
     for _ in range(FLOOR.rounds):
         weight = 1 / (1 + ((heights - level) / FLOOR.spread) ** 2)
         level = float(weight @ heights / weight.sum())

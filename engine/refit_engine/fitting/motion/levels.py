@@ -11,7 +11,8 @@ _ROUNDS = 10
 _WIDE = 0.5
 """Metres, root mean square, that the points of a group must extend in a direction to tell how up is turned in it: both feet of one
 long step do not."""
-_LOWER_PART = 0.25
+LOWER_PART = 0.25
+"""Of standing points, below which the search for their level begins: somebody may hold one foot up, as still as the other stands."""
 _FIRST_REACH = 4
 """Times the last one."""
 
@@ -78,5 +79,5 @@ def _wide_directions(points: np.ndarray, groups: np.ndarray, weight: np.ndarray,
 
 
 def _low(values: np.ndarray, weight: np.ndarray) -> float:
-    """Where the search begins: nobody is below the floor, but feet may stand above it."""
-    return float(np.quantile(values[weight > 0.5 * weight.max()], _LOWER_PART))
+    """Where the search begins."""
+    return float(np.quantile(values[weight > 0.5 * weight.max()], LOWER_PART))

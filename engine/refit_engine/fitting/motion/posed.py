@@ -9,20 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...body import SMPL_JOINT_NAMES
 from ...device import exact
 from ...gravity import Up
 from ...motion_results import ABSENT
 from ..ground import feet_of
 from ..multiview.fit import rest_pelvis
+from ..shown import FEET
 from ..subject import Subject
 from .ground import FLOOR
 from .windows import SolvedTrack
 
-FEET = np.array(
-    [[SMPL_JOINT_NAMES.index(f"{side}_{part}") for part in ("ankle", "foot")] for side in ("left", "right")]
-)
-"""Joints [2,2] of the left and the right foot."""
 FLOOR_POSES = 80
 """Instants at most from which the floor's level is found."""
 _CHUNK = 128
