@@ -76,6 +76,10 @@ print(json.dumps({"id": request["id"], "result": {"protocol_version": 2, "engine
 """
 
 
+# What ends of itself waits to be asked: before, it might be gone when `started` still reads the greeting.
+ASKED = "os.read(0, 1); "
+
+
 def started(code: str, **limits: float):
     process = EngineProcess([sys.executable, "-c", GREETING + code], Limits(**limits))
     process.wait_ready()
@@ -121,7 +125,7 @@ def test_endless_progress_neither_holds_up_the_window_nor_cancel():
 
 
 def test_flood_on_stderr_is_kept_short():
-    code = "[os.write(2, b'x' * 2**20) for _ in range(30)]; os.write(2, b'\\nlast words\\n'); sys.exit(3)"
+    code = ASKED + "[os.write(2, b'x' * 2**20) for _ in range(30)]; os.write(2, b'\\nlast words\\n'); sys.exit(3)"
     process = started(code)
     with pytest.raises(EngineCrashed, match=r"exit code 3, last message: “last words”"):
         process.call("x", {}).wait()
@@ -130,14 +134,14 @@ def test_flood_on_stderr_is_kept_short():
 
 
 def test_output_that_ends_without_the_process_is_told():
-    process = started("os.close(1); time.sleep(60)")
+    process = started(ASKED + "os.close(1); time.sleep(60)")
     with pytest.raises(EngineCrashed, match="closed its output"):
         process.call("x", {}).wait()
 
 
 def test_no_thread_is_left_of_a_process_that_ended():
     before = threading.active_count()
-    for code in ("time.sleep(60)", FLOOD, "sys.exit(1)"):
+    for code in ("time.sleep(60)", FLOOD, ASKED + "sys.exit(1)"):
         process = started(code)
         process.call("x", {"long": "x" * 200_000})
         process.close(patience=0.0)
