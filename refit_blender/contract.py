@@ -65,7 +65,9 @@ OPTIONS = {option.name: option for option in _OPTIONS}
 VIEWS_ITERATIONS = 10
 """The default where several cameras see a person."""
 BETAS = 10
-"""Numbers of a shape."""
+"""Numbers of a shape,"""
+MAX_BETA = 100.0
+"""none of which lies farther from 0: they are standard deviations of people."""
 
 
 def add_option(parser: argparse.ArgumentParser, name: str, default: Any = None) -> None:

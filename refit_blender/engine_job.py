@@ -18,13 +18,12 @@ import bpy
 import numpy as np
 
 from . import engine
-from .contract import OPTIONS, Device, Gender, People
+from .contract import BETAS, MAX_BETA, OPTIONS, Device, Gender, People
 from .engine_answers import AnswerReader
 from .errors import SourceError
 from .given_numbers import checked_boxes, checked_count, checked_number, checked_numbers
 from .jobs import Request
 from .progress import Progress
-from .results import BETAS, MAX_BETA
 from .scene.rigs import RIG_KINDS, RigKind, RigStyle
 
 BUNDLED_KINDS: dict[str, Gender] = {"bundled": "neutral", "bundled_male": "male", "bundled_female": "female"}

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from .checked_arrays import FAR, CheckedArrays, are_rotations
-from .contract import BETAS, MOTION_RESULT
+from .contract import BETAS, MAX_BETA, MOTION_RESULT
 from .errors import ResultFileError
-from .results import JOINT_NAMES, MAX_BETA, MAX_COUNT, MAX_SIDE
+from .results import JOINT_NAMES, MAX_COUNT, MAX_SIDE
 
 ABSENT, SEEN, FILLED = 0, 1, 2
 """Values of `MovingPerson.state`: not there; seen by a camera; a gap that the motion before and after it filled."""

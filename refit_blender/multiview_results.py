@@ -11,9 +11,9 @@ import numpy as np
 
 from .checked_arrays import CheckedArrays
 from .confidence import JointConfidence, read_confidence
-from .contract import BETAS, VIEWS_RESULT
+from .contract import BETAS, MAX_BETA, VIEWS_RESULT
 from .errors import ResultFileError
-from .results import JOINT_NAMES, MAX_BETA, MAX_COUNT, deviations_of
+from .results import JOINT_NAMES, MAX_COUNT, deviations_of
 
 _ARRAYS = frozenset(
     "format version view_names images K R_world2cam t_world2cam betas rotmats transl vertices_world used weights reasons "

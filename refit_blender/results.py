@@ -11,10 +11,10 @@ import numpy as np
 
 from .checked_arrays import CheckedArrays
 from .confidence import JointConfidence, read_confidence
-from .contract import BETAS, IMAGE_RESULT
+from .contract import BETAS, IMAGE_RESULT, MAX_BETA
 from .errors import ResultFileError
 
-MAX_BETA, MAX_COUNT, MAX_SIDE = 1e3, 2**31, 65536
+MAX_COUNT, MAX_SIDE = 2**31, 65536
 _RESULT_ARRAYS = frozenset(
     "format version image image_size K focal_source boxes_xywh scores betas rotmats transl vertices_cam joint_std_mm "
     "joint_std_deg guessed confidence up_cam up_source up_std_deg up_sure camera_height on_floor body_file body_kind "

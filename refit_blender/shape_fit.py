@@ -12,10 +12,11 @@ from typing import Any
 import bpy
 import numpy as np
 
+from .contract import BETAS, MAX_BETA
 from .engine_job import BUNDLED_KINDS, EngineJob, Options, Summary, counted, floats
 from .errors import EngineProtocolError, SourceError
 from .reconstruction import image_parameters
-from .results import BETAS, MAX_BETA, read_body
+from .results import read_body
 from .scene.assemble import assemble_shape
 from .scene.body import BodyObjects, body_file, current_betas
 from .scene.rigs import RigStyle

@@ -93,7 +93,7 @@ def clips_of(path: Path) -> list[Path] | None:
 
 
 def fit_options(options: argparse.Namespace) -> FitOptions:
-    """What a motion job has in common, from a command line. Raises BodyFileError, HeightError."""
+    """What a motion job has in common, from a command line. Raises BodyFileError, HeightError, ShapeError."""
     from .fitting import FitOptions
     from .motion_params import read_betas
 

@@ -39,6 +39,8 @@ def clean_scene(addon: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     session.reset()
     engine.shutdown()
+    owner = bpy.context.id_data
+    assert owner is None, f"bpy.context belongs to {owner}: Blender 4.2 would use it after it is freed"
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..body import BodyData
-from ..contract import OPTIONS
+from ..contract import BETAS, MAX_BETA, OPTIONS
 from ..errors import RefitError
 
-__all__ = ["HeightError", "betas_of_height", "checked_height", "standing_height"]
+__all__ = ["HeightError", "ShapeError", "betas_of_height", "checked_betas", "checked_height", "standing_height"]
 
 _EXACT = 1e-5
 _ROUNDS = 20
@@ -17,6 +17,19 @@ _ROUNDS = 20
 
 class HeightError(RefitError):
     """The height is no height of a person, or contradicts a fixed shape."""
+
+
+class ShapeError(RefitError):
+    """The numbers are no shape of a person."""
+
+
+def checked_betas(betas: np.ndarray) -> np.ndarray:
+    """The betas [10] of a known shape. Raises ShapeError where nobody has them."""
+    if betas.shape != (BETAS,):
+        raise ShapeError(f"A shape has {BETAS} numbers.")
+    if not (np.abs(betas) <= MAX_BETA).all():
+        raise ShapeError(f"The shape's numbers must lie between -{MAX_BETA:g} and {MAX_BETA:g}.")
+    return betas
 
 
 def checked_height(height: float) -> float:

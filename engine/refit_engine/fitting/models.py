@@ -19,7 +19,7 @@ from ..network.checkpoint import BUNDLED_WEIGHTS, load_refit
 from ..network.inference import prepare_for_inference
 from ..thunder import ThunderKeypoints
 from .confidence_model import Calibration, calibration_for
-from .height import HeightError, checked_height
+from .height import HeightError, checked_betas, checked_height
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class FitOptions:
     flip: bool = False
 
     def __post_init__(self) -> None:
-        """Raises HeightError."""
+        """Raises HeightError and ShapeError."""
+        if self.betas is not None:
+            checked_betas(self.betas)
         if self.height is not None:
             checked_height(self.height)
             if self.betas is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ImageError
-from ..images import read_photo
+from ..images import Photo, read_photo
 from .footage import Footage
 
 PICTURE_SUFFIXES = frozenset(
@@ -34,7 +34,7 @@ class ImageSequence:
         if numbers[-1] - numbers[0] > LONGEST_GAP:
             raise ImageError(f"The pictures beside {path.name} are numbered from {numbers[0]} to {numbers[-1]}.")
         self._first = numbers[0]
-        size = read_photo(self._files[self._first]).upright().size
+        size = _first_readable(self.files).size
         rate = RATE if rate is None else rate
         times = np.arange(numbers[-1] - numbers[0] + 1) / rate
         self.footage = Footage(path, size, times, rate)
@@ -53,6 +53,17 @@ class ImageSequence:
         except ImageError:
             return None
         return photo.pixels if photo.size == self.footage.size else None
+
+
+def _first_readable(files: Sequence[Path]) -> Photo:
+    """The first picture that can be read, upright. Raises ImageError, about the first one, where none can."""
+    refused: ImageError | None = None
+    for file in files:
+        try:
+            return read_photo(file).upright()
+        except ImageError as error:
+            refused = refused or error
+    raise refused or ImageError("There are no pictures.")
 
 
 def _numbered_files(path: Path) -> dict[int, Path]:
