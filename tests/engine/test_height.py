@@ -10,7 +10,7 @@ from engine_doubles import Found, ScriptedDetector, ScriptedModels
 from refit_engine.body import load_body
 from refit_engine.cli import main
 from refit_engine.fitting import FitOptions, Fitter, ImageRequest
-from refit_engine.fitting.height import HeightError, betas_of_height, standing_height
+from refit_engine.fitting.height import HeightError, ShapeError, betas_of_height, standing_height
 from refit_engine.results import read_result
 from refit_engine.service import EngineService
 from refit_engine.worker import Job
@@ -87,6 +87,12 @@ def test_the_updates_are_computed_for_the_known_shape(models, untrained_weights,
 def test_impossible_heights_are_one_sentence(height):
     with pytest.raises(HeightError, match="The height must be between 0.4 and 2.5 metres, not"):
         FitOptions(height=height)
+
+
+@pytest.mark.parametrize("betas", [np.full(10, 1e6), np.full(10, -100.1), np.full(10, np.nan), np.zeros(9)])
+def test_impossible_shapes_are_one_sentence(betas):
+    with pytest.raises(ShapeError, match=r"numbers must lie between -100 and 100\.|A shape has 10 numbers\."):
+        FitOptions(betas=betas)
 
 
 def test_height_and_fixed_shape_contradict_each_other():

@@ -141,6 +141,18 @@ def test_numbered_pictures_are_frames_and_gaps_are_missing_ones(tmp_path):
         np.testing.assert_allclose(pictures.footage.times, np.arange(6) / 30)
 
 
+def test_pictures_before_the_first_that_can_be_read_are_missing_frames(tmp_path):
+    (tmp_path / "walk_0.png").write_bytes(b"torn")
+    (tmp_path / "walk_1.png").touch()
+    with pytest.raises(ImageError, match="walk_0.png"):
+        open_footage(tmp_path)
+    for number in (2, 3):
+        write_image(tmp_path / f"walk_{number}.png", picture(number))
+    pictures = open_footage(tmp_path)
+    assert pictures.footage.size == (WIDTH, HEIGHT)
+    assert [None if pixels is None else number_of(pixels) for _, pixels in pictures.read(range(4))] == [None, None, 2, 3]
+
+
 def test_ranges_of_frames(tmp_path):
     footage = open_footage(movie(tmp_path / "a.mp4", np.arange(10) / 25)).footage
     for text, frames in (
