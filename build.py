@@ -580,13 +580,8 @@ def chosen_suites(only: str | None, keyword: str | None, results: Path, tally: s
         command = suites.pytest_command(python, [ROOT / "tests" / folder for folder in folders], report, keyword)
         runs.append(suites.Suite(name, wrap(command), settings | dict(further or {}), report))
 
-    if only in (None, "engine"):
-        add("engine", engine.python, ["engine", "packaging"])
-    if only in (None, "training"):
-        # Training is not installed: it is used from the checkout.
-        add("training", engine.python, ["training"], further={"PYTHONPATH": str(ENGINE)})
-    for version in TEST_BLENDERS if only in (None, "addon") else ():
-        add(f"add-on in Blender {version}", bpy_environment(version).python, ["addon"])
+    blenders = {version: bpy_environment(version).python for version in TEST_BLENDERS if only in (None, "addon")}
+    # Those that take longest come first, since several run at once.
     if window:
         window.finish()
     if window and window.obstacle:
@@ -597,6 +592,13 @@ def chosen_suites(only: str | None, keyword: str | None, results: Path, tally: s
             debian.command_inside, CHROOT, settings=settings, readable=visible, writable=[results]
         )
         add("add-on in a window of Blender 5.2", "python3", ["gui"], wrap=inside)
+    if only in (None, "engine"):
+        add("engine", engine.python, ["engine", "packaging"])
+    for version, python in blenders.items():
+        add(f"add-on in Blender {version}", python, ["addon"])
+    if only in (None, "training"):
+        # Training is not installed: it is used from the checkout.
+        add("training", engine.python, ["training"], further={"PYTHONPATH": str(ENGINE)})
     return runs
 
 
@@ -612,9 +614,12 @@ def test(only: str | None, keyword: str | None) -> int:
         shutil.rmtree(results, ignore_errors=True)
         results.mkdir(parents=True)
         runs = chosen_suites(only, keyword, results, tally)
-    for suite in runs:
-        with timed(suite.name):
-            tally.add(suite, suite.run(ROOT))
+    say(f"running the tests: {', '.join(suite.name for suite in runs) or 'none'} …")
+    for suite, exit_code, seconds in suites.run_all(runs, ROOT, at_once=os.cpu_count() or 1):
+        if suite.output.exists():
+            print(suite.output.read_text(errors="replace"), end="", flush=True)
+        say(f"{suite.name}: {seconds:.1f} s")
+        tally.add(suite, exit_code)
     for remark in tally.remarks:
         say(remark)
     say(f"results and pictures: {results}")

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, NamedTuple
 from xml.etree import ElementTree
 
 NOTHING_COLLECTED = 5
@@ -22,9 +25,46 @@ class Suite:
     settings: Mapping[str, str]
     report: Path
 
-    def run(self, folder: Path) -> int:
-        """Run it, visibly, and return the exit code."""
-        return subprocess.run(self.command, cwd=folder, env={**os.environ, **self.settings}, check=False).returncode
+    @property
+    def output(self) -> Path:
+        """What it prints, where other suites run beside it."""
+        return self.report.with_suffix(".txt")
+
+    def run(self, folder: Path, output: IO[bytes] | None = None) -> int:
+        """Run it and return the exit code. output: takes what it prints; None: it is seen at once."""
+        settings = {**os.environ, **self.settings}
+        errors = None if output is None else subprocess.STDOUT
+        return subprocess.run(
+            self.command, cwd=folder, env=settings, stdout=output, stderr=errors, check=False
+        ).returncode
+
+
+class Ended(NamedTuple):
+    """A suite that has run."""
+
+    suite: Suite
+    exit_code: int
+    seconds: float
+
+
+def run_all(suites: Sequence[Suite], folder: Path, at_once: int) -> Iterator[Ended]:
+    """Run suites, some at once, in their order, and give each as it ends; what it printed is in its `output`, if others run too."""
+
+    def run(suite: Suite) -> Ended:
+        start = time.monotonic()
+        if len(suites) == 1:
+            code = suite.run(folder)
+        else:
+            with suite.output.open("wb") as output:
+                code = suite.run(folder, output)
+        return Ended(suite, code, time.monotonic() - start)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            for future in as_completed([pool.submit(run, suite) for suite in suites]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # else, those that wait would be run after an interruption
 
 
 def pytest_command(python: Path | str, folders: Sequence[Path], report: Path, keyword: str | None) -> list[str]:
