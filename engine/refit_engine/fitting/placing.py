@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Moving bodies along their rays until they stand on the floor, with the size that keeps the picture as it is."""
+"""Feet flat on the floor, and bodies moved along their rays until they stand there, with the size that keeps the picture as it is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 import torch
 
 from ..device import exact
+from ..gravity import Up
 from .bounds import moved
+from .feet import laid_flat
 from .ground import Ground, below_camera, feet_of
 from .height import betas_of_height, standing_height
 from .models import Body
 from .people import CameraPeople
+from .shown import FEET
 
 _ROUNDS = 6
 """Each leaves about a tenth of what the one before was off."""
@@ -43,6 +46,28 @@ def stand_on_floor(people: CameraPeople, body: Body, ground: Ground) -> CameraPe
     for name, array in values.items():
         array[who] = getattr(after, name)
     return replace(people, **values)
+
+
+def with_feet_flat(people: CameraPeople, body: Body, ground: Ground, up: Up) -> CameraPeople:
+    """The people with their feet laid flat, as far as they probably are: those of who stands on the floor, where they are seen.
+
+    Nothing but the feet moves.
+    """
+    heights = people.vertices.astype(np.float64) @ ground.up_cam
+    low = np.stack([heights[:, foot].min(axis=1) for foot in feet_of(body.data)], axis=1)
+    may = ground.on_floor[:, None] & ~people.guessed[:, FEET].any(axis=2)
+    std = float(np.radians(up.std_deg))
+    rotmats = laid_flat(people.rotmats, low - heights.min(axis=1, keepdims=True), ground.up_cam, std, may)
+    like = body.model.skin.v_template
+    with torch.inference_mode():
+        posed = body.model(torch.from_numpy(people.betas).to(like), torch.from_numpy(rotmats).to(like))
+    joints, vertices = exact(posed.joints).numpy(), posed.vertices.cpu().numpy()
+    return replace(
+        people,
+        rotmats=rotmats,
+        joints=joints + people.transl[:, None],
+        vertices=vertices + people.transl[:, None].astype(np.float32),
+    )
 
 
 def _resized(people: CameraPeople, betas: np.ndarray, size: np.ndarray, body: Body) -> CameraPeople:

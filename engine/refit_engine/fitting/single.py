@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..body import SMPL_JOINT_NAMES
 from ..camera import Intrinsics, choose_intrinsics, project
 from ..crop import roll_rotation
 from ..detect import Detection
-from ..device import is_out_of_memory
+from ..device import exact, is_out_of_memory
 from ..distortion import Distortion
 from ..errors import NoPersonFound, RefitError
 from ..gravity import LineEvidence, Up, find_lines, find_up, given_up, with_found_focal
@@ -26,13 +27,14 @@ from .bounds import in_true_camera, working_camera
 from .boxes import checked_boxes, turn_boxes
 from .confidence import Confidence
 from .crops.refinement import CropSource
+from .feet import toward_landmarks
 from .ground import Ground, feet_of, find_ground
 from .height import standing_height
 from .job import MAX_BATCH, FitJob
 from .likely_pose import complete
 from .people import CameraPeople
-from .placing import stand_on_floor
-from .shown import evidence, guessed_feet, guessed_joints, shown_from
+from .placing import stand_on_floor, with_feet_flat
+from .shown import FEET, evidence, guessed_feet, guessed_joints, shown_from
 from .subject import Subject
 from .undistort import without_distortion
 
@@ -188,11 +190,43 @@ class Fitter(FitJob):
         """
         body = self.subject().result_body
         heights = np.array([standing_height(body.data, betas) for betas in people.betas])
-        ground = find_ground(
-            people.vertices, feet_of(body.data), heights, known, up, camera_height, guessed_feet(people.guessed)
-        )
+        feet, guessed = feet_of(body.data), guessed_feet(people.guessed)
+
+        def found() -> Ground:
+            return find_ground(people.vertices, feet, heights, known, up, camera_height, guessed)
+
+        ground = found()
+        people = self.feet_on_floor(people, ground, up)
+        ground = found()
         as_given = up.source == "camera" and camera_height is None
         return people if as_given else stand_on_floor(people, body, ground), ground
+
+    def feet_as_seen(
+        self, last: Estimate, rotmats: Tensor, encoding: Encoding, camera: CropCamera, guessed: np.ndarray
+    ) -> Tensor:
+        """Rotations [B,24,3,3] with feet as their landmarks are, where there are landmarks and the foot is seen.
+
+        guessed: [B,24] joints that are not.
+        """
+        subject = self.subject()
+        if subject.landmark_points is None or encoding.landmarks is None:
+            return rotmats
+        joints = subject.loop_body.model.joints(last.betas, rotmats)
+        points = subject.landmark_points(last.betas, rotmats)
+        followed = torch.from_numpy(~guessed[:, FEET].any(axis=2))
+        return toward_landmarks(
+            exact(rotmats),
+            exact(joints),
+            exact(points),
+            exact(encoding.landmarks[..., :2]),
+            exact(last.cam),
+            CropCamera(*map(exact, camera)),
+            followed,
+        ).to(rotmats)
+
+    def feet_on_floor(self, people: CameraPeople, ground: Ground, up: Up) -> CameraPeople:
+        """The people with feet as flat as they probably are."""
+        return with_feet_flat(people, self.subject().result_body, ground, up)
 
     def confidence_kind(self) -> ConfidenceKind:
         """What this job's standard deviations are worth."""
@@ -271,8 +305,10 @@ class Fitter(FitJob):
                 last = estimates[-1]
                 shown = shown_from(evidence(subject, encoding, last, camera, crops, sources))
                 whole = complete(subject, last.betas, last.rotmats(), shown.bones, confidence)
-                posed = subject.place(last.betas, whole.rotmats, last.translation(camera))
-                people = _to_people(*posed, *whole.confidence, guessed_joints(shown.joints))
+                guessed = guessed_joints(shown.joints)
+                rotmats = self.feet_as_seen(last, whole.rotmats, encoding, camera, guessed)
+                posed = subject.place(last.betas, rotmats, last.translation(camera))
+                people = _to_people(*posed, *whole.confidence, guessed)
                 people = in_true_camera(people, (true_camera.focal / camera.focal).cpu().numpy())
         return unroll(people, np.array([crop.roll for crop in crops]))
 
