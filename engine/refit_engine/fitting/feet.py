@@ -51,7 +51,7 @@ _SIDES = ("left", "right")
 _ANKLES = [SMPL_JOINT_NAMES.index(f"{side}_ankle") for side in _SIDES]
 _ANKLE_POINTS = [LANDMARK_NAMES.index(f"{side}_ankle") for side in _SIDES]
 _ENDS = [[LANDMARK_NAMES.index(f"{side}_{name}") for name in ("heel", "foot_index")] for side in _SIDES]
-_ROUNDS, _SMALL = 5, 1e-4
+_ROUNDS, _SMALL = 4, 1e-4
 
 
 def global_rotations(rotmats: Tensor, joint: int) -> Tensor:
@@ -78,25 +78,26 @@ def toward_landmarks(
     cam: [B,3] weak-perspective camera of the crops; followed: [B,2] whose left and right foot is seen.
     Gauss-Newton, with the turn from where the loop has the foot as prior. All in double precision.
     """
-    ankle, ends = joints[:, _ANKLES, None], points[:, _ENDS]
+    ankle, ends = joints[:, _ANKLES, None, None], points[:, _ENDS][:, :, None]
     wanted = landmarks[:, _ENDS] - landmarks[:, _ANKLE_POINTS, None]
     ankle_pixels = project_to_crop(points[:, _ANKLE_POINTS], cam, camera)[:, :, None]
     metre = CROP_SIZE / 2 * cam[:, 0].clamp(min=_SMALL)  # crop pixels, at the depth of the body
 
-    def off(turn: Tensor) -> Tensor:
-        """In deviations, [B,2,7], for feet turned by rotation vectors [B,2,3]."""
-        turned = ankle + (ends - ankle) @ roma.rotvec_to_rotmat(turn).mT
-        seen = torch.unflatten(project_to_crop(turned.flatten(1, 2), cam, camera), 1, (2, 2))
-        missed = (seen - ankle_pixels - wanted) / (numbers.landmark * metre)[:, None, None, None]
+    def off(turns: Tensor) -> Tensor:
+        """In deviations, [B,2,M,7], for feet turned by M rotation vectors [B,2,M,3]."""
+        turned = ankle + (ends - ankle) @ roma.rotvec_to_rotmat(turns).mT
+        seen = torch.unflatten(project_to_crop(turned.flatten(1, 3), cam, camera), 1, turned.shape[1:4])
+        missed = (seen - (ankle_pixels + wanted)[:, :, None]) / (numbers.landmark * metre)[:, None, None, None, None]
         missed = missed / torch.sqrt(1 + missed.square().sum(-1, keepdim=True) / numbers.robust**2)
         # Of people whom the network could not follow, nothing is finite.
-        return torch.cat([missed.flatten(2), turn / numbers.turn], dim=-1).nan_to_num(0.0, 0.0, 0.0)
+        return torch.cat([missed.flatten(3), turns / numbers.turn], dim=-1).nan_to_num(0.0, 0.0, 0.0)
 
     turn = ankle.new_zeros((*followed.shape, 3))
+    steps = _SMALL * torch.cat([turn.new_zeros(1, 3), torch.eye(3).to(turn)])
     for _ in range(_ROUNDS):
-        now = off(turn)
-        slopes = torch.stack([(off(turn + step) - now) / _SMALL for step in _SMALL * torch.eye(3).to(turn)], dim=-1)
-        gradient = slopes.mT @ now[..., None]
+        now, changed = off(turn[:, :, None] + steps).split([1, 3], dim=2)
+        slopes = ((changed - now) / _SMALL).mT
+        gradient = slopes.mT @ now.mT
         change = cast("Tensor", torch.linalg.solve(slopes.mT @ slopes, gradient))  # PyTorch says no type
         turn = turn - change[..., 0]
     return _turned(rotmats, roma.rotvec_to_rotmat(turn * followed[..., None]))

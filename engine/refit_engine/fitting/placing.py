@@ -19,7 +19,9 @@ from .people import CameraPeople
 from .shown import FEET
 
 _ROUNDS = 6
-"""Each leaves about a tenth of what the one before was off."""
+"""At most. Each leaves about a tenth of what the one before was off."""
+_EXACT = 1e-5
+"""Share of the camera's height by which a body may be off when no further round is made; it is then moved by the rest."""
 _FITTING_ROUNDS = 5
 
 
@@ -36,7 +38,10 @@ def stand_on_floor(people: CameraPeople, body: Body, ground: Ground) -> CameraPe
     heights = [standing_height(body.data, betas) for betas in before.betas]
     after, size, feet = before, np.ones(len(who)), feet_of(body.data)
     for _ in range(_ROUNDS):
-        size = size * ground.camera_height / below_camera(after.vertices, feet, ground.up_cam[None])[:, 0]
+        change = ground.camera_height / below_camera(after.vertices, feet, ground.up_cam[None])[:, 0]
+        if (np.abs(change - 1) < _EXACT).all():
+            break
+        size = size * change
         wanted = zip(before.betas, size * np.array(heights), strict=True)
         betas = np.array([betas_of_height(body.data, shape, height) for shape, height in wanted])
         after = _resized(before, betas, size, body)
