@@ -95,9 +95,9 @@ def toward_landmarks(
     turn = ankle.new_zeros((*followed.shape, 3))
     steps = _SMALL * torch.cat([turn.new_zeros(1, 3), torch.eye(3).to(turn)])
     for _ in range(_ROUNDS):
-        now, changed = off(turn[:, :, None] + steps).split([1, 3], dim=2)
-        slopes = ((changed - now) / _SMALL).mT
-        gradient = slopes.mT @ now.mT
+        rows = off(turn[:, :, None] + steps)
+        slopes = ((rows[:, :, 1:] - rows[:, :, :1]) / _SMALL).mT
+        gradient = slopes.mT @ rows[:, :, :1].mT
         change = cast("Tensor", torch.linalg.solve(slopes.mT @ slopes, gradient))  # PyTorch says no type
         turn = turn - change[..., 0]
     return _turned(rotmats, roma.rotvec_to_rotmat(turn * followed[..., None]))
