@@ -128,6 +128,12 @@ def test_a_foot_that_does_not_stand_keeps_its_pitch(why):
     np.testing.assert_allclose(after[1], before[1], atol=1e-9)
 
 
+def test_feet_turn_less_where_up_is_a_guess():
+    pose, up = turned(("left_ankle", "x", 10)), np.array([0.0, -1, 0])
+    left = [np.abs(pitch_and_roll(flattened(pose, up, up_std=std), up)[0, 0]) for std in np.radians([0, 5, 20, 90])]
+    assert left == sorted(left) and left[0] < 6 and left[-1] > 9.5
+
+
 def test_a_foot_that_points_straight_down_has_no_pitch_to_mend():
     pose, up = turned(("left_ankle", "x", 90)), np.array([0.0, -1, 0])
     assert np.isfinite(flattened(pose, up)).all()

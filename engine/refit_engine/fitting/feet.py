@@ -43,7 +43,7 @@ class FootNumbers:
     other: float = float(np.radians(25))
     """and those on toes or heels by so much."""
     error: float = float(np.radians(7))
-    """How far off the pitch is that was found; that of up is added."""
+    """How far off the foot is that was found."""
 
 
 FEET_NUMBERS = FootNumbers()
@@ -118,22 +118,22 @@ def laid_flat(
     The pitch is what is expected of a foot that was found with this one (a mixture of two Gaussians: flat, or anyhow).
     """
     result = torch.from_numpy(rotmats.astype(np.float64))
-    error = np.hypot(numbers.error, up_std)
     turns = np.tile(np.eye(3), (len(rotmats), 2, 1, 1))
     for side, ankle in enumerate(_ANKLES):
         feet = global_rotations(result, ankle).numpy()
         for row in np.flatnonzero(may[:, side] & (lowest[:, side] <= numbers.near)):
-            turns[row, side] = _levelled(feet[row], up, error, numbers)
+            turns[row, side] = _levelled(feet[row], up, up_std, numbers)
     return _turned(result, torch.from_numpy(turns)).numpy()
 
 
-def _levelled(foot: np.ndarray, up: np.ndarray, error: float, numbers: FootNumbers) -> np.ndarray:
+def _levelled(foot: np.ndarray, up: np.ndarray, up_std: float, numbers: FootNumbers) -> np.ndarray:
     """The turn [3,3] of a foot [3,3] towards level: about the axis across it first, then about its length."""
     pitch = float(np.arcsin(np.clip(foot[:, 2] @ up, -1, 1)))
-    variance = np.array([numbers.flat, numbers.other]) ** 2 + error**2
+    # What up is off by, feet on the true floor seem to be pitched by.
+    variance = np.array([numbers.flat, numbers.other]) ** 2 + up_std**2 + numbers.error**2
     shares = np.array([numbers.standing, 1 - numbers.standing]) * np.exp(-0.5 * pitch**2 / variance) / np.sqrt(variance)
     shares /= shares.sum()
-    taken = shares * error**2 / variance  # of the tilt, by kind of foot
+    taken = shares * numbers.error**2 / variance  # of the tilt, by kind of foot
     across = np.cross(up, foot[:, 2])
     length = np.linalg.norm(across)
     if length < _SMALL:  # the foot points straight up or down

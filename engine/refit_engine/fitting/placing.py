@@ -61,6 +61,8 @@ def with_feet_flat(people: CameraPeople, body: Body, ground: Ground, up: Up) -> 
     heights = people.vertices.astype(np.float64) @ ground.up_cam
     low = np.stack([heights[:, foot].min(axis=1) for foot in feet_of(body.data)], axis=1)
     may = ground.on_floor[:, None] & ~people.guessed[:, FEET].any(axis=2)
+    if not may.any():
+        return people
     std = float(np.radians(up.std_deg))
     rotmats = laid_flat(people.rotmats, low - heights.min(axis=1, keepdims=True), ground.up_cam, std, may)
     like = body.model.skin.v_template
