@@ -22,6 +22,7 @@ from refit_engine.fitting.multiview.fit import View, fit_people, fit_person
 from refit_engine.fitting.multiview.rows import ObservedPoints, SharedBodies
 from refit_engine.fitting.multiview.sides import side_order
 from refit_engine.fitting.multiview.view_fusion import ViewFusion, bodies_in_world, in_views, mean_rotations
+from refit_engine.fitting.shown import FEET
 from refit_engine.network import Encoding, Estimate
 from refit_engine.overlay import draw_overlay
 
@@ -346,9 +347,10 @@ def test_without_fusion_each_view_is_what_it_is_alone(models, untrained_weights,
     fitter = Fitter(models, FitOptions(weights=untrained_weights, iterations=2, confidence=False), "cpu")
     apart = fit_person(fitter, views, boxes, fusion="never")
     assert len(apart.betas) == 3 and (apart.seen.sum(axis=1) == 1).all()
+    rest = [joint for joint in range(24) if joint not in FEET]  # a photo's feet turn toward their landmarks
     for number, (view, box) in enumerate(zip(views, boxes, strict=True)):
         alone = fitter.fit(view.pixels, box[None], view.intrinsics)
-        np.testing.assert_allclose(apart.joints[number] @ view.R.T + view.t, alone.joints[0], atol=2e-3)
+        np.testing.assert_allclose((apart.joints[number] @ view.R.T + view.t)[rest], alone.joints[0, rest], atol=2e-3)
 
 
 def test_average_at_the_end_is_the_mean_of_the_views(fit_job, scene):
