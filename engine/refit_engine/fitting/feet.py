@@ -15,11 +15,12 @@ import roma
 import torch
 from torch import Tensor
 
-from ..body import SMPL_JOINT_NAMES, SMPL_PARENTS
+from ..body import SMPL_PARENTS
 from ..body.points import LANDMARK_NAMES
 from ..crop import CROP_SIZE
 from ..network import CropCamera
 from ..network.geometry import project_to_crop
+from .shown import FEET
 
 __all__ = ["FEET_NUMBERS", "FootNumbers", "global_rotations", "laid_flat", "toward_landmarks"]
 
@@ -48,7 +49,7 @@ class FootNumbers:
 
 FEET_NUMBERS = FootNumbers()
 _SIDES = ("left", "right")
-_ANKLES = [SMPL_JOINT_NAMES.index(f"{side}_ankle") for side in _SIDES]
+_ANKLES: list[int] = FEET[:, 0].tolist()
 _ANKLE_POINTS = [LANDMARK_NAMES.index(f"{side}_ankle") for side in _SIDES]
 _ENDS = [[LANDMARK_NAMES.index(f"{side}_{name}") for name in ("heel", "foot_index")] for side in _SIDES]
 _ROUNDS, _SMALL = 4, 1e-4

@@ -65,10 +65,7 @@ def with_feet_flat(people: CameraPeople, body: Body, ground: Ground, up: Up) -> 
         return people
     std = float(np.radians(up.std_deg))
     rotmats = laid_flat(people.rotmats, low - heights.min(axis=1, keepdims=True), ground.up_cam, std, may)
-    like = body.model.skin.v_template
-    with torch.inference_mode():
-        posed = body.model(torch.from_numpy(people.betas).to(like), torch.from_numpy(rotmats).to(like))
-    joints, vertices = exact(posed.joints).numpy(), posed.vertices.cpu().numpy()
+    joints, vertices = _posed(body, people.betas, rotmats)
     return replace(
         people,
         rotmats=rotmats,
@@ -77,12 +74,17 @@ def with_feet_flat(people: CameraPeople, body: Body, ground: Ground, up: Up) -> 
     )
 
 
-def _resized(people: CameraPeople, betas: np.ndarray, size: np.ndarray, body: Body) -> CameraPeople:
-    """The people with other betas [N,10], where their joints are seen as those of bodies scaled by `size` [N]."""
+def _posed(body: Body, betas: np.ndarray, rotmats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [N,24,3] in double precision and vertices [N,V,3], before translation."""
     like = body.model.skin.v_template
     with torch.inference_mode():
-        posed = body.model(torch.from_numpy(betas).to(like), torch.from_numpy(people.rotmats).to(like))
-    joints, vertices = exact(posed.joints).numpy(), posed.vertices.cpu().numpy()
+        posed = body.model(torch.from_numpy(betas).to(like), torch.from_numpy(rotmats).to(like))
+    return exact(posed.joints).numpy(), posed.vertices.cpu().numpy()
+
+
+def _resized(people: CameraPeople, betas: np.ndarray, size: np.ndarray, body: Body) -> CameraPeople:
+    """The people with other betas [N,10], where their joints are seen as those of bodies scaled by `size` [N]."""
+    joints, vertices = _posed(body, betas, people.rotmats)
     transl = _seen_alike(joints, size[:, None, None] * people.joints.astype(np.float64))
     return replace(
         people,

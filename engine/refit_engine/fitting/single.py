@@ -211,13 +211,12 @@ class Fitter(FitJob):
         subject = self.subject()
         if subject.landmark_points is None or encoding.landmarks is None:
             return rotmats
-        joints = subject.loop_body.model.joints(last.betas, rotmats)
-        points = subject.landmark_points(last.betas, rotmats)
+        posed = subject.landmark_points.pose(last.betas, rotmats)
         followed = torch.from_numpy(~guessed[:, FEET].any(axis=2))
         return toward_landmarks(
             exact(rotmats),
-            exact(joints),
-            exact(points),
+            exact(posed.joints),
+            exact(posed.points),
             exact(encoding.landmarks[..., :2]),
             exact(last.cam),
             CropCamera(*map(exact, camera)),

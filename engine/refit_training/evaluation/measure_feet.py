@@ -20,27 +20,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from refit_engine.body import SMPL_JOINT_NAMES
 from refit_engine.body.points import LANDMARK_NAMES
 from refit_engine.detect import PersonDetector
 from refit_engine.fitting import FitOptions, Fitter, ImageRequest, Models
 from refit_engine.fitting.crops.refinement import CropSource
-from refit_engine.fitting.feet import FEET_NUMBERS, global_rotations
+from refit_engine.fitting.feet import FEET_NUMBERS
 from refit_engine.fitting.ground import feet_of
 from refit_engine.fitting.motion.observer import each_looked
 from refit_engine.fitting.multiview.views import View, load_view
+from refit_engine.fitting.shown import FEET
 from refit_engine.images import write_image
 from refit_engine.motion_params import read_videos
 from refit_engine.moving_pictures import open_footage
 from tqdm import tqdm
 
+from refit_training.poses.skeleton import to_global
+
 from .recording import find_people, instants, read_recording
 from .triangulation import Rig, robust_start
 
-SIDES = ("left", "right")
-ANKLES = [SMPL_JOINT_NAMES.index(f"{side}_ankle") for side in SIDES]
-ENDS = [[LANDMARK_NAMES.index(f"{side}_{name}") for name in ("heel", "foot_index")] for side in SIDES]
+ANKLES = FEET[:, 0]
+ENDS = [LANDMARK_NAMES.index(f"{side}_{name}") for side in ("left", "right") for name in ("heel", "foot_index")]
 LENGTH = (0.12, 0.3)
 """Metres between which heel and toes are apart: else a landmark is on something else."""
 FLAT = np.radians(8)
@@ -79,9 +79,8 @@ class Sample(NamedTuple):
 def rendered(folder: Path, every: int) -> Iterator[Sample]:
     """The first camera's frames of a clip of `render.clips`."""
     with np.load(folder / "truth.npz") as truth:
-        rotmats = torch.from_numpy(truth["rotmats"][0])
-    ahead = [global_rotations(rotmats, ankle).numpy()[:, 2, 2] for ankle in ANKLES]
-    pitch = np.arcsin(np.clip(np.stack(ahead, axis=1), -1, 1))
+        ahead = to_global(truth["rotmats"][0])[:, ANKLES, 2, 2]
+    pitch = np.arcsin(np.clip(ahead, -1, 1))
     camera = read_videos(folder / "views.json")[0]
     assert camera.K is not None
     assert camera.R is not None
@@ -121,7 +120,7 @@ def _landmarks(fitter: Fitter, view: View, box: np.ndarray) -> np.ndarray:
     """Pixels [4,2] of heel and toes of the left and the right foot."""
     source = CropSource(view.pixels, box, view.intrinsics)
     crops, _, encoding = fitter.observe([source], 1)
-    return each_looked(crops, encoding, [source])[0].landmarks[np.ravel(ENDS), :2]
+    return each_looked(crops, encoding, [source])[0].landmarks[ENDS, :2]
 
 
 def errors(samples: Iterator[Sample], fitters: dict[str, Fitter]) -> dict[str, np.ndarray]:
@@ -137,9 +136,8 @@ def errors(samples: Iterator[Sample], fitters: dict[str, Fitter]) -> dict[str, n
                 result, _ = fitter.reconstruct(request)
                 feet = feet_of(fitter.subject().result_body.data)
                 heights = result.vertices_cam[0] @ result.up_cam
-                rotmats = torch.from_numpy(result.rotmats[:1])
-                for ankle, foot, true in zip(ANKLES, feet, sample.pitch, strict=True):
-                    ahead = global_rotations(rotmats, ankle)[0, :, 2].numpy()
+                forward = to_global(result.rotmats[0])[ANKLES, :, 2]
+                for ahead, foot, true in zip(forward, feet, sample.pitch, strict=True):
                     found = np.arcsin(np.clip(ahead @ sample.up, -1, 1))
                     above = float(heights[foot].min() - heights.min())
                     rows[name].append((float(found), float(true), above))
